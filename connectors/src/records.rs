@@ -1,0 +1,143 @@
+//! The arena in which a reader hands out records: one buffer of payload bytes, one span a record.
+//!
+//! The one idea: payloads lie back to back with a newline behind each, so that a decoder can run over all of them
+//! without a copy, and each record still has its own exact range for dead letters.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+#[cfg(test)]
+mod tests;
+
+/// A record that could not be handed out whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// The record's place among the records of this read, counting the good ones before it: a rejected record with
+    /// `before = 2` came between the second and the third good record.
+    pub before: usize,
+    /// Ordinal of the record in its split, as [`Records::position`].
+    pub position: u64,
+    /// The first bytes of the record, at most [`Records::REJECTED_BYTES`].
+    pub bytes: Vec<u8>,
+    /// Why, in words for the dead letter.
+    pub reason: String,
+}
+
+/// Payloads of consecutive records of one split.
+#[derive(Debug, Default)]
+pub struct Records {
+    bytes: Vec<u8>,
+    spans: Vec<(u32, u32)>,
+    positions: Vec<u64>,
+    rejected: Vec<Rejected>,
+    header: Option<Arc<[u8]>>,
+}
+
+impl Records {
+    /// How many bytes of a rejected record are kept.
+    pub const REJECTED_BYTES: usize = 4096;
+
+    /// The largest arena: spans are 32-bit.
+    pub const MAX_BYTES: usize = u32::MAX as usize / 2;
+
+    /// Empties the arena and keeps its memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+        self.positions.clear();
+        self.rejected.clear();
+        self.header = None;
+    }
+
+    /// Appends one record. `position` is its ordinal in the split: an offset, a byte position, a sequence.
+    /// The caller keeps the arena below [`Records::MAX_BYTES`].
+    pub fn push(&mut self, payload: &[u8], position: u64) {
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(payload);
+        self.spans.push((start, self.bytes.len() as u32));
+        self.positions.push(position);
+        self.bytes.push(b'\n');
+    }
+
+    /// Lets `write` append one record's payload in place.
+    pub fn push_with(&mut self, position: u64, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len() as u32;
+        write(&mut self.bytes);
+        self.spans.push((start, self.bytes.len() as u32));
+        self.positions.push(position);
+        self.bytes.push(b'\n');
+    }
+
+    /// Appends consecutive records that lie back to back in `block` already, each with a newline behind it. `newlines`
+    /// holds the index in `block` of each record's newline, the last of which ends the block. Positions are byte
+    /// offsets: the first record's is `position`.
+    pub fn push_block(&mut self, block: &[u8], newlines: &[u32], position: u64) {
+        debug_assert_eq!(newlines.last().map_or(0, |&last| last as usize + 1), block.len());
+        let base = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(block);
+        let starts = || std::iter::once(0).chain(newlines.iter().map(|newline| newline + 1));
+        self.spans.extend(starts().zip(newlines).map(|(start, newline)| (base + start, base + newline)));
+        self.positions.extend(starts().take(newlines.len()).map(|start| position + u64::from(start)));
+    }
+
+    /// Sets a record aside that could not be framed; keeps the first [`Records::REJECTED_BYTES`] of it.
+    pub fn reject(&mut self, payload: &[u8], position: u64, reason: impl Into<String>) {
+        self.rejected.push(Rejected {
+            before: self.spans.len(),
+            position,
+            bytes: payload[..payload.len().min(Self::REJECTED_BYTES)].to_vec(),
+            reason: reason.into(),
+        });
+    }
+
+    /// Number of records, rejected ones not counted.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// True if there is neither a record nor a rejected one.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty() && self.rejected.is_empty()
+    }
+
+    /// Payload bytes held, separators included.
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The whole arena: every payload followed by a newline.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Byte range of record `i` in [`Records::bytes`], without its newline.
+    pub fn span(&self, i: usize) -> Range<usize> {
+        let (start, end) = self.spans[i];
+        start as usize..end as usize
+    }
+
+    /// Payload of record `i`.
+    pub fn payload(&self, i: usize) -> &[u8] {
+        &self.bytes[self.span(i)]
+    }
+
+    /// Ordinal of record `i` in its split.
+    pub fn position(&self, i: usize) -> u64 {
+        self.positions[i]
+    }
+
+    /// The records set aside while reading.
+    pub fn rejected(&self) -> &[Rejected] {
+        &self.rejected
+    }
+
+    /// The CSV header that all these records stand under.
+    pub fn header(&self) -> Option<&Arc<[u8]>> {
+        self.header.as_ref()
+    }
+
+    /// Says which header these records stand under. One read never mixes two.
+    pub fn set_header(&mut self, header: Arc<[u8]>) {
+        self.header = Some(header);
+    }
+}

@@ -1,0 +1,116 @@
+//! What every event stream looks like to the engine: a [`Source`] has splits, a [`Reader`] drains one of them.
+//!
+//! The one idea: a reader hands out bytes, never meaning. Decoding, time and windows are the engine's; order within
+//! a split, positions that survive a restart, and saying "caught up" or "ended" truthfully are the connector's.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::error::SourceError;
+use crate::records::Records;
+
+/// Names one split of a source for ever: a file's path, a Kafka partition, a Kinesis shard.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SplitId(Arc<str>);
+
+impl SplitId {
+    /// Names a split; the name must stay the same across restarts.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name as written into checkpoints, metrics and dead letters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SplitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a reader stands: everything before it has been handed out, nothing after it.
+///
+/// The engine stores positions in checkpoints and gives them back to [`Source::open`]; only the connector that wrote
+/// one reads it, so its inside is whatever JSON that connector needs (half-open: the position names the *next* record).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Position(pub serde_json::Value);
+
+/// What a call of [`Reader::read`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadStatus {
+    /// There is more right behind what was handed out.
+    More,
+    /// The end of the log for now: nothing more had been written when the reader looked. Only a split that says so may
+    /// be taken for idle; silence alone may just be backpressure.
+    CaughtUp,
+    /// The split has ended for good. `read` is not called again.
+    Ended,
+}
+
+/// How much one call of [`Reader::read`] may take.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadLimits {
+    /// Payload bytes after which the reader returns. A single record may exceed it, up to the source's own record limit.
+    pub bytes: usize,
+    /// How long the reader may wait for a first record before it returns [`ReadStatus::CaughtUp`] with none.
+    pub wait: Duration,
+}
+
+/// A stream of events in one or more splits, each ordered in itself.
+///
+/// The engine calls [`splits`](Source::splits) at the start (and again on a timer where
+/// [`discovers`](Source::discovers) is true), opens each split once, and drives its reader from one task.
+#[async_trait]
+pub trait Source: Send + Sync + fmt::Debug {
+    /// The splits that exist now, in a stable order. A split once listed keeps its name.
+    async fn splits(&self) -> Result<Vec<SplitId>, SourceError>;
+
+    /// Opens `split` just where `from` says, or at the configured start if there is no position yet.
+    async fn open(&self, split: &SplitId, from: Option<&Position>) -> Result<Box<dyn Reader>, SourceError>;
+
+    /// True if every split ends some day, so that a run over this source ends by itself.
+    fn bounded(&self) -> bool;
+
+    /// True if new splits can appear while the source is read.
+    fn discovers(&self) -> bool {
+        false
+    }
+
+    /// True if readers work the CPU or the local disk instead of waiting for a network: the engine then gives each
+    /// open reader a thread of its own, so that it never holds up an I/O worker.
+    fn blocks(&self) -> bool {
+        false
+    }
+}
+
+/// Reads one split in order.
+///
+/// Contract:
+/// - Records come out in the split's order, each once, between `open` and `Ended`.
+/// - Cancellation: when the future of [`read`](Reader::read) is dropped, `records` may hold whole records only, and
+///   [`position`](Reader::position) counts exactly those that were handed out.
+/// - A record that cannot be framed (too long, cut off, compressed data broken) is handed out as rejected, with its
+///   reason, instead of ending the stream.
+/// - `acknowledge` is called after the checkpoint that holds `position` is durable, never before, in growing order;
+///   it may be called again with the same position after a crash.
+#[async_trait]
+pub trait Reader: Send {
+    /// Appends records to `records` (which the caller has cleared) until a limit is met or the log ends for now.
+    /// Returns as soon as it has something; an empty `records` is legal with every status.
+    async fn read(&mut self, records: &mut Records, limits: ReadLimits) -> Result<ReadStatus, SourceError>;
+
+    /// The position right after the last record handed out.
+    fn position(&self) -> Position;
+
+    /// Tells the origin that everything before `position` is durable here.
+    async fn acknowledge(&mut self, position: &Position) -> Result<(), SourceError>;
+}

@@ -1,0 +1,230 @@
+//! Vectorised aggregation outside of a plan: one hash table of groups with one accumulator per aggregate.
+//!
+//! A [`GroupTable`] takes rows batch by batch, or the frozen state of other tables. It ends once: `freeze` turns it into
+//! an Arrow batch of keys and partial states, `finish` into keys and results. Both consume the table, so the state that
+//! DataFusion's `GroupValues` leaves behind after emitting is never used again.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use datafusion::common::Result;
+use datafusion::common::cast::as_boolean_array;
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
+use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
+use datafusion::physical_plan::aggregates::order::GroupOrdering;
+
+/// One aggregate function over its arguments.
+#[derive(Debug)]
+pub struct AggregateCall {
+    /// The function with its types.
+    pub function: Arc<AggregateFunctionExpr>,
+    /// `FILTER (WHERE …)`.
+    pub filter: Option<Arc<dyn PhysicalExpr>>,
+}
+
+/// What to group by and what to compute: shared by all tables of one aggregate.
+#[derive(Debug)]
+pub struct AggregateSpec {
+    groups: Vec<Arc<dyn PhysicalExpr>>,
+    calls: Vec<Call>,
+    group_schema: SchemaRef,
+    state_schema: SchemaRef,
+    result_schema: SchemaRef,
+}
+
+#[derive(Debug)]
+struct Call {
+    function: Arc<AggregateFunctionExpr>,
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    arguments: Vec<Arc<dyn PhysicalExpr>>,
+    /// Columns of this call in a frozen batch.
+    states: std::ops::Range<usize>,
+}
+
+impl AggregateSpec {
+    /// Group expressions (with the fields they become) and aggregate calls, all over one input schema.
+    pub fn try_new(groups: Vec<(Arc<dyn PhysicalExpr>, FieldRef)>, calls: Vec<AggregateCall>) -> Result<Self> {
+        let (groups, group_fields): (Vec<_>, Vec<_>) = groups.into_iter().unzip();
+        let mut state_fields: Vec<FieldRef> = group_fields.clone();
+        let mut result_fields: Vec<FieldRef> = group_fields.clone();
+        let mut compiled = Vec::with_capacity(calls.len());
+        for AggregateCall { function, filter } in calls {
+            // Functions that keep an order of their own (first_value …) read the sort keys behind their arguments.
+            let mut arguments = function.expressions();
+            arguments.extend(function.order_bys().iter().map(|sort| sort.expr.clone()));
+            let first = state_fields.len();
+            state_fields.extend(function.state_fields()?);
+            result_fields.push(function.field());
+            compiled.push(Call { function, filter, arguments, states: first..state_fields.len() });
+        }
+        Ok(Self {
+            groups,
+            calls: compiled,
+            group_schema: Arc::new(Schema::new(group_fields)),
+            state_schema: Arc::new(Schema::new(state_fields)),
+            result_schema: Arc::new(Schema::new(result_fields)),
+        })
+    }
+
+    /// Number of group columns.
+    pub fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Schema of [`GroupTable::finish`]: group columns, then results.
+    pub fn result_schema(&self) -> &SchemaRef {
+        &self.result_schema
+    }
+
+    /// The group columns of `batch`.
+    pub fn group_columns(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        self.groups.iter().map(|expr| expr.evaluate(batch)?.into_array(batch.num_rows())).collect()
+    }
+}
+
+/// The groups of one pane and what is known of each so far.
+pub struct GroupTable {
+    spec: Arc<AggregateSpec>,
+    keys: Keys,
+    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+    indices: Vec<usize>,
+}
+
+enum Keys {
+    /// No group columns: one group for all rows.
+    One,
+    Hashed(Box<dyn GroupValues>),
+}
+
+impl Keys {
+    fn len(&self) -> usize {
+        match self {
+            Keys::One => 1,
+            Keys::Hashed(values) => values.len(),
+        }
+    }
+}
+
+impl std::fmt::Debug for GroupTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GroupTable").field("groups", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl GroupTable {
+    /// An empty table.
+    pub fn new(spec: Arc<AggregateSpec>) -> Result<Self> {
+        let keys = match spec.group_count() {
+            0 => Keys::One,
+            _ => Keys::Hashed(new_group_values(spec.group_schema.clone(), &GroupOrdering::None)?),
+        };
+        let accumulators = spec.calls.iter().map(|call| accumulator(&call.function)).collect::<Result<_>>()?;
+        Ok(Self { spec, keys, accumulators, indices: Vec::new() })
+    }
+
+    /// Number of groups.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// True if no row was taken yet.
+    pub fn is_empty(&self) -> bool {
+        matches!(&self.keys, Keys::Hashed(values) if values.is_empty())
+    }
+
+    /// Takes rows.
+    pub fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+        let spec = self.spec.clone();
+        self.intern(&spec.group_columns(batch)?, batch.num_rows())?;
+        let groups = self.keys.len();
+        for (call, accumulator) in spec.calls.iter().zip(&mut self.accumulators) {
+            let values: Vec<ArrayRef> = call
+                .arguments
+                .iter()
+                .map(|argument| argument.evaluate(batch)?.into_array(batch.num_rows()))
+                .collect::<Result<_>>()?;
+            let filter = match &call.filter {
+                Some(filter) => Some(mask(filter.as_ref(), batch)?),
+                None => None,
+            };
+            accumulator.update_batch(&values, &self.indices, filter.as_ref(), groups)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the frozen state of another table of the same spec.
+    pub fn merge(&mut self, frozen: &RecordBatch) -> Result<()> {
+        let spec = self.spec.clone();
+        self.intern(&frozen.columns()[..spec.group_count()], frozen.num_rows())?;
+        let groups = self.keys.len();
+        for (call, accumulator) in spec.calls.iter().zip(&mut self.accumulators) {
+            accumulator.merge_batch(&frozen.columns()[call.states.clone()], &self.indices, groups)?;
+        }
+        Ok(())
+    }
+
+    /// Turns the table into keys and partial states, mergeable by any table of the same spec.
+    pub fn freeze(mut self) -> Result<RecordBatch> {
+        let rows = self.keys.len();
+        let mut columns = self.emit_keys()?;
+        for accumulator in &mut self.accumulators {
+            columns.extend(accumulator.state(EmitTo::All)?);
+        }
+        batch(&self.spec.state_schema, columns, rows)
+    }
+
+    /// Turns the table into keys and results.
+    pub fn finish(mut self) -> Result<RecordBatch> {
+        let rows = self.keys.len();
+        let mut columns = self.emit_keys()?;
+        for accumulator in &mut self.accumulators {
+            columns.push(accumulator.evaluate(EmitTo::All)?);
+        }
+        batch(&self.spec.result_schema, columns, rows)
+    }
+
+    fn emit_keys(&mut self) -> Result<Vec<ArrayRef>> {
+        match &mut self.keys {
+            Keys::One => Ok(Vec::new()),
+            Keys::Hashed(values) => values.emit(EmitTo::All),
+        }
+    }
+
+    fn intern(&mut self, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        match &mut self.keys {
+            Keys::One => {
+                self.indices.clear();
+                self.indices.resize(rows, 0);
+                Ok(())
+            }
+            Keys::Hashed(values) => values.intern(columns, &mut self.indices),
+        }
+    }
+}
+
+/// Evaluates a condition; null counts as false.
+pub(crate) fn mask(condition: &dyn PhysicalExpr, batch: &RecordBatch) -> Result<BooleanArray> {
+    let array = condition.evaluate(batch)?.into_array(batch.num_rows())?;
+    let mask = as_boolean_array(&array)?;
+    Ok(match mask.null_count() {
+        0 => mask.clone(),
+        _ => arrow::compute::prep_null_mask_filter(mask),
+    })
+}
+
+fn accumulator(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumulator>> {
+    if function.groups_accumulator_supported() {
+        return function.create_groups_accumulator();
+    }
+    let function = function.clone();
+    Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
+}
+
+/// A batch that may have no columns. Types follow the arrays where a function's declared nullability is stricter.
+fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
+}

@@ -1,0 +1,170 @@
+//! Everything that may be typed behind `watershed`.
+
+use std::path::PathBuf;
+
+use clap::builder::RangedU64ValueParser;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+const ABOUT: &str = "Drains a region's event streams through SQL windows into its Parquet lake";
+
+const LONG_ABOUT: &str = "\
+Watershed drains the event streams of one cloud region through event-time windows, written in SQL, into that region's \
+Parquet lake. One TOML file says everything about a region: its sources, its sinks and its pipelines.";
+
+const AFTER_HELP: &str = "\
+Start here:
+  watershed init                          write a first region file and a pipeline
+  watershed check watershed.toml          is everything right? what will it do?
+  watershed run watershed.toml            do it
+  watershed query watershed.toml 'SELECT * FROM first LIMIT 10'
+
+Exit codes:
+  0  done
+  1  failed while running
+  2  the config or the command line is wrong
+
+Environment:
+  RUST_LOG    which log lines to show, such as \"watershed=debug\"; takes the place of -v
+  NO_COLOR    set it to anything to get errors without colors";
+
+const RUN_HELP: &str = "\
+Where every source is bounded (files, a generator with `events`), the run ends when they are drained. Otherwise it goes \
+on until SIGTERM or ctrl-c: watershed then stops reading, writes what it has, and exits with 0. A second signal ends it \
+at once, with 1.
+
+Examples:
+  watershed run eu-west-1.toml
+  watershed run eu-west-1.toml --report report.json
+  zcat events.gz | watershed run stdin.toml --quiet
+
+Exit codes:
+  0  drained, or stopped by a signal
+  1  failed while running
+  2  the region file or the command line is wrong";
+
+const CHECK_HELP: &str = "\
+For a file source without a schema, check reads its first records and prints the schema to paste.
+
+Examples:
+  watershed check eu-west-1.toml
+  watershed check eu-west-1.toml --connect
+
+Exit codes:
+  0  the file is right
+  1  --connect could not open a source or a sink
+  2  the file is wrong";
+
+const QUERY_HELP: &str = "\
+Each pipeline that writes to a parquet sink is a table of the pipeline's name; the levels of its folders (region, date, \
+hour, ...) are columns too. A name with a hyphen needs double quotes in SQL.
+
+Examples:
+  watershed query eu-west-1.toml 'SELECT country, sum(revenue) FROM orders_by_country GROUP BY country'
+  watershed query eu-west-1.toml 'SELECT * FROM \"top-products\"' --format csv > top.csv
+
+Exit codes:
+  0  done
+  1  nothing is written yet, or reading failed
+  2  the SQL, the region file or the command line is wrong";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "watershed", version, about = ABOUT, long_about = LONG_ABOUT, after_help = AFTER_HELP)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+
+    /// Logs more: -v what happens, -vv why
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(super) verbose: u8,
+
+    /// How log lines on standard error are written
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub(super) log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Runs the pipelines of a region file
+    Run(Run),
+    /// Checks a region file: keys, schemas and SQL; prints what it would do
+    Check(Check),
+    /// Runs SQL over what the pipelines of a region file wrote
+    Query(Query),
+    /// Writes a first region file and a pipeline, both commented
+    Init {
+        /// Folder to write them into; it is made if it is missing
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Prints a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = RUN_HELP)]
+pub(super) struct Run {
+    /// The region file
+    pub(super) file: PathBuf,
+
+    /// Writes the run report as JSON to this file; "-" is standard output
+    #[arg(long, value_name = "PATH")]
+    pub(super) report: Option<PathBuf>,
+
+    /// Works in this many lanes, whatever the file says
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    pub(super) lanes: Option<usize>,
+
+    /// Shows neither progress nor a summary
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_HELP)]
+pub(super) struct Check {
+    /// The region file
+    pub(super) file: PathBuf,
+
+    /// Opens every source and sink, too
+    #[arg(long)]
+    pub(super) connect: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = QUERY_HELP)]
+pub(super) struct Query {
+    /// The region file
+    pub(super) file: PathBuf,
+
+    /// The query
+    pub(super) sql: String,
+
+    /// How rows are printed; csv and json are printed as they are found
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(super) format: RowFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How the rows of a query are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum RowFormat {
+    /// A table, once all rows are there.
+    Table,
+    /// CSV with a header.
+    Csv,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,79 @@
+//! Sources and sinks as `check` and `run` look at them before anything flows.
+
+use std::sync::Arc;
+
+use watershed_connectors::Source;
+use watershed_sinks::SinkContext;
+
+use super::failure::{Failure, Outcome};
+use crate::config::{PipelineConfig, Region, SinkConfig, SourceConfig};
+use crate::connect;
+use crate::diagnostic::Diagnostic;
+use crate::plan::{PlannedPipeline, PlannedRegion};
+
+/// The source of a config; nothing is opened yet.
+pub(super) fn source(config: &SourceConfig) -> Outcome<Arc<dyn Source>> {
+    connect::source(config).map_err(|error| {
+        Failure::wrong(Diagnostic::at(config.location.clone(), format!("source `{}`: {error}", config.name)))
+    })
+}
+
+/// Every sink that a pipeline writes to, with what it is told about its rows; late rows included.
+fn sinks<'r>(region: &'r Region, pipeline: &PlannedPipeline) -> Vec<(&'r SinkConfig, SinkContext)> {
+    let Some(config) = region.pipelines.get(&*pipeline.name) else { return Vec::new() };
+    let named = config.sinks.iter().filter_map(|name| region.sinks.get(name));
+    let mut sinks: Vec<_> = named.map(|sink| (sink, connect::sink_context(region, pipeline))).collect();
+    sinks.extend(late_sink(region, config, pipeline));
+    sinks
+}
+
+fn late_sink<'r>(
+    region: &'r Region,
+    config: &PipelineConfig,
+    pipeline: &PlannedPipeline,
+) -> Option<(&'r SinkConfig, SinkContext)> {
+    let sink = region.sinks.get(config.late.as_ref()?)?;
+    // Planning made sure that there is only one source.
+    let (_, branch) = pipeline.branches().next()?;
+    let source = region.sources.get(&*branch.rows.source)?;
+    Some((sink, connect::late_context(region, pipeline, source)?))
+}
+
+/// Checks every sink against the rows of every pipeline that writes to it, without touching anything.
+pub(super) fn check_sinks(region: &Region, planned: &PlannedRegion) -> Outcome {
+    let mut errors = Vec::new();
+    for pipeline in &planned.pipelines {
+        for (sink, context) in sinks(region, pipeline) {
+            if let Err(error) = connect::check_sink(sink, &context) {
+                let message = format!("pipeline `{}` cannot write to sink `{}`: {error}", pipeline.name, sink.name);
+                errors.push(Diagnostic::at(sink.location.clone(), message));
+            }
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Failure::Wrong(errors)) }
+}
+
+/// Opens every split of every source and every sink, and lets go of them again. Says what it opened.
+pub(super) async fn open_all(region: &Region, planned: &PlannedRegion) -> Outcome<Vec<String>> {
+    let mut opened = Vec::new();
+    for config in region.sources.values() {
+        let failed = |error: &dyn std::fmt::Display| Failure::running(format!("source `{}`: {error}", config.name));
+        let source = source(config)?;
+        let splits = source.splits().await.map_err(|error| failed(&error))?;
+        for split in &splits {
+            source.open(split, None).await.map_err(|error| failed(&error))?;
+        }
+        opened.push(format!("source {}: opened {} splits", config.name, splits.len()));
+    }
+    for pipeline in &planned.pipelines {
+        for (config, context) in sinks(region, pipeline) {
+            let failed = |error: &dyn std::fmt::Display| {
+                Failure::running(format!("sink `{}` of pipeline `{}`: {error}", config.name, pipeline.name))
+            };
+            let mut sink = connect::sink(config, context).map_err(|error| failed(&error))?;
+            sink.open().await.map_err(|error| failed(&error))?;
+            opened.push(format!("sink {} of pipeline {}: opened", config.name, pipeline.name));
+        }
+    }
+    Ok(opened)
+}

@@ -1,0 +1,131 @@
+//! A query sees what its pipeline wrote, and nothing else.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array};
+use arrow::record_batch::RecordBatch;
+use arrow::util::pretty::pretty_format_batches;
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::prelude::SessionContext;
+
+use crate::cli::failure::Outcome;
+use crate::cli::query::plan;
+use crate::config::{self, Region};
+
+fn write(folder: &Path, file: &str, numbers: &[i64]) {
+    let path = folder.join(file);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let column: ArrayRef = Arc::new(Int64Array::from(numbers.to_vec()));
+    let batch = RecordBatch::try_from_iter([("n", column)]).unwrap();
+    let mut writer = ArrowWriter::try_new(fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+fn region(folder: &Path) -> Region {
+    let toml = format!(
+        "region = \"eu\"\n[sources.s]\nconnector = \"stdin\"\n[sinks.lake]\nconnector = \"parquet\"\nurl = \"{}\"\n\
+         [sinks.out]\nconnector = \"stdout\"\n\
+         [pipelines.orders]\nsql = \"SELECT 1\"\nsink = \"lake\"\n[pipelines.orders-1]\nsql = \"SELECT 1\"\nsink = \"lake\"\n\
+         [pipelines.printed]\nsql = \"SELECT 1\"\nsink = \"out\"\n",
+        folder.join("lake").display()
+    );
+    config::parse(Path::new("eu.toml"), toml.into_bytes(), &|_| Err(std::env::VarError::NotPresent), 1).unwrap()
+}
+
+/// The rows of a query as a table without its frame, or what went wrong.
+async fn rows(region: &Region, sql: &str) -> Outcome<Vec<String>> {
+    let session = SessionContext::new();
+    let plan = plan(&session, region, sql).await?;
+    let batches = session.execute_logical_plan(plan).await.unwrap().collect().await.unwrap();
+    let table = pretty_format_batches(&batches).unwrap().to_string();
+    let lines = table.lines().filter(|line| line.starts_with('|')).skip(1);
+    Ok(lines.map(|line| line.replace([' ', '|'], "_").replace("__", " ").trim().replace('_', "")).collect())
+}
+
+async fn refused(region: &Region, sql: &str) -> (u8, String) {
+    let failure = rows(region, sql).await.expect_err("the query was taken");
+    (failure.code(), failure.render(false))
+}
+
+#[tokio::test]
+async fn a_pipeline_reads_its_own_visible_files_and_their_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    write(&lake, "region=eu/date=2026-03-01/orders-00000001-0001.parquet", &[1, 2]);
+    write(&lake, "region=eu/date=2026-03-02/orders-00000002-0001.parquet", &[3]);
+    write(&lake, "region=eu/date=2026-03-02/orders-1-00000002-0001.parquet", &[100]);
+    write(&lake, "region=eu/date=2026-03-02/other.parquet", &[1000]);
+    write(&lake, "_watershed/staged/eu/orders/orders-00000003-0001.parquet", &[10_000]);
+    let region = region(folder.path());
+    let found = rows(&region, "SELECT date, sum(n) FROM orders WHERE region = 'eu' GROUP BY date ORDER BY date").await;
+    assert_eq!(found.unwrap(), ["2026-03-01 3", "2026-03-02 3"]);
+    assert_eq!(rows(&region, "SELECT sum(n) FROM \"orders-1\"").await.unwrap(), ["100"]);
+    let joined = "SELECT count(*) FROM orders a JOIN \"orders-1\" b ON a.date = b.date";
+    assert_eq!(rows(&region, joined).await.unwrap(), ["1"]);
+}
+
+#[tokio::test]
+async fn the_folder_for_null_reads_as_null() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    write(&lake, "country=DE/orders-00000001-0001.parquet", &[1]);
+    write(&lake, "country=__HIVE_DEFAULT_PARTITION__/orders-00000001-0002.parquet", &[2]);
+    let region = region(folder.path());
+    assert_eq!(rows(&region, "SELECT n FROM orders WHERE country IS NULL").await.unwrap(), ["2"]);
+    assert_eq!(rows(&region, "SELECT n FROM orders WHERE country = 'DE'").await.unwrap(), ["1"]);
+}
+
+#[tokio::test]
+async fn files_without_folders_are_read_too() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("lake"), "orders-00000001-0001.parquet", &[7]);
+    assert_eq!(rows(&region(folder.path()), "SELECT * FROM orders").await.unwrap(), ["7"]);
+}
+
+#[tokio::test]
+async fn folders_of_two_layouts_are_not_mixed_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    write(&lake, "date=2026-03-01/orders-00000001-0001.parquet", &[1]);
+    write(&lake, "region=eu/orders-00000002-0001.parquet", &[2]);
+    let (code, shown) = refused(&region(folder.path()), "SELECT * FROM orders").await;
+    assert_eq!(code, 1);
+    assert!(shown.contains("have different folder levels"), "{shown}");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_apart_from_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let region = region(folder.path());
+    let (code, shown) = refused(&region, "SELECT * FROM orders").await;
+    assert_eq!(code, 1);
+    assert!(shown.contains("pipeline `orders` has written nothing to") && shown.contains("watershed run eu.toml"));
+
+    write(&folder.path().join("lake"), "orders-00000001-0001.parquet", &[7]);
+    let (code, shown) = refused(&region, "SELECT *\nFROM ordres").await;
+    assert_eq!(code, 2);
+    assert!(shown.contains("there is no pipeline `ordres`") && shown.contains("did you mean `orders`?"), "{shown}");
+    assert!(shown.contains("--> SQL:2:6\n"), "{shown}");
+
+    let (code, shown) = refused(&region, "SELECT nn FROM orders").await;
+    assert_eq!(code, 2);
+    assert!(shown.contains("unknown column `nn`") && shown.contains("--> SQL:1:8\n"), "{shown}");
+
+    let (code, shown) = refused(&region, "SELEC n FROM orders").await;
+    assert_eq!(code, 2);
+    assert!(shown.contains("--> SQL:1:1\n"), "{shown}");
+
+    let (code, shown) = refused(&region, "SELECT * FROM printed").await;
+    assert_eq!(code, 2);
+    assert!(shown.contains("writes to no parquet sink"), "{shown}");
+
+    for sql in
+        ["DROP TABLE orders", "CREATE TABLE x AS SELECT * FROM orders", "COPY orders TO 'x.csv'", "SELECT 1; SELECT 2"]
+    {
+        let (code, _) = refused(&region, sql).await;
+        assert_eq!(code, 2, "{sql}");
+    }
+}

@@ -1,0 +1,269 @@
+//! A region as the program needs it: every name looked up, every default filled in, every check passed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use watershed_connectors::{FileOptions, GeneratorOptions, StdinOptions};
+use watershed_sinks::ParquetOptions;
+
+use super::fill::Secrets;
+use super::origin::SqlOrigin;
+use crate::decode::Format;
+use crate::diagnostic::Location;
+use crate::schema::SourceSchema;
+
+/// Everything one region file says.
+#[derive(Clone)]
+pub struct Region {
+    /// `region`.
+    pub name: Arc<str>,
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// Where state goes, and how often.
+    pub checkpoint: Checkpoint,
+    /// How many lanes work side by side.
+    pub lanes: usize,
+    /// Longest time that a record waits in a buffer.
+    pub linger: Duration,
+    /// Event streams by name.
+    pub sources: BTreeMap<String, SourceConfig>,
+    /// Where rows go, by name.
+    pub sinks: BTreeMap<String, SinkConfig>,
+    /// Reference tables by name.
+    pub tables: BTreeMap<String, TableConfig>,
+    /// Pipelines by name.
+    pub pipelines: BTreeMap<String, PipelineConfig>,
+    /// The daemon's own HTTP server, where one is wanted.
+    pub http: Option<Http>,
+    /// The regions in which this one may run.
+    pub residency: Option<Residency>,
+    /// What `${…}` stood for. Whoever prints text that may repeat a value passes it through [`Secrets::redact`].
+    pub secrets: Secrets,
+    pub(super) written: Written,
+}
+
+/// A table as the user wrote it. It is what `Debug` shows, so that no filled-in value does.
+#[derive(Clone, Default)]
+pub struct Written(pub(super) Arc<str>);
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `[checkpoint]`.
+#[derive(Clone)]
+pub struct Checkpoint {
+    /// Folder or object-store URL; a relative path starts from the current folder.
+    pub url: String,
+    /// Time between two checkpoints.
+    pub interval: Duration,
+}
+
+/// `[http]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Http {
+    /// Address and port to answer on.
+    pub listen: SocketAddr,
+}
+
+/// `[residency]`.
+#[derive(Clone)]
+pub struct Residency {
+    /// Patterns of region names; the region matches one of them.
+    pub allow: Vec<String>,
+}
+
+/// `[sources.<name>]`.
+#[derive(Clone)]
+pub struct SourceConfig {
+    /// Its name in SQL.
+    pub name: String,
+    /// Where the events come from.
+    pub connector: ConnectorOptions,
+    /// How a record is written.
+    pub format: Format,
+    /// The columns; none if they were left out and have to be inferred.
+    pub schema: Option<SourceSchema>,
+    /// The column that says when an event happened.
+    pub event_time: Option<String>,
+    /// How far the watermark stays behind the newest event.
+    pub max_delay: Duration,
+    /// Silence after which a split no longer holds back the watermark.
+    pub idle_after: Duration,
+    /// How far ahead of the clock an event time may be; none: any.
+    pub max_future: Option<Duration>,
+    /// What becomes of a bad record.
+    pub on_bad: OnBad,
+    /// Folder or URL that takes the dead letters; a relative path starts from the current folder.
+    pub dead_letters: String,
+    /// Where its table starts in the region file.
+    pub location: Location,
+    /// Its table as written.
+    pub written: Written,
+}
+
+/// A connector and its options.
+#[derive(Clone)]
+pub enum ConnectorOptions {
+    /// Files: one path, a glob or a folder.
+    File(FileOptions),
+    /// Standard input.
+    Stdin(StdinOptions),
+    /// The built-in load generator.
+    Generator(GeneratorOptions),
+}
+
+/// What becomes of a record that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBad {
+    /// It is kept with its position and the reason.
+    DeadLetter,
+    /// It is counted and dropped.
+    Skip,
+    /// It ends the run.
+    Fail,
+}
+
+/// `[sinks.<name>]`.
+#[derive(Clone)]
+pub struct SinkConfig {
+    /// Its name, as pipelines use it.
+    pub name: String,
+    /// Where the rows go.
+    pub options: SinkOptions,
+    /// Where its table starts in the region file.
+    pub location: Location,
+    /// Its table as written.
+    pub written: Written,
+}
+
+/// A sink and its options.
+#[derive(Clone)]
+pub enum SinkOptions {
+    /// Parquet files; a relative `url` starts from the current folder.
+    Parquet(ParquetOptions),
+    /// Standard output.
+    Stdout,
+    /// Nowhere.
+    Null,
+}
+
+/// `[tables.<name>]`: data that a pipeline joins.
+#[derive(Clone)]
+pub struct TableConfig {
+    /// Its name in SQL.
+    pub name: String,
+    /// File, folder or object-store URL; a relative path starts from the current folder.
+    pub url: String,
+    /// How the data is written.
+    pub format: TableFormat,
+    /// Time after which it is read again; none: never.
+    pub refresh: Option<Duration>,
+    /// The columns; none if they are taken from the data.
+    pub schema: Option<SourceSchema>,
+    /// Where its table starts in the region file.
+    pub location: Location,
+    /// Its table as written.
+    pub written: Written,
+}
+
+/// How a reference table is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableFormat {
+    /// Parquet.
+    Parquet,
+    /// CSV with a header.
+    Csv,
+    /// JSON lines.
+    Json,
+}
+
+/// `[pipelines.<name>]`.
+#[derive(Clone)]
+pub struct PipelineConfig {
+    /// Its name: part of file names, and the table that `watershed query` knows it by.
+    pub name: String,
+    /// The statement.
+    pub sql: String,
+    /// Where the statement stands, to show errors in it.
+    pub origin: SqlOrigin,
+    /// The sinks that take its rows, at least one.
+    pub sinks: Vec<String>,
+    /// How long a window stays open for events behind the watermark.
+    pub allowed_lateness: Duration,
+    /// The sink that takes late rows.
+    pub late: Option<String>,
+    /// Where its table starts in the region file.
+    pub location: Location,
+    /// Its table as written.
+    pub written: Written,
+}
+
+impl ConnectorOptions {
+    /// The value of `connector`.
+    pub fn connector(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Stdin(_) => "stdin",
+            Self::Generator(_) => "generator",
+        }
+    }
+}
+
+impl SinkOptions {
+    /// The value of `connector`.
+    pub fn connector(&self) -> &'static str {
+        match self {
+            Self::Parquet(_) => "parquet",
+            Self::Stdout => "stdout",
+            Self::Null => "null",
+        }
+    }
+}
+
+/// Only which one: options may hold filled-in values.
+impl fmt::Debug for ConnectorOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.connector())
+    }
+}
+
+/// Only which one: options may hold filled-in values.
+impl fmt::Debug for SinkOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.connector())
+    }
+}
+
+/// Without the URL, which may hold filled-in values.
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkpoint").field("interval", &self.interval).finish_non_exhaustive()
+    }
+}
+
+/// How many patterns; they may hold filled-in values.
+impl fmt::Debug for Residency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Residency({})", self.allow.len())
+    }
+}
+
+macro_rules! debug_as_written {
+    ($($type:ident)+) => {$(
+        /// The table as written: filled-in values are never shown.
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($type), " {}"), self.written)
+            }
+        }
+    )+};
+}
+
+debug_as_written!(Region SourceConfig SinkConfig TableConfig PipelineConfig);

@@ -1,0 +1,287 @@
+//! From the file as written to the region as needed: each section in turn, every error collected.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use globset::Glob;
+use serde_spanned::Spanned as At;
+
+use super::document::{Document, MAX_FILE_BYTES, Span, read_limited, shorten};
+use super::fill::Filler;
+use super::keys::KeySet;
+use super::read::{Findings, read, without_unknown};
+use super::region::{Checkpoint, Http, Region, Residency, Written};
+use super::tree::{Entry, Node, Value};
+use super::written::{CheckpointKeys, HttpKeys, Period, RegionKeys, ResidencyKeys, SECTIONS};
+use super::{pipeline, sink, source, table};
+use crate::diagnostic::Diagnostic;
+
+/// Longest name of a region, source, sink, table or pipeline: they end up in file names.
+const MAX_NAME: usize = 64;
+
+/// More lanes than any machine has cores.
+const MAX_LANES: i64 = 1024;
+
+/// What every part of the resolution needs.
+pub(super) struct Context<'a> {
+    pub(super) document: Arc<Document>,
+    /// Folder of the region file.
+    pub(super) folder: PathBuf,
+    pub(super) findings: Findings,
+    pub(super) filler: RefCell<Filler<'a>>,
+    /// Lanes where the file names none.
+    pub(super) cores: usize,
+}
+
+impl Context<'_> {
+    /// Reports an error at `span`, with what to do.
+    pub(super) fn refuse(&self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        self.findings.add(self.document.error(span, message).help(help));
+    }
+
+    pub(super) fn add(&self, diagnostic: Diagnostic) {
+        self.findings.add(diagnostic);
+    }
+
+    /// What is written at `span`, for messages.
+    pub(super) fn written(&self, span: &Span) -> String {
+        self.document.written(span)
+    }
+
+    pub(super) fn read<T: KeySet>(&self, table: &Node, title: &str) -> Option<T> {
+        read(table, title, &self.document, &self.findings)
+    }
+
+    /// Reads a table that holds nothing but the keys of `T`.
+    fn read_section<T: KeySet>(&self, table: &Node, title: &str) -> Option<T> {
+        if !self.is_table(table, title) {
+            return None;
+        }
+        self.read(table, title)
+    }
+
+    pub(super) fn is_table(&self, node: &Node, title: &str) -> bool {
+        let is_table = matches!(node.value, Value::Table(_));
+        if !is_table && !matches!(node.value, Value::Broken) {
+            self.refuse(node.span.clone(), format!("`{title}` is a table"), format!("write [{title}]"));
+        }
+        is_table
+    }
+
+    /// The tables of a section whose names will do, with their titles.
+    fn named<'n>(&self, root: &'n Node, section: &str) -> Vec<(&'n Entry, String)> {
+        let Some(node) = root.get(section) else { return Vec::new() };
+        if !matches!(node.value, Value::Table(_)) {
+            let message = format!("`{section}` is a table of tables");
+            self.refuse(node.span.clone(), message, format!("write [{section}.NAME]"));
+            return Vec::new();
+        }
+        let named = node.entries().iter().map(|entry| (entry, format!("{section}.{}", entry.key)));
+        named
+            .filter(|(entry, title)| {
+                let shown = shorten(&entry.key);
+                let named_well = self.check_name(&entry.key, &shown, &entry.key_span, "name");
+                named_well & self.is_table(&entry.node, title)
+            })
+            .collect()
+    }
+
+    /// Reports a name that could not stand in a file name. `shown` is the name as written.
+    pub(super) fn check_name(&self, name: &str, shown: &str, span: &Span, what: &str) -> bool {
+        let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
+        if starts_well && plain && name.len() <= MAX_NAME {
+            return true;
+        }
+        let help = format!(
+            "a {what} is made of a-z, 0-9, `_` and `-`, starts with a letter or digit, and has at most {MAX_NAME} characters"
+        );
+        self.refuse(span.clone(), format!("`{shown}` is no {what}"), help);
+        false
+    }
+
+    /// A duration that must not be zero.
+    pub(super) fn positive(&self, key: &str, period: &At<Period>) -> Duration {
+        let duration = period.get_ref().0;
+        if duration.is_zero() {
+            self.refuse(period.span(), format!("`{key}` cannot be zero"), "write a duration such as \"10s\"");
+        }
+        duration
+    }
+
+    /// Opens a file that the region file names; its path starts from the region file's folder.
+    pub(super) fn open(&self, file: &At<String>, what: &str) -> Option<Document> {
+        let opened = read_limited(&self.folder.join(file.get_ref()), MAX_FILE_BYTES);
+        // A filled-in path is shown as written.
+        let document = match opened {
+            Ok(bytes) => Document::from_bytes(self.folder.join(self.document.raw(&file.span())), bytes),
+            Err(error) => {
+                let message = format!("cannot read the {what} file `{}`: {error}", self.written(&file.span()));
+                let help = "its path starts from the folder of the region file";
+                Err(self.document.error(file.span(), message).help(help))
+            }
+        };
+        document.map_err(|diagnostic| self.add(diagnostic)).ok()
+    }
+
+    pub(super) fn as_written(&self, node: &Node) -> Written {
+        Written(node.written(&self.document).into())
+    }
+}
+
+/// Resolves the whole file. None if anything was reported.
+pub(super) fn region(root: &Node, context: &Context<'_>) -> Option<Region> {
+    let mut known: Vec<&str> = RegionKeys::KEYS.iter().map(|key| key.name).collect();
+    known.extend(SECTIONS);
+    let top = without_unknown(root, "", &known, &context.document, &context.findings);
+    let (_, plain) = split(&top, &SECTIONS);
+    let keys: Option<RegionKeys> = context.read(&plain, "");
+    let name = keys.as_ref().map_or("", |keys| keys.region.get_ref().as_str());
+    if let Some(keys) = &keys {
+        context.check_name(name, &context.written(&keys.region.span()), &keys.region.span(), "region name");
+    }
+
+    let checkpoint = checkpoint(&top, name, context);
+    let http = top.get("http").and_then(|node| http(node, context));
+    let residency = top.get("residency").and_then(|node| residency(node, keys.as_ref(), context));
+    let sources = named(&top, "sources", context, |entry, title| source::resolve(entry, title, name, context));
+    let sinks = named(&top, "sinks", context, |entry, title| sink::resolve(entry, title, context));
+    let tables = named(&top, "tables", context, |entry, title| table::resolve(entry, title, context));
+    let declared: Vec<&str> = declared(&top, "sinks");
+    let pipelines =
+        named(&top, "pipelines", context, |entry, title| pipeline::resolve(entry, title, &declared, context));
+    check_shared_names(&top, context);
+    let keys = keys.as_ref()?;
+    let lanes = lanes(keys, context);
+    if !context.findings.is_empty() {
+        return None;
+    }
+    Some(Region {
+        name: name.into(),
+        file: context.document.path().to_path_buf(),
+        checkpoint: checkpoint?,
+        lanes,
+        linger: keys.linger.get_ref().0,
+        sources,
+        sinks,
+        tables,
+        pipelines,
+        http,
+        residency,
+        secrets: context.filler.borrow().secrets.clone(),
+        written: context.as_written(root),
+    })
+}
+
+/// Parts a table into the entries whose keys are among `keys` and the others.
+pub(super) fn split(table: &Node, keys: &[&str]) -> (Node, Node) {
+    let (inside, outside) = table.entries().iter().cloned().partition(|entry| keys.contains(&entry.key.as_str()));
+    let node = |entries| Node { span: table.span.clone(), value: Value::Table(entries) };
+    (node(inside), node(outside))
+}
+
+/// Resolves every table of a section by name.
+fn named<T>(
+    root: &Node,
+    section: &str,
+    context: &Context<'_>,
+    resolve: impl Fn(&Entry, &str) -> Option<T>,
+) -> BTreeMap<String, T> {
+    let tables = context.named(root, section).into_iter();
+    tables.filter_map(|(entry, title)| Some((entry.key.clone(), resolve(entry, &title)?))).collect()
+}
+
+/// Names in a section, whether or not their tables are right.
+fn declared<'n>(root: &'n Node, section: &str) -> Vec<&'n str> {
+    root.get(section).map_or(&[][..], Node::entries).iter().map(|entry| entry.key.as_str()).collect()
+}
+
+fn lanes(keys: &RegionKeys, context: &Context<'_>) -> usize {
+    match &keys.lanes {
+        None => context.cores,
+        Some(lanes) if (1..=MAX_LANES).contains(lanes.get_ref()) => *lanes.get_ref() as usize,
+        Some(lanes) => {
+            let help = "leave it out for one lane for each core";
+            context.refuse(lanes.span(), format!("`lanes` is a number from 1 to {MAX_LANES}"), help);
+            1
+        }
+    }
+}
+
+fn checkpoint(root: &Node, region: &str, context: &Context<'_>) -> Option<Checkpoint> {
+    let empty = Node { span: 0..0, value: Value::Table(Vec::new()) };
+    let keys: CheckpointKeys = context.read_section(root.get("checkpoint").unwrap_or(&empty), "checkpoint")?;
+    let interval = context.positive("interval", &keys.interval);
+    let url = match keys.url {
+        Some(url) => {
+            place(&url, "url", context)?;
+            url.into_inner()
+        }
+        None => format!("var/{region}/state"),
+    };
+    Some(Checkpoint { url, interval })
+}
+
+/// Checks a folder or URL.
+pub(super) fn place(url: &At<String>, key: &str, context: &Context<'_>) -> Option<()> {
+    if url.get_ref().trim().is_empty() {
+        context.refuse(url.span(), format!("`{key}` is empty"), "write a folder or an object-store URL");
+        return None;
+    }
+    Some(())
+}
+
+fn http(node: &Node, context: &Context<'_>) -> Option<Http> {
+    let keys: HttpKeys = context.read_section(node, "http")?;
+    match keys.listen.get_ref().parse() {
+        Ok(listen) => Some(Http { listen }),
+        Err(_) => {
+            let written = context.written(&keys.listen.span());
+            let message = format!("`listen` takes an address and a port, not \"{written}\"");
+            context.refuse(keys.listen.span(), message, "write it as \"127.0.0.1:8080\" or \"[::1]:8080\"");
+            None
+        }
+    }
+}
+
+fn residency(node: &Node, region: Option<&RegionKeys>, context: &Context<'_>) -> Option<Residency> {
+    let keys: ResidencyKeys = context.read_section(node, "residency")?;
+    let mut matches = false;
+    let mut valid = true;
+    for pattern in keys.allow.get_ref() {
+        match Glob::new(pattern.get_ref()) {
+            Ok(glob) => {
+                let matcher = glob.compile_matcher();
+                matches |= region.is_some_and(|keys| matcher.is_match(keys.region.get_ref()));
+            }
+            Err(error) => {
+                valid = false;
+                let message = format!("\"{}\" is no pattern: {}", context.written(&pattern.span()), error.kind());
+                context.refuse(pattern.span(), message, "`*` stands for any characters, as in \"eu-*\"");
+            }
+        }
+    }
+    if let Some(region) = region
+        && valid
+        && !matches
+    {
+        let message = format!("region `{}` is outside [residency]", context.written(&region.region.span()));
+        let help = format!("`allow` is {}", context.written(&keys.allow.span()));
+        context.refuse(region.region.span(), message, help);
+    }
+    Some(Residency { allow: keys.allow.into_inner().into_iter().map(At::into_inner).collect() })
+}
+
+/// A source and a reference table of one name could not be told apart in SQL.
+fn check_shared_names(root: &Node, context: &Context<'_>) {
+    let sources = declared(root, "sources");
+    for entry in root.get("tables").map_or(&[][..], Node::entries) {
+        if sources.contains(&entry.key.as_str()) {
+            let message = format!("`{}` is a source and a table", shorten(&entry.key));
+            context.refuse(entry.key_span.clone(), message, "SQL could not tell them apart: rename one of them");
+        }
+    }
+}

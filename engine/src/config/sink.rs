@@ -1,0 +1,74 @@
+//! `[sinks.<name>]`.
+
+use serde::Deserialize;
+use watershed_sinks::ParquetOptions;
+
+use super::keys::KeySet;
+use super::read::{fields_of, read_foreign, without_unknown};
+use super::region::{SinkConfig, SinkOptions};
+use super::resolve::{Context, split};
+use super::source::connector_kind;
+use super::tree::{Entry, Node};
+use super::written::SinkKeys;
+
+/// Sinks of this build.
+pub(super) const BUILT: [&str; 3] = ["parquet", "stdout", "null"];
+
+/// Sinks that the design knows and this build lacks.
+const ELSEWHERE: [&str; 3] = ["delta", "kafka", "http"];
+
+/// A sink that has nothing to set.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoOptions {}
+
+pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Option<SinkConfig> {
+    let common: Vec<&str> = SinkKeys::KEYS.iter().map(|key| key.name).collect();
+    let (own, rest) = split(&entry.node, &common);
+    let keys: SinkKeys = context.read(&own, title)?;
+    let kind = connector_kind(&keys.connector, &BUILT, &ELSEWHERE, "sink", context)?;
+    let fields = match kind {
+        "parquet" => fields_of::<ParquetOptions>(),
+        _ => fields_of::<NoOptions>(),
+    };
+    let known: Vec<&str> = common.iter().chain(fields).copied().collect();
+    let rest = without_unknown(&rest, title, &known, &context.document, &context.findings);
+    let options = match kind {
+        "parquet" => SinkOptions::Parquet(parquet(&rest, title, context)?),
+        "stdout" => SinkOptions::Stdout,
+        _ => SinkOptions::Null,
+    };
+    Some(SinkConfig {
+        name: entry.key.clone(),
+        options,
+        location: context.document.location(entry.node.span.clone()),
+        written: context.as_written(&entry.node),
+    })
+}
+
+fn parquet(table: &Node, title: &str, context: &Context<'_>) -> Option<ParquetOptions> {
+    let options: ParquetOptions = read_foreign(table, title, &context.document, &context.findings)?;
+    let at = |key: &str| table.get(key).unwrap_or(table);
+    if let Err(error) = options.local_path() {
+        let url = at("url");
+        let message = match url.is_filled() {
+            true => format!("`url`: a parquet sink cannot write to \"{}\"", context.written(&url.span)),
+            false => error.to_string(),
+        };
+        context.refuse(url.span.clone(), message, "write a folder, such as \"var/lake\"");
+    }
+    let roll = at("roll");
+    let sizes = [
+        ("size", options.roll.size.0 == 0, roll),
+        ("every", options.roll.every.0.is_zero(), roll),
+        ("idle", options.roll.idle.0.is_zero(), roll),
+        ("row_group_size", options.row_group_size.0 == 0, table),
+    ];
+    for (key, is_zero, table) in sizes {
+        if is_zero {
+            let node = table.get(key).unwrap_or(table);
+            context.refuse(node.span.clone(), format!("`{key}` cannot be zero"), "leave it out for the default");
+        }
+    }
+    Some(options)
+}

@@ -1,0 +1,190 @@
+//! `[sources.<name>]`.
+
+use std::time::Duration;
+
+use arrow::datatypes::DataType;
+use serde_spanned::Spanned as At;
+use watershed_connectors::{FileOptions, GeneratorOptions, StdinOptions, profile_schema};
+
+use super::columns;
+use super::format;
+use super::keys::KeySet;
+use super::read::{fields_of, read_foreign, without_unknown};
+use super::region::{ConnectorOptions, OnBad, SourceConfig};
+use super::resolve::{Context, place, split};
+use super::tree::{Entry, Node};
+use super::written::{MaxFuture, OnBadKey, SourceKeys};
+use crate::connect;
+use crate::decode::Format;
+use crate::diagnostic::nearest;
+use crate::schema::{SourceField, SourceSchema};
+
+/// Connectors of this build.
+pub(super) const BUILT: [&str; 3] = ["file", "stdin", "generator"];
+
+/// Connectors that the design knows and this build lacks.
+const ELSEWHERE: [&str; 6] = ["kinesis", "kafka", "eventhubs", "pubsub", "http", "replay"];
+
+/// A clock that is off by more than an hour is wrong; one that is off by less only delays.
+const MAX_FUTURE: Duration = Duration::from_secs(3600);
+
+/// Resolves a source of the region called `region`.
+pub(super) fn resolve(entry: &Entry, title: &str, region: &str, context: &Context<'_>) -> Option<SourceConfig> {
+    let common: Vec<&str> = SourceKeys::KEYS.iter().map(|key| key.name).collect();
+    let (own, rest) = split(&entry.node, &common);
+    let keys: Option<SourceKeys> = context.read(&own, title);
+    let schema_file = keys.as_ref().and_then(|keys| keys.schema_file.as_ref());
+    let declared = columns::resolve(&entry.node, title, schema_file, context);
+    let format = format::resolve(&entry.node, title, context);
+    let keys = keys?;
+    let kind = connector_kind(&keys.connector, &BUILT, &ELSEWHERE, "connector", context)?;
+    let known: Vec<&str> = common.iter().chain(fields(kind)).copied().collect();
+    let rest = without_unknown(&rest, title, &known, &context.document, &context.findings);
+    let connector = connector(kind, &rest, title, context);
+
+    let idle_after = context.positive("idle_after", &keys.idle_after);
+    if let Some(dead_letters) = &keys.dead_letters {
+        place(dead_letters, "dead_letters", context);
+    }
+    let connector = connector?;
+    let (schema, default_time) = match &connector {
+        ConnectorOptions::Generator(options) => {
+            refuse_own_schema(&entry.node, format.as_ref(), context);
+            let (schema, event_time) = brought_along(options);
+            (Some(schema), Some(event_time))
+        }
+        ConnectorOptions::File(_) | ConnectorOptions::Stdin(_) => (declared, None),
+    };
+    if let (Some(event_time), Some(schema)) = (&keys.event_time, &schema) {
+        check_event_time(event_time, schema, context);
+    }
+    let max_future = match keys.max_future.as_ref().map(|max_future| *max_future.get_ref()) {
+        Some(MaxFuture::Off) => None,
+        Some(MaxFuture::Ahead(ahead)) => Some(ahead),
+        None if looks_back(&connector) => None,
+        None => Some(MAX_FUTURE),
+    };
+    let config = SourceConfig {
+        name: entry.key.clone(),
+        connector,
+        format: format?,
+        schema,
+        event_time: keys.event_time.map(At::into_inner).or(default_time),
+        max_delay: keys.max_delay.get_ref().0,
+        idle_after,
+        max_future,
+        on_bad: match keys.on_bad {
+            OnBadKey::DeadLetter => OnBad::DeadLetter,
+            OnBadKey::Skip => OnBad::Skip,
+            OnBadKey::Fail => OnBad::Fail,
+        },
+        dead_letters: match keys.dead_letters {
+            Some(place) => place.into_inner(),
+            None => format!("var/{region}/dead_letters/{}", entry.key),
+        },
+        location: context.document.location(entry.node.span.clone()),
+        written: context.as_written(&entry.node),
+    };
+    check_options(&config, &rest, context);
+    Some(config)
+}
+
+/// The connector that a table names, if this build has it.
+pub(super) fn connector_kind(
+    named: &At<String>,
+    built: &[&'static str],
+    elsewhere: &[&str],
+    what: &str,
+    context: &Context<'_>,
+) -> Option<&'static str> {
+    if let Some(kind) = built.iter().find(|kind| *kind == named.get_ref()) {
+        return Some(kind);
+    }
+    let written = context.written(&named.span());
+    let have = format!("this build has {}", built.join(", "));
+    if elsewhere.contains(&named.get_ref().as_str()) {
+        context.refuse(named.span(), format!("{what} `{written}` is not part of this build"), have);
+        return None;
+    }
+    let help = match nearest(&written, built.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => have,
+    };
+    context.refuse(named.span(), format!("unknown {what} `{written}`"), help);
+    None
+}
+
+/// The keys of a connector, beside those of every source.
+pub(super) fn fields(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "file" => fields_of::<FileOptions>(),
+        "stdin" => fields_of::<StdinOptions>(),
+        _ => fields_of::<GeneratorOptions>(),
+    }
+}
+
+fn connector(kind: &str, table: &Node, title: &str, context: &Context<'_>) -> Option<ConnectorOptions> {
+    let (document, findings) = (&context.document, &context.findings);
+    Some(match kind {
+        "file" => ConnectorOptions::File(read_foreign(table, title, document, findings)?),
+        "stdin" => ConnectorOptions::Stdin(read_foreign(table, title, document, findings)?),
+        _ => ConnectorOptions::Generator(read_foreign(table, title, document, findings)?),
+    })
+}
+
+/// Reports options that are well-typed but make no sense together. The connector's own words name the key; the error is
+/// shown there.
+fn check_options(config: &SourceConfig, table: &Node, context: &Context<'_>) {
+    let Err(error) = connect::source(config) else { return };
+    let message = context.filler.borrow().secrets.redact(&error.to_string());
+    let named = table.entries().iter().find(|entry| message.contains(entry.key.as_str()));
+    let span = named.map_or(&table.span, |entry| &entry.node.span);
+    context.add(context.document.error(span.clone(), message));
+}
+
+/// True for sources of events that happened long ago, or at a time of their own: no clock to compare with.
+fn looks_back(connector: &ConnectorOptions) -> bool {
+    match connector {
+        ConnectorOptions::File(options) => !options.follow,
+        ConnectorOptions::Stdin(_) => true,
+        ConnectorOptions::Generator(options) => options.events.is_some() || options.start.is_some(),
+    }
+}
+
+/// The columns and the event time of a generator's profile.
+fn brought_along(options: &GeneratorOptions) -> (SourceSchema, String) {
+    let profile = profile_schema(options.profile);
+    let fields = profile.fields.iter().filter_map(|(name, sql_type)| SourceField::parse(*name, sql_type, None).ok());
+    (SourceSchema { fields: fields.collect() }, profile.event_time.to_string())
+}
+
+fn refuse_own_schema(table: &Node, format: Option<&Format>, context: &Context<'_>) {
+    for entry in table.entries().iter().filter(|entry| entry.key == "schema" || entry.key == "schema_file") {
+        let message = format!("a generator brings its own schema; `{}` has no place here", entry.key);
+        context.refuse(entry.key_span.clone(), message, "remove it");
+    }
+    if let (Some(node), Some(Format::Csv(_))) = (table.get("format"), format) {
+        context.refuse(node.span.clone(), "a generator writes JSON", "remove `format`");
+    }
+}
+
+fn check_event_time(event_time: &At<String>, schema: &SourceSchema, context: &Context<'_>) {
+    let written = context.written(&event_time.span());
+    let Some(field) = schema.fields.iter().find(|field| field.name == *event_time.get_ref()) else {
+        let names: Vec<&str> = schema.fields.iter().map(|field| field.name.as_str()).collect();
+        let help = match nearest(&written, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the columns are {}", names.join(", ")),
+        };
+        context.refuse(event_time.span(), format!("there is no column `{written}` to be the event time"), help);
+        return;
+    };
+    if !matches!(field.data_type, DataType::Timestamp(..) | DataType::Date32) {
+        let message = format!("column `{written}` is a {}, not a timestamp or date", field.type_name());
+        let help = format!(
+            "declare it so: {written} = \"timestamp\", or with its format, as in \
+                            {{ type = \"timestamp\", format = \"epoch_ms\" }}"
+        );
+        context.refuse(event_time.span(), message, help);
+    }
+}

@@ -1,0 +1,210 @@
+//! The region file as written: every table of it with its keys, their defaults and their docs.
+//!
+//! Nothing here is checked beyond its type; [`super::resolve`] turns it into what the program needs.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{IgnoredAny, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_spanned::Spanned as At;
+
+use super::keys::keys;
+
+/// Longest duration that means anything here.
+const MAX_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+/// Tables at the top of the file, which are read one by one.
+pub(super) const SECTIONS: [&str; 7] = ["checkpoint", "http", "residency", "sources", "sinks", "tables", "pipelines"];
+
+keys! {
+    pub(super) struct RegionKeys {
+        /// Name of the region: part of every path that is written, and what [residency] is about.
+        region: At<String> = required,
+        /// How many lanes work side by side, 1 to 1024.
+        lanes: Option<At<i64>> = words "one for each core",
+        /// Longest time that a record waits for others to be worked on together with it.
+        linger: At<Period> = value "\"5ms\"",
+    }
+}
+
+keys! {
+    pub(super) struct CheckpointKeys {
+        /// Folder or object-store URL that takes the state.
+        url: Option<At<String>> = words "var/<region>/state",
+        /// Time between two checkpoints: what a crash costs at most in work done again.
+        interval: At<Period> = value "\"10s\"",
+    }
+}
+
+keys! {
+    pub(super) struct HttpKeys {
+        /// Address and port that the daemon answers on.
+        listen: At<String> = required,
+    }
+}
+
+keys! {
+    pub(super) struct ResidencyKeys {
+        /// Patterns of region names; this file's region must match one of them.
+        allow: At<Vec<At<String>>> = required,
+    }
+}
+
+keys! {
+    #[expect(dead_code, reason = "what has places inside it is read from the tree")]
+    pub(super) struct SourceKeys {
+        /// Where the events come from.
+        connector: At<String> = required,
+        /// How a record is written: "json" (one object a record) or "csv", or a table such as
+        /// { type = "csv", delimiter = ";" }.
+        format: Option<IgnoredAny> = words "\"json\"",
+        /// The columns: name = "type", or name = { type = "timestamp", format = "epoch_ms" }.
+        schema: Option<IgnoredAny> = words "inferred by `watershed check`, which prints it for you to paste",
+        /// A TOML file with the columns, for schemas that several regions share; its path starts from this file's folder.
+        schema_file: Option<At<String>> = words "no file",
+        /// The column that says when an event happened, a timestamp or date. Windows need it.
+        event_time: Option<At<String>> = words "none; a generator brings its own",
+        /// How far out of order events may come: the watermark stays this far behind the newest event.
+        max_delay: At<Period> = value "\"0s\"",
+        /// Silence after which a split no longer holds back the watermark.
+        idle_after: At<Period> = value "\"10s\"",
+        /// How far ahead of the clock an event time may be before the record is bad; "off" takes any.
+        max_future: Option<At<MaxFuture>> = words "\"1h\"; \"off\" for files, standard input and bounded generators",
+        /// What becomes of a record that cannot be read.
+        on_bad: OnBadKey = value "\"dead_letter\"",
+        /// Folder or URL that takes the dead letters.
+        dead_letters: Option<At<String>> = words "var/<region>/dead_letters/<source>",
+    }
+}
+
+keys! {
+    pub(super) struct FormatKeys {
+        /// "json" or "csv".
+        r#type: At<String> = required,
+        /// CSV: the character between fields.
+        delimiter: Option<At<String>> = words "\",\"",
+        /// CSV: the character around fields that hold a delimiter.
+        quote: Option<At<String>> = words "a double quote",
+        /// CSV: true if the first line names the columns.
+        header: Option<At<bool>> = words "true",
+        /// CSV: the text that stands for null, beside nothing at all.
+        null: Option<At<String>> = words "an empty field",
+    }
+}
+
+keys! {
+    #[expect(dead_code, reason = "what has places inside it is read from the tree")]
+    pub(super) struct FieldKeys {
+        /// The column's SQL type.
+        r#type: At<String> = required,
+        /// How a timestamp is spelled: epoch_s, epoch_ms, epoch_us, epoch_ns or a strptime pattern.
+        format: Option<At<String>> = words "RFC 3339",
+    }
+}
+
+keys! {
+    pub(super) struct SinkKeys {
+        /// Where the rows go.
+        connector: At<String> = required,
+    }
+}
+
+keys! {
+    #[expect(dead_code, reason = "what has places inside it is read from the tree")]
+    pub(super) struct TableKeys {
+        /// File, folder or object-store URL of the data.
+        url: At<String> = required,
+        /// "parquet", "csv" or "json".
+        format: Option<At<TableFormatKey>> = words "by the extension of `url`",
+        /// Time after which the table is read again.
+        refresh: Option<At<Period>> = words "never",
+        /// The columns, as for a source.
+        schema: Option<IgnoredAny> = words "inferred from the data",
+        /// A TOML file with the columns; its path starts from this file's folder.
+        schema_file: Option<At<String>> = words "no file",
+    }
+}
+
+keys! {
+    pub(super) struct PipelineKeys {
+        /// The SQL itself.
+        sql: Option<At<String>> = words "from `sql_file`",
+        /// A file with the SQL; its path starts from this file's folder.
+        sql_file: Option<At<String>> = words "none, where `sql` is given",
+        /// The sink that takes the rows.
+        sink: Option<At<String>> = words "none, where `sinks` is given",
+        /// Several sinks that all take the rows.
+        sinks: Option<At<Vec<At<String>>>> = words "none, where `sink` is given",
+        /// How long a window stays open for events behind the watermark.
+        allowed_lateness: At<Period> = value "\"0s\"",
+        /// A sink that takes the rows that came too late.
+        late: Option<At<String>> = words "they are counted and dropped",
+    }
+}
+
+/// `on_bad`.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum OnBadKey {
+    DeadLetter,
+    Skip,
+    Fail,
+}
+
+/// `format` of a reference table.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TableFormatKey {
+    Parquet,
+    Csv,
+    Json,
+}
+
+/// A duration such as "10s".
+#[derive(Clone, Copy)]
+pub(super) struct Period(pub(super) Duration);
+
+/// `max_future`.
+#[derive(Clone, Copy)]
+pub(super) enum MaxFuture {
+    Off,
+    Ahead(Duration),
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(PeriodVisitor { or_off: false }).map(|period| Self(period.unwrap_or_default()))
+    }
+}
+
+impl<'de> Deserialize<'de> for MaxFuture {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let period = deserializer.deserialize_str(PeriodVisitor { or_off: true })?;
+        Ok(period.map_or(Self::Off, Self::Ahead))
+    }
+}
+
+/// Reads a duration, or none for "off" where that is allowed.
+struct PeriodVisitor {
+    or_off: bool,
+}
+
+impl Visitor<'_> for PeriodVisitor {
+    type Value = Option<Duration>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let or_off = if self.or_off { ", or \"off\"" } else { "" };
+        write!(f, "a duration of at most ten years such as \"10s\" or \"5m\"{or_off}")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        if self.or_off && text.trim() == "off" {
+            return Ok(None);
+        }
+        match humantime::parse_duration(text.trim()) {
+            Ok(duration) if duration <= MAX_DURATION => Ok(Some(duration)),
+            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The engine of Watershed: configuration, SQL, decoding, windows, and the run that ties them together.
+//!
+//! Follow one event: [`run`] reads it, [`decode`] makes it a row, [`rows`] filters and projects it, [`window`] keeps it
+//! in a pane until the [`watermark`] has passed, and the plan of [`plan`] turns closed windows into rows for the sinks.
+
+pub mod aggregate;
+pub mod cli;
+pub mod config;
+pub mod connect;
+pub mod decode;
+pub mod diagnostic;
+pub mod plan;
+pub mod report;
+pub mod rows;
+pub mod run;
+pub mod schema;
+pub mod sql;
+pub mod watermark;
+pub mod window;

@@ -1,0 +1,101 @@
+//! Reference tables: finite data that streams are joined with, read whole and read again on request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::csv::CsvFormat;
+use datafusion::datasource::file_format::json::JsonFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::execution::context::SessionContext;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+
+use crate::config::{TableConfig, TableFormat};
+use crate::rows::LookupTable;
+use crate::sql::SqlError;
+use crate::sql::cut::StaticRows;
+use crate::sql::leaf::{LeafPlanner, Slot};
+
+/// A finite subplan of a pipeline and where its rows go.
+#[derive(Debug)]
+pub struct StaticTable {
+    plan: LogicalPlan,
+    target: TableTarget,
+    /// How often to read it again; none: once.
+    pub refresh: Option<Duration>,
+}
+
+/// Who reads a table's rows.
+#[derive(Debug)]
+pub enum TableTarget {
+    /// A lookup, per batch of rows.
+    Lookup(Arc<LookupTable>),
+    /// The plan over closed windows.
+    Slot(Arc<Slot>),
+}
+
+impl StaticTable {
+    pub(crate) fn new(rows: StaticRows, lookup: Option<Arc<LookupTable>>, refresh: Option<Duration>) -> Self {
+        let target = match lookup {
+            Some(table) => TableTarget::Lookup(table),
+            None => TableTarget::Slot(rows.slot),
+        };
+        Self { plan: rows.plan, target, refresh }
+    }
+
+    /// Reads the table and hands its rows over. On failure the rows of the last load stay.
+    pub async fn load(&self, session: &SessionContext) -> Result<(), SqlError> {
+        let plan = physical_plan(session, &self.plan).await?;
+        let rows: Vec<RecordBatch> = collect(plan, session.task_ctx()).await?;
+        match &self.target {
+            TableTarget::Lookup(table) => table.load(&rows)?,
+            TableTarget::Slot(slot) => slot.fill(Arc::new(rows)),
+        }
+        Ok(())
+    }
+}
+
+/// Plans an optimised logical plan that may read slots.
+pub(crate) async fn physical_plan(
+    session: &SessionContext,
+    plan: &LogicalPlan,
+) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
+    let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(LeafPlanner)]);
+    Ok(planner.create_physical_plan(plan, &session.state()).await?)
+}
+
+/// Opens a table's files.
+pub(crate) async fn open(config: &TableConfig) -> Result<Arc<dyn TableProvider>, SqlError> {
+    let described = |error: datafusion::common::DataFusionError| {
+        SqlError::new(format!("table `{}` at `{}`: {}", config.name, config.url, SqlError::from(error).message))
+            .help("check `url` and `format` of the table")
+    };
+    let url = ListingTableUrl::parse(&config.url).map_err(described)?;
+    if url.scheme() == "file" && !std::path::Path::new(&config.url).exists() {
+        return Err(SqlError::new(format!("table `{}`: there is nothing at `{}`", config.name, config.url))
+            .help("`url` is a file or a folder; a relative path starts from the current folder"));
+    }
+    let format: Arc<dyn FileFormat> = match config.format {
+        TableFormat::Parquet => Arc::new(ParquetFormat::default()),
+        TableFormat::Csv => Arc::new(CsvFormat::default().with_has_header(true)),
+        TableFormat::Json => Arc::new(JsonFormat::default()),
+    };
+    let options = ListingOptions::new(format).with_file_extension("");
+    let schema = match &config.schema {
+        Some(schema) => schema.arrow_schema(),
+        None => {
+            let state = SessionContext::new().state();
+            options.infer_schema(&state, &url).await.map_err(described)?
+        }
+    };
+    if schema.fields().is_empty() {
+        return Err(SqlError::new(format!("table `{}` at `{}` has no columns", config.name, config.url)));
+    }
+    let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
+    Ok(Arc::new(ListingTable::try_new(config).map_err(SqlError::from)?))
+}

@@ -1,0 +1,143 @@
+//! What a run counted: live, as progress, and at its end as the run report.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use serde::Serialize;
+
+/// Counts that lanes and pipelines add to as they go.
+///
+/// Every record read ends in exactly one of `bad`, `filtered`, `late` and `aggregated`.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Records read.
+    pub read: AtomicU64,
+    /// Records that could not be read, or had no usable event time.
+    pub bad: AtomicU64,
+    /// Records that no WHERE or join let through.
+    pub filtered: AtomicU64,
+    /// Records whose last window had closed.
+    pub late: AtomicU64,
+    /// Records that went into a window; without windows, into a sink.
+    pub aggregated: AtomicU64,
+    /// Windows closed.
+    pub windows: AtomicU64,
+    /// Rows put out.
+    pub rows_out: AtomicU64,
+    /// Files made visible.
+    pub files: AtomicU64,
+    /// Payload bytes read.
+    pub bytes_in: AtomicU64,
+}
+
+impl Counters {
+    /// Adds to one of the counts.
+    pub fn add(count: &AtomicU64, n: u64) {
+        count.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The counts so far.
+    pub fn counts(&self) -> Counts {
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Counts {
+            read: get(&self.read),
+            bad: get(&self.bad),
+            filtered: get(&self.filtered),
+            late: get(&self.late),
+            aggregated: get(&self.aggregated),
+            windows: get(&self.windows),
+            rows_out: get(&self.rows_out),
+            files: get(&self.files),
+            bytes_in: get(&self.bytes_in),
+        }
+    }
+}
+
+/// Counts at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Records read.
+    pub read: u64,
+    /// Records set aside.
+    pub bad: u64,
+    /// Records not asked for.
+    pub filtered: u64,
+    /// Records that came too late.
+    pub late: u64,
+    /// Records that went into a window or a sink.
+    pub aggregated: u64,
+    /// Windows closed.
+    pub windows: u64,
+    /// Rows put out.
+    pub rows_out: u64,
+    /// Files made visible.
+    pub files: u64,
+    /// Payload bytes read.
+    pub bytes_in: u64,
+}
+
+/// The run report.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunReport {
+    /// Counts over all pipelines; a record that several pipelines read counts once.
+    #[serde(flatten)]
+    pub total: Counts,
+    /// Wall time in seconds.
+    pub wall_s: f64,
+    /// CPU time of the process in seconds.
+    pub cpu_s: f64,
+    /// Greatest resident memory of the process.
+    pub peak_rss_bytes: u64,
+    /// Counts by pipeline.
+    pub pipelines: BTreeMap<String, PipelineReport>,
+}
+
+/// One pipeline's part of the run report.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct PipelineReport {
+    /// What it counted.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Windows that were still open when the run was stopped; their rows are not written.
+    pub open_windows: u64,
+}
+
+impl RunReport {
+    /// Puts a report together; asks the system for this process's CPU time and memory.
+    pub(crate) fn new(total: Counts, wall: Duration, pipelines: BTreeMap<String, PipelineReport>) -> Self {
+        let (cpu_s, peak_rss_bytes) = usage();
+        Self { total, wall_s: wall.as_secs_f64(), cpu_s, peak_rss_bytes, pipelines }
+    }
+}
+
+/// CPU seconds and greatest resident bytes of this process; zeros where the system does not tell.
+fn usage() -> (f64, u64) {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return (0.0, 0) };
+    let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    // Linux counts resident memory in KiB.
+    let resident = u64::try_from(usage.max_rss()).unwrap_or(0) * 1024;
+    (seconds(usage.user_time()) + seconds(usage.system_time()), resident)
+}
+
+/// Where a run stands, for whoever watches it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Progress {
+    /// Records read.
+    pub read: u64,
+    /// Payload bytes read.
+    pub bytes_in: u64,
+    /// Rows put out.
+    pub rows_out: u64,
+    /// Windows closed.
+    pub windows: u64,
+    /// Records set aside.
+    pub bad: u64,
+    /// Records that came too late.
+    pub late: u64,
+    /// Time since the start.
+    pub elapsed: Duration,
+    /// The least watermark of all pipelines, in microseconds since the Unix epoch, once there is one.
+    pub watermark: Option<i64>,
+}

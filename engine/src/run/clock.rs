@@ -1,0 +1,106 @@
+//! The watermarks of all splits, written by lanes and read by pipelines.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, RwLock};
+
+use crate::watermark::{BEGINNING, END, SplitTime, least};
+
+/// One split's watermark, as the others see it.
+#[derive(Debug)]
+pub(crate) struct SplitClock {
+    watermark: AtomicI64,
+    idle: AtomicBool,
+}
+
+impl SplitClock {
+    fn new() -> Self {
+        Self { watermark: AtomicI64::new(BEGINNING), idle: AtomicBool::new(false) }
+    }
+
+    /// Publishes a watermark. What the split has brought up to it must have been handed over before.
+    pub(crate) fn publish(&self, watermark: i64) {
+        self.watermark.fetch_max(watermark, Ordering::AcqRel);
+        self.idle.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn set_idle(&self) {
+        self.idle.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn end(&self) {
+        self.publish(END);
+    }
+
+    fn time(&self) -> SplitTime {
+        SplitTime {
+            watermark: self.watermark.load(Ordering::Acquire),
+            idle: self.idle.load(Ordering::Acquire),
+        }
+    }
+}
+
+/// The splits of one source.
+#[derive(Debug, Default)]
+pub(crate) struct SourceClock {
+    splits: RwLock<Vec<Arc<SplitClock>>>,
+}
+
+impl SourceClock {
+    /// Adds a split; until it shows a record it holds its pipelines back.
+    pub(crate) fn add(&self) -> Arc<SplitClock> {
+        let clock = Arc::new(SplitClock::new());
+        // Nobody panics while holding the lock.
+        self.splits.write().unwrap_or_else(|poisoned| poisoned.into_inner()).push(clock.clone());
+        clock
+    }
+
+    fn times(&self, except: Option<&Arc<SplitClock>>) -> Vec<SplitTime> {
+        let splits = self.splits.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        splits.iter().filter(|split| !except.is_some_and(|own| Arc::ptr_eq(own, split))).map(|s| s.time()).collect()
+    }
+}
+
+/// The watermark of one pipeline: over the splits of all its sources, and never going back.
+#[derive(Debug)]
+pub(crate) struct PipelineClock {
+    sources: Vec<Arc<SourceClock>>,
+    reached: AtomicI64,
+}
+
+impl PipelineClock {
+    pub(crate) fn new(sources: Vec<Arc<SourceClock>>) -> Self {
+        Self { sources, reached: AtomicI64::new(BEGINNING) }
+    }
+
+    /// The watermark that windows have been closed by.
+    pub(crate) fn reached(&self) -> i64 {
+        self.reached.load(Ordering::Acquire)
+    }
+
+    /// Moves on to what the splits allow, or, where all are idle, to `clock` if there is one.
+    pub(crate) fn advance(&self, clock: Option<i64>) -> i64 {
+        let times = self.sources.iter().flat_map(|source| source.times(None));
+        let now = least(times).or(clock).unwrap_or(BEGINNING);
+        self.reached.fetch_max(now, Ordering::AcqRel).max(now)
+    }
+
+    /// What holds besides one split of the pipeline: the least of the others, and never less than what was reached.
+    pub(crate) fn besides(&self, own: &Arc<SplitClock>) -> Besides {
+        let times = self.sources.iter().flat_map(|source| source.times(Some(own)));
+        Besides { others: least(times).unwrap_or(END), reached: self.reached() }
+    }
+}
+
+/// The part of a pipeline's watermark that one split does not decide.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Besides {
+    others: i64,
+    reached: i64,
+}
+
+impl Besides {
+    /// The pipeline's watermark if the split's own is `own`.
+    pub(crate) fn with(self, own: i64) -> i64 {
+        self.others.min(own).max(self.reached)
+    }
+}

@@ -1,0 +1,131 @@
+//! Where the panes of all lanes meet and windows close.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::common::Result;
+
+use super::panes::{PaneGrid, PaneRows, Work};
+use crate::aggregate::{AggregateSpec, GroupTable};
+
+/// The rows of a window that closed: group keys and results, or the rows themselves.
+#[derive(Debug)]
+pub struct ClosedWindow {
+    /// First instant.
+    pub start: i64,
+    /// First instant after it.
+    pub end: i64,
+    /// Its rows.
+    pub rows: Vec<RecordBatch>,
+}
+
+/// The windows of closed rows.
+#[derive(Debug, Clone)]
+pub enum Spans {
+    /// All rows are of one window: its start and end.
+    One(i64, i64),
+    /// Each row has its own: starts and ends.
+    Each(Vec<i64>, Vec<i64>),
+}
+
+/// Sealed panes, until the last window that holds them has closed.
+#[derive(Debug)]
+pub struct WindowStore {
+    grid: PaneGrid,
+    work: Work,
+    panes: BTreeMap<i64, Sealed>,
+    closed_through: i64,
+}
+
+/// What all lanes have handed over of one pane.
+#[derive(Debug, Default)]
+struct Sealed {
+    /// A table that nobody has read yet: a tumbling window takes its results straight from it.
+    table: Option<Box<GroupTable>>,
+    /// Frozen states, or rows.
+    batches: Vec<RecordBatch>,
+}
+
+impl Sealed {
+    fn add(&mut self, rows: PaneRows) -> Result<()> {
+        match rows {
+            PaneRows::Batches(batches) => self.batches.extend(batches),
+            PaneRows::Table(table) => match self.table.take() {
+                None => self.table = Some(table),
+                Some(mut first) => {
+                    first.merge(&table.freeze()?)?;
+                    self.table = Some(first);
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// Freezes the table so that several windows can read it.
+    fn freeze(&mut self) -> Result<()> {
+        if let Some(table) = self.table.take() {
+            self.batches.push(table.freeze()?);
+        }
+        Ok(())
+    }
+}
+
+impl WindowStore {
+    /// An empty store.
+    pub fn new(grid: PaneGrid, work: Work) -> Self {
+        Self { grid, work, panes: BTreeMap::new(), closed_through: i64::MIN }
+    }
+
+    /// Takes a pane that a lane has sealed. A pane may come again, with rows that are late for some of its windows only.
+    pub fn add(&mut self, pane: i64, rows: PaneRows) -> Result<()> {
+        self.panes.entry(pane).or_default().add(rows)
+    }
+
+    /// Number of windows that hold rows and have not closed.
+    pub fn open_windows(&self) -> usize {
+        self.ends(i64::MAX).len()
+    }
+
+    /// Ends of the windows that hold rows and end in `(closed_through, through]`.
+    fn ends(&self, through: i64) -> BTreeSet<i64> {
+        let open = |end: &i64| *end > self.closed_through && *end <= through;
+        self.panes.keys().flat_map(|&pane| self.grid.ends_of(pane).filter(open)).collect()
+    }
+
+    /// Closes every window that ends at or before `through`, in order of their ends.
+    pub fn close(&mut self, through: i64) -> Result<Vec<ClosedWindow>> {
+        let mut closed = Vec::new();
+        for end in self.ends(through) {
+            let rows = match &self.work {
+                Work::Aggregate(spec) => vec![self.aggregate(&spec.clone(), end)?],
+                Work::Collect => {
+                    let panes = self.panes.range(self.grid.panes_of(end));
+                    panes.flat_map(|(_, sealed)| sealed.batches.iter().cloned()).collect()
+                }
+            };
+            closed.push(ClosedWindow { start: end - self.grid.size, end, rows });
+        }
+        self.closed_through = self.closed_through.max(through);
+        let (grid, through) = (self.grid, self.closed_through);
+        self.panes.retain(|&pane, _| grid.last_end(pane.saturating_mul(grid.width)) > through);
+        Ok(closed)
+    }
+
+    fn aggregate(&mut self, spec: &Arc<AggregateSpec>, end: i64) -> Result<RecordBatch> {
+        let panes = self.grid.panes_of(end);
+        if self.grid.width == self.grid.size
+            && let Some(table) = self.panes.get_mut(&panes.start).and_then(|sealed| sealed.table.take())
+        {
+            return table.finish();
+        }
+        let mut merged = GroupTable::new(spec.clone())?;
+        for (_, sealed) in self.panes.range_mut(panes) {
+            sealed.freeze()?;
+            for frozen in &sealed.batches {
+                merged.merge(frozen)?;
+            }
+        }
+        merged.finish()
+    }
+}

@@ -1,0 +1,309 @@
+//! The program as its users meet it: arguments in; files, text and an exit code out.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+fn watershed(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watershed"));
+    command.current_dir(folder).env_remove("RUST_LOG").env_remove("NO_COLOR").stdin(Stdio::null());
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    watershed(folder).args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Runs what must end with 0; gives what it printed.
+fn succeeds(folder: &Path, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}\n{}{}", stdout(&output), stderr(&output));
+    stdout(&output)
+}
+
+/// Runs what must end with `code`; gives what it said about it.
+fn fails(folder: &Path, code: i32, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{}{}", stdout(&output), stderr(&output));
+    stderr(&output)
+}
+
+fn folder_with(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    folder
+}
+
+const ORDERS: &str = r#"
+region = "eu"
+[sources.orders]
+connector = "file"
+path = "orders.ndjson"
+schema = { ts = "timestamp", country = "string", amount = "double" }
+event_time = "ts"
+[sinks.lake]
+connector = "parquet"
+url = "lake"
+[pipelines.by_country]
+sql = """
+SELECT window_start, country, count(*) AS orders, sum(amount) AS revenue
+FROM tumble(orders, INTERVAL '1 minute') GROUP BY window_start, country"""
+sink = "lake"
+"#;
+
+const RECORDS: &str = r#"{"ts":"2026-03-01T00:00:01Z","country":"DE","amount":1.5}
+{"ts":"2026-03-01T00:00:02Z","country":"DE","amount":2.5}
+{"ts":"2026-03-01T00:00:03Z","country":"FR","amount":1.0}
+{"ts":"2026-03-01T00:01:03Z","country":"FR","amount":8.0}
+"#;
+
+#[test]
+fn init_check_run_query() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = succeeds(folder.path(), &["init", "demo"]);
+    assert!(said.contains("wrote demo/watershed.toml") && said.contains("cd demo"), "{said}");
+    let demo = folder.path().join("demo");
+    let config = fs::read_to_string(demo.join("watershed.toml")).unwrap();
+    fs::write(demo.join("watershed.toml"), config.replace("1_000_000", "200_000")).unwrap();
+
+    let said = succeeds(&demo, &["check", "watershed.toml"]);
+    for line in ["source orders: generator", "pipeline first -> lake (parquet)", "window_start", "all right"] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    let output = run(&demo, &["run", "watershed.toml", "--report", "report.json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with("200,000 events"), "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(demo.join("report.json")).unwrap()).unwrap();
+    let count = |key: &str| report[key].as_u64().unwrap();
+    assert_eq!(count("read"), 200_000);
+    assert_eq!(count("read"), count("bad") + count("filtered") + count("late") + count("aggregated"));
+
+    let said = succeeds(&demo, &["query", "watershed.toml", "SELECT sum(orders) AS n FROM first", "--format", "csv"]);
+    assert_eq!(said, format!("n\n{}\n", count("aggregated")));
+    assert!(fails(folder.path(), 2, &["init", "demo"]).contains("is there already"));
+}
+
+#[test]
+fn rows_of_a_query_come_in_three_shapes() {
+    let folder = folder_with(&[("eu.toml", ORDERS), ("orders.ndjson", RECORDS)]);
+    let quiet = run(folder.path(), &["run", "eu.toml", "--quiet"]);
+    assert_eq!((quiet.status.code(), stderr(&quiet).as_str()), (Some(0), ""));
+    let sql =
+        "SELECT country, sum(revenue) AS revenue, max(date) AS date FROM by_country GROUP BY country ORDER BY country";
+    let query = |format: &str| succeeds(folder.path(), &["query", "eu.toml", sql, "--format", format]);
+    assert_eq!(query("csv"), "country,revenue,date\nDE,4.0,2026-03-01\nFR,9.0,2026-03-01\n");
+    assert_eq!(
+        query("json"),
+        "{\"country\":\"DE\",\"revenue\":4.0,\"date\":\"2026-03-01\"}\n\
+         {\"country\":\"FR\",\"revenue\":9.0,\"date\":\"2026-03-01\"}\n"
+    );
+    assert!(query("table").contains("| DE      | 4.0     | 2026-03-01 |"), "{}", query("table"));
+}
+
+#[test]
+fn the_report_goes_to_standard_output_for_a_dash() {
+    let folder = folder_with(&[("eu.toml", ORDERS), ("orders.ndjson", RECORDS)]);
+    let report: serde_json::Value =
+        serde_json::from_str(&succeeds(folder.path(), &["run", "eu.toml", "--report", "-"])).unwrap();
+    assert_eq!((report["read"].as_u64(), report["pipelines"]["by_country"]["aggregated"].as_u64()), (Some(4), Some(4)));
+    let said = fails(folder.path(), 2, &["run", "eu.toml", "--report", "no/such/folder/r.json"]);
+    assert!(said.contains("its folder does not exist"), "{said}");
+}
+
+#[test]
+fn wrong_files_and_wrong_arguments_end_with_two() {
+    let folder = folder_with(&[
+        ("broken.toml", "region = \"eu\"\n[sources.a]\nconnector = \"stdin\"\nmax_dealy = \"2s\"\n"),
+        ("empty.toml", "region = \"eu\"\n"),
+    ]);
+    let said = fails(folder.path(), 2, &["check", "broken.toml"]);
+    let expected = "error: unknown key `max_dealy` in [sources.a]\n --> broken.toml:4:1\n  |\n4 | max_dealy = \"2s\"\n  \
+                    | ^^^^^^^^^\n  = help: did you mean `max_delay`?\n";
+    assert_eq!(said, expected);
+    assert_eq!(fails(folder.path(), 2, &["run", "broken.toml"]), expected);
+    assert!(fails(folder.path(), 2, &["check", "missing.toml"]).contains("cannot read `missing.toml`"));
+    assert!(fails(folder.path(), 2, &["check", "."]).contains("it is a folder"));
+    assert!(fails(folder.path(), 2, &["run", "empty.toml"]).contains("there are no pipelines to run"));
+    assert!(fails(folder.path(), 2, &["fly"]).contains("fly"));
+    assert!(fails(folder.path(), 2, &["run", "empty.toml", "--lanes", "0"]).contains("--lanes"));
+    assert!(succeeds(folder.path(), &["check", "empty.toml"]).contains("there are no pipelines yet"));
+}
+
+#[test]
+fn wrong_sql_is_shown_in_its_file() {
+    let sql = "SELECT window_start, contry, count(*)\nFROM tumble(orders, INTERVAL '1 minute')\nGROUP BY window_start, contry\n";
+    let config = ORDERS.replace("sql = \"\"\"", "sql_file = \"../sql/p.sql\"\n# \"\"\"");
+    let config: String = config
+        .lines()
+        .filter(|line| !line.starts_with("SELECT window") && !line.starts_with("FROM"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    let folder = folder_with(&[("regions/eu.toml", &config), ("sql/p.sql", sql)]);
+    let said = fails(folder.path(), 2, &["check", "regions/eu.toml"]);
+    for part in ["unknown column `contry`", "sql/p.sql:1:22", "did you mean", "country"] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    let inline = ORDERS.replace("sum(amount)", "sum(amuont)");
+    fs::write(folder.path().join("inline.toml"), inline).unwrap();
+    let said = fails(folder.path(), 2, &["check", "inline.toml"]);
+    assert!(said.contains("inline.toml:13:50"), "{said}");
+}
+
+#[test]
+fn a_schema_that_is_left_out_is_inferred_and_asked_for() {
+    let config = ORDERS.replace("schema = {", "# schema = {").replace("event_time", "# event_time");
+    let folder = folder_with(&[("eu.toml", &config), ("orders.ndjson", RECORDS)]);
+    let said = fails(folder.path(), 2, &["run", "eu.toml"]);
+    assert!(said.contains("source `orders` has no schema") && said.contains("run `watershed check eu.toml`"), "{said}");
+    let said = succeeds(folder.path(), &["check", "eu.toml"]);
+    for part in [
+        "[sources.orders.schema]\nts = \"timestamp\"\ncountry = \"string\"\namount = \"double\"\n",
+        "event_time = \"ts\"",
+    ] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+}
+
+#[test]
+fn connect_opens_what_check_does_not() {
+    let folder = folder_with(&[("eu.toml", ORDERS)]);
+    assert!(succeeds(folder.path(), &["check", "eu.toml"]).contains("no splits now"));
+    assert!(!folder.path().join("lake").exists(), "check touches nothing");
+    assert!(fails(folder.path(), 1, &["check", "eu.toml", "--connect"]).contains("source `orders`"));
+    fs::write(folder.path().join("orders.ndjson"), RECORDS).unwrap();
+    let said = succeeds(folder.path(), &["check", "eu.toml", "--connect"]);
+    assert!(
+        said.contains("source orders: opened 1 splits") && said.contains("sink lake of pipeline by_country: opened")
+    );
+}
+
+#[test]
+fn a_query_before_the_first_run_says_so() {
+    let folder = folder_with(&[("eu.toml", ORDERS)]);
+    let said = fails(folder.path(), 1, &["query", "eu.toml", "SELECT * FROM by_country"]);
+    assert!(said.contains("has written nothing to lake yet") && said.contains("watershed run eu.toml"), "{said}");
+    let said = fails(folder.path(), 2, &["query", "eu.toml", "SELECT * FROM by_cuntry"]);
+    assert!(said.contains("--> SQL:1:15") && said.contains("did you mean `by_country`?"), "{said}");
+}
+
+#[test]
+fn what_a_variable_stands_for_is_never_printed() {
+    let config = ORDERS.replace("orders.ndjson", "${WHERE}/orders.ndjson").replace("'1 minute'", "'${WHERE}'");
+    let folder = folder_with(&[("eu.toml", &config)]);
+    for arguments in [&["check", "eu.toml"][..], &["run", "eu.toml"], &["check", "eu.toml", "--connect", "-vv"]] {
+        let output = watershed(folder.path()).args(arguments).env("WHERE", "hunter2secret").output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        let said = stdout(&output) + &stderr(&output);
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    let unset = fails(folder.path(), 2, &["check", "eu.toml"]);
+    assert!(unset.contains("`WHERE` is not set") && unset.contains("eu.toml:5:9"), "{unset}");
+}
+
+#[test]
+fn a_signal_ends_an_endless_run_in_order() {
+    let config = "region = \"eu\"\n[sources.s]\nconnector = \"generator\"\nprofile = \"orders\"\nrate = \"2000/s\"\n\
+                  [sinks.out]\nconnector = \"stdout\"\n[pipelines.p]\nsql = \"SELECT country FROM s\"\nsink = \"out\"\n";
+    let folder = folder_with(&[("eu.toml", config)]);
+    let mut child = watershed(folder.path())
+        .args(["run", "eu.toml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut rows = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    rows.read_line(&mut first).unwrap();
+    assert!(first.starts_with("{\"country\":"), "{first}");
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    // The pipe must be drained, or the run could not write what it has.
+    let left = rows.lines().map_while(Result::ok).count();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("stopping") && said.contains("rows out"), "{said}");
+    let rows_out = said.split(" windows, ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().replace(',', "");
+    assert_eq!(rows_out.parse::<usize>().unwrap(), left + 1, "every row that was counted was written");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let folder = folder_with(&[("eu.toml", ORDERS), ("orders.ndjson", RECORDS)]);
+    succeeds(folder.path(), &["run", "eu.toml"]);
+    let sql = "SELECT a.value FROM by_country, generate_series(1, 1000000) AS a";
+    for format in ["csv", "json", "table"] {
+        let mut child = watershed(folder.path())
+            .args(["query", "eu.toml", sql, "--format", format])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{format}");
+    }
+}
+
+#[test]
+fn records_come_through_a_pipe() {
+    let config = ORDERS.replace("connector = \"file\"\npath = \"orders.ndjson\"", "connector = \"stdin\"");
+    let folder = folder_with(&[("eu.toml", &config)]);
+    let mut child = watershed(folder.path())
+        .args(["run", "eu.toml", "--report", "-", "-q"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(RECORDS.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), report["aggregated"].as_u64()), (Some(0), Some(4)));
+}
+
+#[test]
+fn logs_are_json_by_request_and_filters_are_checked() {
+    let folder = folder_with(&[("eu.toml", ORDERS), ("orders.ndjson", RECORDS)]);
+    let output = watershed(folder.path())
+        .args(["run", "eu.toml", "-q", "--log-format", "json"])
+        .env("RUST_LOG", "trace")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let said = stderr(&output);
+    assert!(!said.is_empty());
+    for line in said.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(line["level"].is_string() && line["timestamp"].is_string(), "{line}");
+    }
+    let output = watershed(folder.path()).args(["check", "eu.toml"]).env("RUST_LOG", "a=b=c").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("RUST_LOG is not understood"), "{}", stderr(&output));
+}
+
+#[test]
+fn completions_and_help_are_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(succeeds(folder.path(), &["completions", shell]).contains("watershed"), "{shell}");
+    }
+    assert!(succeeds(folder.path(), &["--help"]).contains("Exit codes:"));
+    assert!(succeeds(folder.path(), &["run", "--help"]).contains("--report"));
+    assert!(succeeds(folder.path(), &["--version"]).starts_with("watershed 0."));
+}

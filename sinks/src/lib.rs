@@ -1,0 +1,22 @@
+//! Where rows go: the [`Sink`] trait and one module per sink.
+//!
+//! This crate knows Arrow batches and object stores. It knows neither brokers nor windows.
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod error;
+mod memory;
+mod null;
+pub mod parquet;
+mod sink;
+mod stdout;
+mod types;
+mod units;
+
+pub use crate::error::SinkError;
+pub use crate::memory::{MemoryRows, MemorySink};
+pub use crate::null::NullSink;
+pub use crate::parquet::{ParquetOptions, ParquetSink};
+pub use crate::sink::{Committed, Flush, Prepared, Sink, SinkContext};
+pub use crate::stdout::{StdoutSink, StdoutStyle};
+pub use crate::units::{ByteSize, Period};

@@ -1,0 +1,29 @@
+//! Parquet files in a hive-partitioned folder, readable by any lake engine as they stand.
+//!
+//! The one idea: a file is written under `_watershed/staged/`, where no reader looks, and one rename shows it.
+//!
+//! | step | what happens |
+//! |---|---|
+//! | `write` | rows become lake types, are split by partition and buffered; full row groups are sorted, encoded, streamed out |
+//! | `prepare` | files that are due get their footer and reach the disk |
+//! | `commit` | `_watershed/staged/…` → `region=<r>/date=<d>/hour=<h>/<pipeline>-<epoch>-<n>.parquet`, unless a file is there |
+//!
+//! Memory is bounded by what waits in buffers and by how many files are half written; both limits stand in `sink.rs`.
+
+mod file;
+mod names;
+mod options;
+mod partition;
+mod place;
+mod plan;
+mod sink;
+mod trouble;
+mod types;
+
+pub use options::{Compression, ParquetOptions, Roll};
+pub use place::visible_files;
+pub use sink::{Clock, ParquetSink};
+pub use types::file_schema;
+
+#[cfg(test)]
+mod tests;
