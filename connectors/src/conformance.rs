@@ -61,6 +61,7 @@ impl Fixture {
         for limit in [1, 100, 64 << 10, 64 << 20] {
             self.every_record_comes_once_and_in_order(limit).await;
         }
+        self.reads_append_to_what_is_there().await;
         self.resumes_at_every_position().await;
         self.dropped_reads_lose_nothing().await;
         self.the_end_is_final().await;
@@ -82,6 +83,27 @@ impl Fixture {
             let mut reader = open(&*source, split, None).await;
             let items = self.drain(&*source, &mut *reader, limit).await;
             assert_eq!(&items, expected, "split {split} read with a limit of {limit}");
+        }
+    }
+
+    async fn reads_append_to_what_is_there(&self) {
+        let source = (self.make)();
+        for (split, expected) in &self.expected {
+            let mut reader = open(&*source, split, None).await;
+            let mut records = Records::default();
+            loop {
+                let held = records.count();
+                let status = reader.read(&mut records, limits(&*source, 20)).await.unwrap();
+                let over = match status {
+                    ReadStatus::More => false,
+                    ReadStatus::CaughtUp => !source.bounded() && records.count() == held,
+                    ReadStatus::Ended => true,
+                };
+                if over {
+                    break;
+                }
+            }
+            assert_eq!(&items_of(&records), expected, "split {split} read into one arena");
         }
     }
 

@@ -14,6 +14,7 @@ mod records;
 mod size;
 mod source;
 mod stdin;
+#[cfg(test)]
 
 pub use duration::{HumanDuration, InvalidDuration};
 pub use error::SourceError;

@@ -100,17 +100,18 @@ impl Reader for MemoryReader {
         if let Some(header) = &self.header {
             records.set_header(header.clone());
         }
+        let held = records.byte_len();
         while let Some(payload) = self.records.get(self.next) {
             records.push(payload, self.next as u64);
             self.next += 1;
-            if records.byte_len() >= limits.bytes {
+            if records.byte_len() - held >= limits.bytes {
                 return Ok(ReadStatus::More);
             }
         }
         if !self.endless {
             return Ok(ReadStatus::Ended);
         }
-        if records.is_empty() {
+        if records.byte_len() == held {
             sleep(limits.wait).await;
         }
         Ok(ReadStatus::CaughtUp)

@@ -95,6 +95,11 @@ impl Records {
         self.spans.len()
     }
 
+    /// Number of records, rejected ones counted: tells whether a read has brought anything.
+    pub(crate) fn count(&self) -> usize {
+        self.spans.len() + self.rejected.len()
+    }
+
     /// True if there is neither a record nor a rejected one.
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty() && self.rejected.is_empty()

@@ -24,7 +24,7 @@ use crate::source::{Position, ReadLimits, ReadStatus, Reader, Source, SplitId};
 mod tests;
 
 /// Standard input has no options.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StdinOptions {}
 
@@ -134,9 +134,10 @@ impl Intake {
     }
 
     async fn read(&mut self, records: &mut Records, limits: ReadLimits) -> Result<ReadStatus, SourceError> {
+        let (held, limit) = (records.count(), records.byte_len().saturating_add(limits.bytes));
         let deadline = Instant::now().checked_add(limits.wait);
         loop {
-            match self.framer.frame(records, limits.bytes) {
+            match self.framer.frame(records, limit) {
                 Framed::Full => return Ok(ReadStatus::More),
                 Framed::NoHeader(reason) => return Err(no_header(&reason)),
                 Framed::Hungry => {}
@@ -154,7 +155,7 @@ impl Intake {
                 }
                 Input::Unread(_) | Input::Ended => return self.finish(records),
             };
-            let next = if records.is_empty() {
+            let next = if records.count() == held {
                 match deadline {
                     None => receiver.recv().await,
                     Some(deadline) => match timeout_at(deadline, receiver.recv()).await {

@@ -142,10 +142,14 @@ impl BoundedReader {
 #[async_trait]
 impl Reader for BoundedReader {
     async fn read(&mut self, records: &mut Records, limits: ReadLimits) -> Result<ReadStatus, SourceError> {
+        if self.failed.is_some() && !records.is_empty() {
+            return Ok(ReadStatus::More);
+        }
         if let Some(failure) = self.failed.take() {
             return Err(failure);
         }
-        match self.step(records, limits.bytes) {
+        let limit = records.byte_len().saturating_add(limits.bytes);
+        match self.step(records, limit) {
             Err(failure) if !records.is_empty() => {
                 self.failed = Some(failure);
                 Ok(ReadStatus::More)

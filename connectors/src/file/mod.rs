@@ -37,7 +37,8 @@ pub struct FileOptions {
     /// One file, a glob (`logs/**/*.ndjson.gz`), or a folder: all regular files in it and below. In folders and under
     /// wildcards, names that start with a dot or an underscore are skipped unless the glob spells that character out.
     pub path: String,
-    /// Reads on as the files grow, and finds new ones, instead of ending with them.
+    /// Reads on as the files grow, and finds new ones, instead of ending with them. A rotated file is known again under
+    /// its new name; a copy of it (`copytruncate`) is not, so choose a glob that does not match the copies.
     #[serde(default)]
     pub follow: bool,
     /// A longer record is set aside.

@@ -14,7 +14,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Seek, SeekFrom};
+use std::io::{self, ErrorKind, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -64,11 +64,16 @@ impl Tail {
         claims: Arc<Claims>,
     ) -> Result<Self, SourceError> {
         let mut tail = Self { split, framing, max_record, claims, generations: VecDeque::new(), failed: None };
+        match File::open(tail.path()) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(unreadable(tail.path(), &e)),
+            _ => {}
+        }
         tail.claims.restore(&tail.split, from.as_ref().map_or(&[], |place| &place.done));
         if let Some(place) = from {
             tail.resume(&place)?;
         }
-        tail.look()?;
+        // The path is not looked at before the first read: what is there may be a rotated file, which the position of a
+        // split that is opened after this one will claim.
         Ok(tail)
     }
 
@@ -145,7 +150,7 @@ impl Tail {
         let metadata = match fs::metadata(self.path()) {
             Ok(metadata) => metadata,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(unreadable(self.path(), &e)),
+            Err(e) => return Err(self.inaccessible(e)),
         };
         if !metadata.is_file() {
             return Err(SourceError::config(format!("{} is not a regular file and cannot be followed", self.split)));
@@ -157,11 +162,16 @@ impl Tail {
         let file = match File::open(self.path()) {
             Ok(file) => file,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(unreadable(self.path(), &e)),
+            Err(e) => return Err(self.inaccessible(e)),
         };
         // The name may have changed hands between the look and the opening.
         let identity = Identity::of(&file.metadata().map_err(|e| unread(self.split.as_str(), 0, e))?);
         self.adopt(file, identity, 0)
+    }
+
+    /// Whoever rotates a file may give it its permissions a moment later.
+    fn inaccessible(&self, cause: io::Error) -> SourceError {
+        SourceError::retry(format!("{} cannot be opened", self.split), cause)
     }
 
     fn drain(&mut self, records: &mut Records, limit: usize) -> Result<ReadStatus, SourceError> {
@@ -226,17 +236,21 @@ impl Tail {
 #[async_trait]
 impl Reader for Tail {
     async fn read(&mut self, records: &mut Records, limits: ReadLimits) -> Result<ReadStatus, SourceError> {
+        if self.failed.is_some() && !records.is_empty() {
+            return Ok(ReadStatus::More);
+        }
         if let Some(failure) = self.failed.take() {
             return Err(failure);
         }
+        let (held, limit) = (records.count(), records.byte_len().saturating_add(limits.bytes));
         let deadline = Instant::now().checked_add(limits.wait);
         loop {
-            match self.look().and_then(|()| self.drain(records, limits.bytes)) {
+            match self.look().and_then(|()| self.drain(records, limit)) {
                 Err(failure) if !records.is_empty() => {
                     self.failed = Some(failure);
                     return Ok(ReadStatus::More);
                 }
-                Ok(ReadStatus::CaughtUp) if records.is_empty() => {}
+                Ok(ReadStatus::CaughtUp) if records.count() == held => {}
                 outcome => return outcome,
             }
             let now = Instant::now();

@@ -9,6 +9,7 @@ mod clock;
 mod dice;
 mod line;
 mod orders;
+mod pace;
 mod profile;
 mod rate;
 mod reader;

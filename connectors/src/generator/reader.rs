@@ -1,7 +1,6 @@
 //! Makes the events of one split as they are asked for, or as they are due.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
@@ -12,13 +11,11 @@ use super::bad::broken;
 use super::clock::Clock;
 use super::dice::{Dice, key, scale};
 use super::line::Line;
+use super::pace::Pace;
 use super::profile::Moment;
 use crate::error::SourceError;
 use crate::records::Records;
 use crate::source::{Position, ReadLimits, ReadStatus, Reader};
-
-/// Events that fall due while the reader waits come out together: a few milliseconds of them are worth waking up for.
-const SLICE: Duration = Duration::from_millis(3);
 
 /// A reader of one split.
 pub(super) struct GeneratorReader {
@@ -32,8 +29,8 @@ pub(super) struct GeneratorReader {
     key: u64,
     clock: Clock,
     line: Line,
-    /// When the first event of this reader was asked for, and its number.
-    began: Option<(Instant, u64)>,
+    /// From the first read on, where a rate is given.
+    pace: Option<Pace>,
 }
 
 impl GeneratorReader {
@@ -41,25 +38,7 @@ impl GeneratorReader {
         let clock = Clock::new(start_ms, plan.event_rate);
         let key = key([plan.seed, plan.profile as u64, split]);
         let end = plan.events_of(split);
-        Self { plan, split, next, end, start_ms, key, clock, line: Line::new(), began: None }
-    }
-
-    /// The first event that is not due yet.
-    fn due(&mut self, now: Instant) -> u64 {
-        let Some(pace) = self.plan.pace else { return self.end };
-        let (began, first) = *self.began.get_or_insert((now, self.next));
-        // Of all splits together, this many events have fallen due since the first one did.
-        let passed = pace.events(now.saturating_duration_since(began));
-        let mine = if passed < self.split { 0 } else { (passed - self.split) / self.plan.splits + 1 };
-        first.saturating_add(mine).min(self.end)
-    }
-
-    /// When the next event falls due.
-    fn next_due(&self, now: Instant) -> Instant {
-        let (Some(pace), Some((began, first))) = (self.plan.pace, self.began) else { return now };
-        let before = (self.next - first).saturating_mul(self.plan.splits).saturating_add(self.split);
-        // An event a century away is as good as none.
-        began.checked_add(pace.time(before)).unwrap_or(now + Duration::from_secs(3_153_600_000))
+        Self { plan, split, next, end, start_ms, key, clock, line: Line::new(), pace: None }
     }
 
     fn make(&mut self, until: u64, records: &mut Records, limit: usize) {
@@ -89,11 +68,16 @@ impl GeneratorReader {
 #[async_trait]
 impl Reader for GeneratorReader {
     async fn read(&mut self, records: &mut Records, limits: ReadLimits) -> Result<ReadStatus, SourceError> {
-        let limit = limits.bytes.clamp(1, Records::MAX_BYTES / 2);
+        let held = records.byte_len();
+        let limit = held.saturating_add(limits.bytes.max(1)).min(Records::MAX_BYTES / 2);
         let deadline = Instant::now().checked_add(limits.wait);
+        if self.pace.is_none() {
+            let timetable = |rate| Pace::new(rate, self.plan.splits, self.split, Instant::now(), self.next);
+            self.pace = self.plan.pace.map(timetable);
+        }
         loop {
             let now = Instant::now();
-            let due = self.due(now);
+            let due = self.pace.as_ref().map_or(self.end, |pace| pace.due(now).min(self.end));
             self.make(due, records, limit);
             if self.next >= self.end {
                 return Ok(ReadStatus::Ended);
@@ -101,11 +85,11 @@ impl Reader for GeneratorReader {
             if self.next < due {
                 return Ok(ReadStatus::More);
             }
-            if !records.is_empty() || deadline.is_some_and(|deadline| deadline <= now) {
+            if records.byte_len() > held || deadline.is_some_and(|deadline| deadline <= now) {
                 return Ok(ReadStatus::CaughtUp);
             }
             // Dropped here, nothing has been taken.
-            let wake = self.next_due(now).max(now + SLICE);
+            let wake = self.pace.as_ref().map_or(now, |pace| pace.wake(self.next, now));
             sleep_until(deadline.map_or(wake, |deadline| deadline.min(wake))).await;
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::pace::Pace;
 use super::*;
 use crate::conformance::{Fixture, Item, items_of, read_all};
 use crate::records::Records;
@@ -58,9 +59,9 @@ async fn keeps_the_promises_of_a_source() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn keeps_the_promises_of_a_source_at_a_rate() {
-    let paced = GeneratorOptions { splits: 2, rate: Some("1k/s".parse().unwrap()), ..options(Profile::Trades, 500) };
+    let paced = GeneratorOptions { splits: 2, rate: Some("1M/s".parse().unwrap()), ..options(Profile::Trades, 500) };
     let expected = read_all(&source(&paced)).await;
     Fixture::new(move || Box::new(source(&paced)), expected).run().await;
 }
@@ -216,72 +217,84 @@ async fn prices_wander_instead_of_jumping() {
     assert!(range.values().all(|(low, high)| high / low > 1.004), "every price moves");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_rate_is_kept() {
-    let paced = GeneratorOptions {
-        rate: Some(Rate::per_second(10_000)),
-        splits: 2,
-        events: None,
-        ..options(Profile::Orders, 0)
-    };
-    let source = source(&paced);
-    assert!(!source.bounded());
-    let mut readers = Vec::new();
-    for split in source.splits().await.unwrap() {
-        readers.push(source.open(&split, None).await.unwrap());
-    }
+/// Follows the timetables of two splits over `time`, and gives how many events each has made in how many steps.
+fn follow(rate: &str, time: Duration) -> Vec<(u64, u32)> {
     let began = Instant::now();
-    let mut made = [0, 0];
-    let mut records = Records::default();
-    let mut reads = 0;
-    while began.elapsed() < Duration::from_secs(5) {
-        for (reader, made) in readers.iter_mut().zip(&mut made) {
-            records.clear();
-            let limits = ReadLimits { wait: Duration::from_millis(5), ..LIMITS };
-            assert_eq!(reader.read(&mut records, limits).await.unwrap(), ReadStatus::CaughtUp);
-            *made += records.len();
-            reads += 1;
+    let follow = |split| {
+        let pace = Pace::new(rate.parse().unwrap(), 2, split, began, 100);
+        let (mut now, mut next, mut steps) = (began, 100, 0);
+        while now <= began + time {
+            let due = pace.due(now);
+            assert!(due >= next, "what was due stays due");
+            next = due;
+            steps += 1;
+            let wake = pace.wake(next, now);
+            assert!(wake > now, "waiting takes time");
+            now = wake;
         }
-    }
-    // The last slice of each may still be on its way.
-    for made in made {
-        assert!((24_900..=25_100).contains(&made), "{made} events in five seconds");
-    }
-    assert!(reads < 5_000, "{reads} reads: events come in slices");
+        (next - 100, steps)
+    };
+    (0..2).map(follow).collect()
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_slow_rate_waits_no_longer_than_it_may() {
-    let slow = GeneratorOptions { rate: Some("1/m".parse().unwrap()), ..options(Profile::Orders, 10) };
-    let mut reader = source(&slow).open(&SplitId::new("0"), None).await.unwrap();
-    let mut records = Records::default();
-    let limits = ReadLimits { wait: Duration::from_secs(25), ..LIMITS };
-    let began = Instant::now();
-    let mut counts = Vec::new();
-    for _ in 0..4 {
-        records.clear();
-        assert_eq!(reader.read(&mut records, limits).await.unwrap(), ReadStatus::CaughtUp);
-        counts.push((records.len(), began.elapsed().as_secs()));
+#[test]
+fn a_rate_is_kept() {
+    let five_seconds = Duration::from_secs(5);
+    for (made, steps) in follow("10k/s", five_seconds) {
+        // The last slice may still be on its way.
+        assert!((24_980..=25_001).contains(&made), "{made} events in five seconds");
+        assert!((1_000..=2_500).contains(&steps), "{steps} slices in five seconds");
     }
-    assert_eq!(counts, [(1, 0), (0, 25), (0, 50), (1, 60)]);
+    // One event at the start, and each of the others in a step of its own, when it falls due.
+    assert_eq!(follow("2/m", Duration::from_secs(60)), [(2, 2), (1, 2)]);
+    assert_eq!(follow("2/s", five_seconds), [(6, 6), (5, 6)]);
 }
 
 /// A reader that was not asked for a while has fallen behind, like one of a real log, and makes up for it.
-#[tokio::test(start_paused = true)]
-async fn what_fell_due_meanwhile_is_made_up_for() {
-    let paced = GeneratorOptions { rate: Some("1k/s".parse().unwrap()), ..options(Profile::Sensors, 100_000) };
-    let mut reader = source(&paced).open(&SplitId::new("0"), None).await.unwrap();
-    let mut records = Records::default();
-    reader.read(&mut records, LIMITS).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    records.clear();
-    let small = ReadLimits { bytes: 10_000, ..LIMITS };
-    assert_eq!(reader.read(&mut records, small).await.unwrap(), ReadStatus::More);
-    let mut made = records.len();
-    records.clear();
-    assert_eq!(reader.read(&mut records, LIMITS).await.unwrap(), ReadStatus::CaughtUp);
-    made += records.len();
-    assert_eq!(made, 2000);
+#[test]
+fn what_fell_due_meanwhile_is_made_up_for() {
+    let began = Instant::now();
+    let pace = Pace::new("1k/s".parse().unwrap(), 1, 0, began, 7);
+    assert_eq!(pace.due(began), 8);
+    assert_eq!(pace.due(began + Duration::from_secs(2)), 2008);
+    assert_eq!(pace.wake(2008, began + Duration::from_secs(2)), began + Duration::from_millis(2003));
+}
+
+#[tokio::test]
+async fn a_reader_that_waits_is_caught_up() {
+    let slow = GeneratorOptions { rate: Some("1/h".parse().unwrap()), ..options(Profile::Orders, 10) };
+    let mut reader = source(&slow).open(&SplitId::new("0"), None).await.unwrap();
+    let brief = ReadLimits { wait: Duration::from_millis(1), ..LIMITS };
+    for count in [1, 0, 0] {
+        let mut records = Records::default();
+        assert_eq!(reader.read(&mut records, brief).await.unwrap(), ReadStatus::CaughtUp);
+        assert_eq!(records.len(), count);
+    }
+
+    let fast = GeneratorOptions { rate: Some("100/s".parse().unwrap()), ..options(Profile::Orders, 5) };
+    let mut reader = source(&fast).open(&SplitId::new("0"), None).await.unwrap();
+    let (mut records, mut caught_up) = (Records::default(), 0);
+    while reader.read(&mut records, LIMITS).await.unwrap() == ReadStatus::CaughtUp {
+        caught_up += 1;
+    }
+    assert_eq!(records.len(), 5);
+    assert!(caught_up > 0, "events 10 ms apart do not fall due at once");
+}
+
+#[tokio::test]
+async fn what_is_due_comes_in_reads_of_the_limit() {
+    let fast = GeneratorOptions { rate: Some("1M/s".parse().unwrap()), ..options(Profile::Orders, 1_000_000) };
+    let mut reader = source(&fast).open(&SplitId::new("0"), None).await.unwrap();
+    let small = ReadLimits { bytes: 1, ..LIMITS };
+    // While three milliseconds pass, three thousand events fall due.
+    loop {
+        let mut records = Records::default();
+        let status = reader.read(&mut records, small).await.unwrap();
+        assert_eq!(records.len(), 1);
+        if status == ReadStatus::More {
+            return;
+        }
+    }
 }
 
 #[tokio::test]

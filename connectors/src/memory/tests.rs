@@ -3,7 +3,7 @@
 use super::*;
 use crate::conformance::{Fixture, Item};
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn keeps_the_promises_of_a_source() {
     let make = || MemorySource::new(vec![vec!["a", "", "ccc"], vec![], vec!["d"]]).with_header(*b"x,y");
     let expected = vec![

@@ -37,7 +37,7 @@ pub(super) async fn run(arguments: Run, screen: &Arc<Screen>) -> Outcome {
     let (signals, stop) = Signals::listen(screen)?;
     let live = screen.is_terminal() && !arguments.quiet;
     let (sender, receiver) = watch::channel(Progress::default());
-    let options = RunOptions { lanes: region.lanes, stop, progress: live.then_some(sender) };
+    let options = RunOptions { lanes: region.lanes, chunk_bytes: 0, stop, progress: live.then_some(sender) };
     let running = run::run(planned, options);
     tokio::pin!(running);
     let result = tokio::select! {

@@ -56,8 +56,7 @@ impl Mismatch {
 
 /// The beginning of `text`, on one line.
 pub(super) fn shorten(text: &str) -> String {
-    let mut short: String =
-        text.chars().take(QUOTED).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut short: String = text.chars().take(QUOTED).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(QUOTED).is_some() {
         short.push('…');
     }

@@ -127,11 +127,7 @@ pub enum DecodeError {
 /// The decoder for records of `format`, giving the columns of `schema` at `projection`, in that order.
 ///
 /// Columns left out of the projection are skipped, whatever type their values have.
-pub fn decoder(
-    format: &Format,
-    schema: &SourceSchema,
-    projection: &[usize],
-) -> Result<Box<dyn Decode>, DecodeError> {
+pub fn decoder(format: &Format, schema: &SourceSchema, projection: &[usize]) -> Result<Box<dyn Decode>, DecodeError> {
     match format {
         Format::Json => json::decoder(schema, projection),
         Format::Csv(options) => csv::decoder(options, schema, projection),

@@ -96,7 +96,10 @@ pub async fn plan_region(region: &Region) -> Result<PlannedRegion, Vec<(String, 
     for config in region.pipelines.values() {
         let planned = plan_pipeline(&catalog, config).await.and_then(|planned| check_late(region, config, planned));
         match planned {
-            Ok(planned) => pipelines.push(planned),
+            Ok(mut planned) => {
+                planned.tables.iter_mut().for_each(|table| table.refresh_like(&region.tables));
+                pipelines.push(planned);
+            }
             Err(error) => errors.push((config.name.clone(), error)),
         }
     }
@@ -145,11 +148,7 @@ pub async fn catalog(region: &Region) -> Result<Arc<Catalog>, (String, SqlError)
 }
 
 /// Late rows leave as the source's own rows, so there must be one source, and a sink of their own.
-fn check_late(
-    region: &Region,
-    config: &PipelineConfig,
-    planned: PlannedPipeline,
-) -> Result<PlannedPipeline, SqlError> {
+fn check_late(region: &Region, config: &PipelineConfig, planned: PlannedPipeline) -> Result<PlannedPipeline, SqlError> {
     let Some(late) = &config.late else { return Ok(planned) };
     if config.sinks.contains(late) {
         return Err(SqlError::new(format!("`{late}` takes both the rows and the late rows of this pipeline"))

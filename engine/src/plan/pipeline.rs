@@ -215,7 +215,7 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     async fn stage(&self, parted: Parted) -> Result<Compiled, SqlError> {
         let mut tables: Vec<StaticTable> =
-            parted.statics.into_iter().map(|rows| StaticTable::new(rows, None, None)).collect();
+            parted.statics.into_iter().map(|rows| StaticTable::new(rows, None)).collect();
         if parted.cuts.is_empty() {
             let mut branches = Vec::new();
             for branch in compile(&parted.above, self.state)? {
@@ -306,14 +306,9 @@ impl Compiler<'_> {
         let arrow = branch.arrow_schema();
         let mut calls = Vec::new();
         for (index, expr) in node.aggr_expr.iter().enumerate() {
-            let lowered = LoweredAggregateBuilder::new(
-                expr,
-                &branch.schema,
-                &arrow,
-                self.state.execution_props(),
-                &context,
-            )
-            .build()?;
+            let lowered =
+                LoweredAggregateBuilder::new(expr, &branch.schema, &arrow, self.state.execution_props(), &context)
+                    .build()?;
             calls.push(AggregateCall { function: lowered.aggregate, filter: lowered.filter });
             columns.push(Column::Kept(first_result + index));
         }
@@ -328,8 +323,10 @@ impl Compiler<'_> {
             let filters = branch.window.as_ref().map(|window| window.filters.clone()).unwrap_or_default();
             match &found {
                 Some(found) if *found != filters => {
-                    return Err(SqlError::new("the parts of this UNION ALL filter window_start or window_end differently")
-                        .help("put that condition above the aggregate, in HAVING"));
+                    return Err(SqlError::new(
+                        "the parts of this UNION ALL filter window_start or window_end differently",
+                    )
+                    .help("put that condition above the aggregate, in HAVING"));
                 }
                 _ => found = Some(filters),
             }
@@ -355,9 +352,9 @@ impl Compiler<'_> {
             }
             Some(window) => (Vec::new(), window.time, window.keys.clone()),
         };
-        let tables = tables.into_iter().map(|(rows, lookup): (StaticRows, Arc<LookupTable>)| {
-            StaticTable::new(rows, Some(lookup), None)
-        });
+        let tables = tables
+            .into_iter()
+            .map(|(rows, lookup): (StaticRows, Arc<LookupTable>)| StaticTable::new(rows, Some(lookup)));
         (PlannedBranch { rows, steps_above, time, keys }, tables.collect())
     }
 }

@@ -1,5 +1,6 @@
 //! Reference tables: finite data that streams are joined with, read whole and read again on request.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,12 +41,17 @@ pub enum TableTarget {
 }
 
 impl StaticTable {
-    pub(crate) fn new(rows: StaticRows, lookup: Option<Arc<LookupTable>>, refresh: Option<Duration>) -> Self {
+    pub(crate) fn new(rows: StaticRows, lookup: Option<Arc<LookupTable>>) -> Self {
         let target = match lookup {
             Some(table) => TableTarget::Lookup(table),
             None => TableTarget::Slot(rows.slot),
         };
-        Self { plan: rows.plan, target, refresh }
+        Self { plan: rows.plan, target, refresh: None }
+    }
+
+    /// Takes over the shortest interval of the tables it reads.
+    pub(crate) fn refresh_like(&mut self, tables: &BTreeMap<String, TableConfig>) {
+        self.refresh = names(&self.plan).iter().filter_map(|name| tables.get(name)?.refresh).min();
     }
 
     /// Reads the table and hands its rows over. On failure the rows of the last load stay.
@@ -57,6 +63,13 @@ impl StaticTable {
             TableTarget::Slot(slot) => slot.fill(Arc::new(rows)),
         }
         Ok(())
+    }
+}
+
+fn names(plan: &LogicalPlan) -> Vec<String> {
+    match plan {
+        LogicalPlan::TableScan(scan) => vec![scan.table_name.table().to_string()],
+        other => other.inputs().into_iter().flat_map(names).collect(),
     }
 }
 

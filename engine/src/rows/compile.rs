@@ -10,8 +10,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality, TableReference};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, Join, LogicalPlan, Projection};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
@@ -290,8 +290,7 @@ impl Branch {
         }
         self.schema = DFSchema::new_with_metadata(fields, Default::default())?;
         if let Some(window) = &mut self.window {
-            window
-                .rename(|column| names.iter().filter(|(from, _)| from == column).map(|(_, to)| to.clone()).collect());
+            window.rename(|column| names.iter().filter(|(from, _)| from == column).map(|(_, to)| to.clone()).collect());
         }
         // The batches must carry the union's field names too.
         let exprs = (0..self.schema.fields().len())
@@ -374,8 +373,11 @@ impl Branch {
 
         // A joined row: all the stream's columns (carried ones too), then the table's.
         let stream_fields: Vec<_> = self.schema.iter().map(|(q, f)| (q.cloned(), f.clone())).collect();
-        let table_fields: Vec<_> =
-            table.schema().iter().map(|(q, f)| (q.cloned(), Arc::new(f.as_ref().clone().with_nullable(true)))).collect();
+        let table_fields: Vec<_> = table
+            .schema()
+            .iter()
+            .map(|(q, f)| (q.cloned(), Arc::new(f.as_ref().clone().with_nullable(true))))
+            .collect();
         let joined: Vec<_> = stream_fields.iter().chain(&table_fields).cloned().collect();
         let joined = DFSchema::new_with_metadata(joined, Default::default())?;
         let filter = match &join.filter {

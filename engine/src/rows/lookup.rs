@@ -177,13 +177,7 @@ impl Lookup {
         Ok((kept(&left), kept(&right)))
     }
 
-    fn join(
-        &self,
-        rows: &Rows,
-        index: &Index,
-        left: &UInt32Array,
-        right: &UInt32Array,
-    ) -> Result<Vec<ArrayRef>> {
+    fn join(&self, rows: &Rows, index: &Index, left: &UInt32Array, right: &UInt32Array) -> Result<Vec<ArrayRef>> {
         let stream = rows.batch.columns().iter().map(|column| take(column, left, None));
         let table = index.rows.columns().iter().map(|column| take(column, right, None));
         Ok(stream.chain(table).collect::<Result<_, _>>()?)

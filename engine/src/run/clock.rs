@@ -32,10 +32,7 @@ impl SplitClock {
     }
 
     fn time(&self) -> SplitTime {
-        SplitTime {
-            watermark: self.watermark.load(Ordering::Acquire),
-            idle: self.idle.load(Ordering::Acquire),
-        }
+        SplitTime { watermark: self.watermark.load(Ordering::Acquire), idle: self.idle.load(Ordering::Acquire) }
     }
 }
 

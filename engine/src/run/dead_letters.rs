@@ -51,8 +51,8 @@ impl DeadLetters {
                 reason: first.reason.clone(),
             }),
             Self::Keep(sender) => {
-                let batch = to_batch(source, split, &letters)
-                    .map_err(|error| RunError::query(source, &error.into()))?;
+                let batch =
+                    to_batch(source, split, &letters).map_err(|error| RunError::query(source, &error.into()))?;
                 sender.blocking_send(batch).map_err(|_| RunError::Lost("the writer of dead letters"))
             }
         }
@@ -71,11 +71,7 @@ pub(crate) fn schema() -> SchemaRef {
     ]))
 }
 
-fn to_batch(
-    source: &str,
-    split: &SplitId,
-    letters: &[DeadLetter],
-) -> Result<RecordBatch, arrow::error::ArrowError> {
+fn to_batch(source: &str, split: &SplitId, letters: &[DeadLetter]) -> Result<RecordBatch, arrow::error::ArrowError> {
     let rows = letters.len();
     let mut records = BinaryBuilder::new();
     letters.iter().for_each(|letter| records.append_value(&letter.bytes));

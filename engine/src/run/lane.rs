@@ -232,8 +232,7 @@ impl Lane {
         }
         let ledger = Ledger::open(&self.total, reads.into_iter(), rows);
 
-        let before =
-            self.splits.entry(split.number).or_insert_with(|| SplitWatermark::new(source.max_delay));
+        let before = self.splits.entry(split.number).or_insert_with(|| SplitWatermark::new(source.max_delay));
         let mut after = before.clone();
         if let Some(times) = &decoded.times {
             after.advance(times);
@@ -295,9 +294,7 @@ impl LaneSource {
                 }
                 batch = filter_record_batch(&batch, &BooleanArray::from(keep))
                     .map_err(|error| RunError::query(&self.name, &error.into()))?;
-                times = Some(
-                    event_times(batch.column(column)).map_err(|error| RunError::query(&self.name, &error))?,
-                );
+                times = Some(event_times(batch.column(column)).map_err(|error| RunError::query(&self.name, &error))?);
             }
         }
         let read = (records.len() + records.rejected().len()) as u64;
@@ -443,13 +440,7 @@ impl Chunk<'_> {
     }
 
     /// Counts rows that are not timely, and sends them where they are wanted.
-    fn late(
-        &self,
-        tap: &Tap,
-        pipeline: &LanePipeline,
-        rows: &Rows,
-        timely: &BooleanArray,
-    ) -> Result<(), Fed> {
+    fn late(&self, tap: &Tap, pipeline: &LanePipeline, rows: &Rows, timely: &BooleanArray) -> Result<(), Fed> {
         let late: Vec<u32> =
             (0..timely.len()).filter(|&row| !timely.value(row)).map(|row| rows.origin_of(row)).collect();
         if late.is_empty() {
@@ -466,8 +457,7 @@ impl Chunk<'_> {
         let times = event_times(rows.batch.column(tap.branch.time))?;
         let besides = pipeline.clock.besides(&self.split.clock);
         let before = self.watermarks_before();
-        let watermarks =
-            (0..times.len()).map(|row| besides.with(before[rows.origin_of(row) as usize])).collect();
+        let watermarks = (0..times.len()).map(|row| besides.with(before[rows.origin_of(row) as usize])).collect();
         let keys = tap.branch.keys.iter().map(|&key| rows.batch.column(key).clone()).collect();
         let message = SessionRows {
             cut: tap.cut,

@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use watershed_sinks::SinkError;
 
 pub use error::RunError;
+pub use reader::CHUNK_BYTES;
 
 use crate::plan::PlannedRegion;
 use crate::report::{Counters, PipelineReport, Progress, RunReport};
@@ -34,6 +35,8 @@ use setup::Running;
 pub struct RunOptions {
     /// Lanes to work on; 0 takes the region's own number.
     pub lanes: usize,
+    /// Payload bytes that a lane takes at a time; 0 takes [`CHUNK_BYTES`]. Results do not depend on it.
+    pub chunk_bytes: usize,
     /// Turns true when reading is to stop. What was read is finished, committed, and the run ends well.
     pub stop: watch::Receiver<bool>,
     /// Told where the run stands, several times a second.
@@ -47,10 +50,11 @@ const PROGRESS_TICK: Duration = Duration::from_millis(100);
 pub async fn run(planned: PlannedRegion, options: RunOptions) -> Result<RunReport, RunError> {
     let begun = Instant::now();
     let lanes = if options.lanes == 0 { planned.region.lanes } else { options.lanes };
+    let chunk_bytes = if options.chunk_bytes == 0 { CHUNK_BYTES } else { options.chunk_bytes };
     let (stop_reading, reading_stops) = watch::channel(false);
     let stop_reading = Arc::new(stop_reading);
     let forwarding = tokio::spawn(forward(options.stop, stop_reading.clone()));
-    let running = setup::start(planned, lanes, reading_stops).await?;
+    let running = setup::start(planned, lanes, chunk_bytes, reading_stops).await?;
     let total = running.total.clone();
     let names = running.names.clone();
     let watermarks = running.watermarks.clone();

@@ -62,7 +62,19 @@ pub(crate) struct PipelineTask {
 struct Seal {
     through: i64,
     missing: usize,
-    last: bool,
+    phase: Phase,
+}
+
+/// How far a pipeline is from its end. The readers may be done while lanes still have chunks to work on, so the end
+/// takes two handshakes: after the first, every record is here; the second closes what the watermark then allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Records may come.
+    Reading,
+    /// The readers are done.
+    Drained,
+    /// The lanes are done as well.
+    Complete,
 }
 
 struct Windows {
@@ -110,12 +122,12 @@ impl PipelineTask {
         commit.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut clock = tokio::time::interval(CLOCK_TICK);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut drained = false;
+        let mut phase = Phase::Reading;
         loop {
             tokio::select! {
                 message = self.parts.inbox.recv() => match message {
                     None => return Err(RunError::Lost("a lane")),
-                    Some(PipelineMessage::Drained) => drained = true,
+                    Some(PipelineMessage::Drained) => phase = Phase::Drained,
                     Some(message) => self.take(message).await?,
                 },
                 _ = commit.tick() => self.commit(Flush::Due).await?,
@@ -124,11 +136,13 @@ impl PipelineTask {
             if self.seal.as_ref().is_some_and(|seal| seal.missing == 0) {
                 let Some(seal) = self.seal.take() else { continue };
                 self.close(seal.through).await?;
-                if seal.last {
-                    break;
+                match seal.phase {
+                    Phase::Reading => {}
+                    Phase::Drained => phase = Phase::Complete,
+                    Phase::Complete => break,
                 }
             }
-            self.maybe_seal(drained)?;
+            self.maybe_seal(phase)?;
         }
         self.commit(Flush::All).await?;
         Ok(PipelineReport { counts: self.parts.counters.counts(), open_windows: self.open_windows() })
@@ -196,8 +210,7 @@ impl PipelineTask {
         let Some(windows) = &mut self.windows else { return Ok(()) };
         let CutStore::Session(store) = &mut windows.stores[rows.cut] else { return Ok(()) };
         let steps = &windows.cuts[rows.cut].branches[rows.branch].steps_above;
-        let pushed =
-            store.push(&rows.rows.batch, &rows.times, &rows.watermarks, &rows.keys, steps).map_err(failed)?;
+        let pushed = store.push(&rows.rows.batch, &rows.times, &rows.watermarks, &rows.keys, steps).map_err(failed)?;
         let pipeline = self.parts.number;
         rows.ledger.aggregated(pipeline, pushed.kept.iter().map(|&row| rows.rows.origin_of(row as usize)));
         let late: Vec<u32> = pushed.late.iter().map(|&row| rows.rows.origin_of(row as usize)).collect();
@@ -211,8 +224,8 @@ impl PipelineTask {
         Ok(())
     }
 
-    /// Begins a handshake if windows could close, or if it is the last one.
-    fn maybe_seal(&mut self, drained: bool) -> Result<(), RunError> {
+    /// Begins a handshake if windows could close, or the end is near.
+    fn maybe_seal(&mut self, phase: Phase) -> Result<(), RunError> {
         if self.seal.is_some() {
             return Ok(());
         }
@@ -224,7 +237,7 @@ impl PipelineTask {
             BEGINNING => BEGINNING,
             _ => reached.saturating_sub(self.allowed_lateness),
         };
-        if !drained && !self.closes_any(through) {
+        if phase == Phase::Reading && !self.closes_any(through) {
             return Ok(());
         }
         for lane in &self.parts.lanes {
@@ -232,7 +245,7 @@ impl PipelineTask {
             lane.send(message).map_err(|_| RunError::Lost("a lane"))?;
         }
         self.sealed_through = through;
-        self.seal = Some(Seal { through, missing: self.parts.lanes.len(), last: drained });
+        self.seal = Some(Seal { through, missing: self.parts.lanes.len(), phase });
         Ok(())
     }
 
@@ -296,11 +309,9 @@ impl PipelineTask {
             for (cut, rows) in windows.cuts.iter().zip(by_cut) {
                 cut.fill(&rows).map_err(|error| RunError::query(&self.name, &error))?;
             }
-            let plan = reset_plan_states(windows.above.clone())
-                .map_err(|error| RunError::query(&self.name, &error))?;
-            let batches = collect(plan, self.session.task_ctx())
-                .await
-                .map_err(|error| RunError::query(&self.name, &error))?;
+            let plan = reset_plan_states(windows.above.clone()).map_err(|error| RunError::query(&self.name, &error))?;
+            let batches =
+                collect(plan, self.session.task_ctx()).await.map_err(|error| RunError::query(&self.name, &error))?;
             for batch in batches {
                 self.write(batch).await?;
             }

@@ -11,7 +11,7 @@ use super::lane::{LaneMessage, LaneSplit};
 
 /// Payload bytes of a chunk: some thousand events, so that what is paid per chunk is small per event, and small enough to
 /// stay in a core's cache from decode to pane.
-pub(crate) const CHUNK_BYTES: usize = 1 << 20;
+pub const CHUNK_BYTES: usize = 1 << 20;
 /// How long a reader may sit silent before the driver looks after idleness and shutdown.
 const WAIT: Duration = Duration::from_millis(50);
 /// Pauses between attempts to reach a source again.
@@ -28,6 +28,8 @@ pub(crate) struct Driver {
     pub(crate) budget: Arc<Semaphore>,
     /// How many readers of this source may be open at once.
     pub(crate) open: Option<Arc<Semaphore>>,
+    /// Payload bytes of a chunk.
+    pub(crate) chunk_bytes: usize,
     pub(crate) linger: Duration,
     pub(crate) idle_after: Duration,
     pub(crate) stop: watch::Receiver<bool>,
@@ -85,7 +87,7 @@ impl Driver {
         let mut idle = false;
         loop {
             // The semaphore is never closed; without a permit there is nothing left to do.
-            let Ok(mut permit) = self.budget.clone().acquire_many_owned(CHUNK_BYTES as u32).await else {
+            let Ok(mut permit) = self.budget.clone().acquire_many_owned(self.chunk_bytes as u32).await else {
                 return Ok(());
             };
             let mut records = Records::default();
@@ -99,7 +101,7 @@ impl Driver {
                 *pause = FIRST_PAUSE;
                 silent_since = Instant::now();
                 idle = false;
-                let surplus = CHUNK_BYTES.saturating_sub(records.byte_len());
+                let surplus = self.chunk_bytes.saturating_sub(records.byte_len());
                 drop(permit.split(surplus));
                 let chunk = LaneMessage::Chunk { split: self.split.clone(), records, permit };
                 if self.lane.send(chunk).is_err() {
@@ -122,14 +124,14 @@ impl Driver {
 
     /// Reads a chunk; a small one waits up to `linger` for more.
     async fn fill(&self, reader: &mut dyn Reader, records: &mut Records) -> Result<ReadStatus, SourceError> {
-        let mut status = reader.read(records, ReadLimits { bytes: CHUNK_BYTES, wait: WAIT }).await?;
+        let mut status = reader.read(records, ReadLimits { bytes: self.chunk_bytes, wait: WAIT }).await?;
         if records.is_empty() {
             return Ok(status);
         }
         let first = Instant::now();
-        while status != ReadStatus::Ended && records.byte_len() < CHUNK_BYTES / 2 {
+        while status != ReadStatus::Ended && records.byte_len() < self.chunk_bytes / 2 {
             let Some(wait) = self.linger.checked_sub(first.elapsed()).filter(|wait| !wait.is_zero()) else { break };
-            let bytes = CHUNK_BYTES - records.byte_len();
+            let bytes = self.chunk_bytes - records.byte_len();
             status = reader.read(records, ReadLimits { bytes, wait }).await?;
         }
         Ok(status)

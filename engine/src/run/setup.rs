@@ -15,7 +15,7 @@ use super::error::RunError;
 use super::lane::{Lane, LaneMessage, LanePipeline, LaneSource, LaneSplit, PipelineMessage, Tap, TapKind};
 use super::outlet::Outlet;
 use super::pipeline::{PipelineParts, PipelineTask};
-use super::reader::{CHUNK_BYTES, Driver, stopped};
+use super::reader::{Driver, stopped};
 use crate::config::{OnBad, Region, SourceConfig};
 use crate::connect;
 use crate::decode::decoder;
@@ -64,6 +64,7 @@ struct LiveSource {
 pub(super) async fn start(
     planned: PlannedRegion,
     lanes: usize,
+    chunk_bytes: usize,
     stop: watch::Receiver<bool>,
 ) -> Result<Running, RunError> {
     let PlannedRegion { region, pipelines: plans } = planned;
@@ -161,7 +162,7 @@ pub(super) async fn start(
     }
 
     let mut readers = JoinSet::new();
-    let budget = Arc::new(Semaphore::new(CHUNKS_PER_LANE * lanes * CHUNK_BYTES));
+    let budget = Arc::new(Semaphore::new(CHUNKS_PER_LANE * lanes * chunk_bytes));
     let mut number = 0;
     for (index, live) in sources.iter().enumerate() {
         let drivers = Drivers {
@@ -172,6 +173,7 @@ pub(super) async fn start(
             lanes: lane_senders.clone(),
             budget: budget.clone(),
             open: live.source.bounded().then(|| Arc::new(Semaphore::new(OPEN_FILES_PER_LANE * lanes))),
+            chunk_bytes,
             linger: region.linger,
             stop: stop.clone(),
         };
@@ -235,9 +237,8 @@ async fn open_source(
     let source = connect::source(config).map_err(failed)?;
     let splits = source.splits().await.map_err(failed)?;
 
-    let late_wanted = |plan: &PlannedPipeline| {
-        region.pipelines.get(plan.name.as_ref()).is_some_and(|config| config.late.is_some())
-    };
+    let late_wanted =
+        |plan: &PlannedPipeline| region.pipelines.get(plan.name.as_ref()).is_some_and(|config| config.late.is_some());
     let mut wanted: BTreeSet<usize> = BTreeSet::new();
     let mut windowed = false;
     for plan in plans {
@@ -347,9 +348,8 @@ async fn open_outlets(
     let Some(config) = region.pipelines.get(plan.name.as_ref()) else {
         return Err(RunError::Config(format!("there is no pipeline `{}`", plan.name)));
     };
-    let named = |name: &str| {
-        region.sinks.get(name).ok_or_else(|| RunError::Config(format!("there is no sink `{name}`")))
-    };
+    let named =
+        |name: &str| region.sinks.get(name).ok_or_else(|| RunError::Config(format!("there is no sink `{name}`")));
     let mut sinks = Vec::new();
     for name in &config.sinks {
         let context = connect::sink_context(region, plan);
@@ -458,14 +458,14 @@ struct Drivers {
     lanes: Vec<mpsc::UnboundedSender<LaneMessage>>,
     budget: Arc<Semaphore>,
     open: Option<Arc<Semaphore>>,
+    chunk_bytes: usize,
     linger: Duration,
     stop: watch::Receiver<bool>,
 }
 
 impl Drivers {
     fn make(&self, id: &SplitId, number: &mut usize) -> Driver {
-        let split =
-            LaneSplit { number: *number, source: self.index, id: id.clone(), clock: self.clock.add() };
+        let split = LaneSplit { number: *number, source: self.index, id: id.clone(), clock: self.clock.add() };
         let lane = self.lanes[*number % self.lanes.len()].clone();
         *number += 1;
         Driver {
@@ -475,6 +475,7 @@ impl Drivers {
             lane,
             budget: self.budget.clone(),
             open: self.open.clone(),
+            chunk_bytes: self.chunk_bytes,
             linger: self.linger,
             idle_after: self.config.idle_after,
             stop: self.stop.clone(),

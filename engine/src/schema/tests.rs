@@ -118,13 +118,16 @@ fn other_arrow_types_have_a_name_too() {
 
 #[test]
 fn timestamp_formats_are_read_and_shown() {
-    for name in ["rfc3339", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "%Y-%m-%d %H:%M:%S", "%d/%b/%Y:%H:%M:%S %z"] {
+    for name in ["rfc3339", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "%Y-%m-%d %H:%M:%S", "%d/%b/%Y:%H:%M:%S %z"]
+    {
         assert_eq!(name.parse::<TimestampFormat>().unwrap().to_string(), name);
     }
     assert_eq!(TimestampFormat::default(), TimestampFormat::Rfc3339);
     let unknown = "iso8601".parse::<TimestampFormat>().unwrap_err().to_string();
     assert!(unknown.contains("rfc3339, epoch_s, epoch_ms, epoch_us, epoch_ns"), "{unknown}");
-    for (pattern, reason) in [("%H:%M", "needs year"), ("%Y-%m", "needs year"), ("%Y-%Q", "does not know"), ("100%", "")] {
+    for (pattern, reason) in
+        [("%H:%M", "needs year"), ("%Y-%m", "needs year"), ("%Y-%Q", "does not know"), ("100%", "")]
+    {
         let error = pattern.parse::<TimestampFormat>().expect_err(pattern).to_string();
         assert!(error.contains(reason), "{pattern}: {error}");
     }
@@ -154,13 +157,16 @@ fn all_columns_are_nullable() {
 
 /// Pieces of types in any order: closer to a type than arbitrary text is.
 fn type_salad() -> impl Strategy<Value = String> {
-    let pieces = ["struct", "list", "map", "decimal", "int", "json", "<", ">", "(", ")", ",", ":", " ", "a", "`", "\"", "9", "💧"];
+    let pieces = [
+        "struct", "list", "map", "decimal", "int", "json", "<", ">", "(", ")", ",", ":", " ", "a", "`", "\"", "9", "💧",
+    ];
     prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..40).prop_map(|p| p.concat())
 }
 
 /// Well-formed types of any nesting.
 fn any_type() -> impl Strategy<Value = String> {
-    let plain = ["boolean", "int", "bigint", "float", "double", "decimal(9,3)", "string", "bytes", "date", "timestamp", "json"];
+    let plain =
+        ["boolean", "int", "bigint", "float", "double", "decimal(9,3)", "string", "bytes", "date", "timestamp", "json"];
     prop::sample::select(plain.to_vec()).prop_map(str::to_owned).prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             inner.clone().prop_map(|t| format!("list<{t}>")),

@@ -21,8 +21,22 @@ const MAX_PRECISION: u8 = 38;
 
 /// The names that errors offer; other spellings of the same types are accepted too.
 const NAMES: [&str; 16] = [
-    "boolean", "int", "bigint", "float", "double", "decimal", "string", "varchar", "text", "bytes", "date", "timestamp",
-    "list", "struct", "map", "json",
+    "boolean",
+    "int",
+    "bigint",
+    "float",
+    "double",
+    "decimal",
+    "string",
+    "varchar",
+    "text",
+    "bytes",
+    "date",
+    "timestamp",
+    "list",
+    "struct",
+    "map",
+    "json",
 ];
 
 /// A type text that can't be read.

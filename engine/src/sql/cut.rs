@@ -571,9 +571,8 @@ fn is_sorted(plan: &LogicalPlan) -> bool {
 /// True if the aggregate can take rows one batch at a time: its window columns only pass through, and no function
 /// needs its rows sorted.
 fn runs_incrementally(aggregate: &Aggregate, windows: &WindowColumns) -> bool {
-    let plain_keys =
-        aggregate.group_expr.iter().all(|key| windows.passes(key) || !mentions(key, windows))
-            && !matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]);
+    let plain_keys = aggregate.group_expr.iter().all(|key| windows.passes(key) || !mentions(key, windows))
+        && !matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]);
     plain_keys
         && aggregate.aggr_expr.iter().all(|expr| !mentions(expr, windows) && takes_any_order(expr))
         && window_columns_pass(&aggregate.input)
@@ -669,10 +668,8 @@ fn refuse_subqueries(plan: &LogicalPlan) -> Result<(), CutError> {
     for expr in plan.expressions() {
         let mut found = false;
         expr.apply(|inner| {
-            if matches!(
-                inner,
-                Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_)
-            ) {
+            if matches!(inner, Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_))
+            {
                 found = true;
                 return Ok(TreeNodeRecursion::Stop);
             }

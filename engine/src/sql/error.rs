@@ -98,8 +98,7 @@ fn schema_message(error: &SchemaError) -> SqlError {
             }
         }
         SchemaError::AmbiguousReference { field } => {
-            SqlError::new(format!("column `{}` is ambiguous", field.flat_name()))
-                .help("name its table: `table.column`")
+            SqlError::new(format!("column `{}` is ambiguous", field.flat_name())).help("name its table: `table.column`")
         }
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
             SqlError::new(format!("two columns are called `{name}`")).help("give one of them another name with AS")

@@ -20,8 +20,11 @@ pub(crate) fn trace(plan: &LogicalPlan) -> Result<Option<Column>, SqlError> {
         LogicalPlan::TableScan(scan) => {
             let Some(stream) = StreamTable::of(scan) else { return Ok(None) };
             let Some(time) = &stream.event_time else {
-                return Err(SqlError::new(format!("source `{}` has no event time, so it can't be windowed", stream.name))
-                    .help(format!("set `event_time` in [sources.{}] to a timestamp column", stream.name)));
+                return Err(SqlError::new(format!(
+                    "source `{}` has no event time, so it can't be windowed",
+                    stream.name
+                ))
+                .help(format!("set `event_time` in [sources.{}] to a timestamp column", stream.name)));
             };
             let index = scan.projected_schema.fields().iter().position(|field| field.name() == time.as_ref());
             Ok(index.map(|index| Column::from(scan.projected_schema.qualified_field(index))))
@@ -49,16 +52,20 @@ pub(crate) fn trace(plan: &LogicalPlan) -> Result<Option<Column>, SqlError> {
                 let Some(time) = trace(input)? else { return Ok(None) };
                 let index = input.schema().index_of_column(&time)?;
                 if found.is_some_and(|found| found != index) {
-                    return Err(SqlError::new("the streams of this UNION ALL have their event times in different columns")
-                        .help("select the event time at the same place in each of them"));
+                    return Err(SqlError::new(
+                        "the streams of this UNION ALL have their event times in different columns",
+                    )
+                    .help("select the event time at the same place in each of them"));
                 }
                 found = Some(index);
             }
             Ok(found.map(|index| Column::from(union.schema.qualified_field(index))))
         }
         LogicalPlan::Distinct(_) | LogicalPlan::Aggregate(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => {
-            Err(SqlError::new("a window takes rows of a stream, not the result of an aggregate, DISTINCT, ORDER BY or LIMIT")
-                .help("put the window lowest: FROM tumble(source, …), and aggregate above it"))
+            Err(SqlError::new(
+                "a window takes rows of a stream, not the result of an aggregate, DISTINCT, ORDER BY or LIMIT",
+            )
+            .help("put the window lowest: FROM tumble(source, …), and aggregate above it"))
         }
         LogicalPlan::Extension(_) => Err(SqlError::new("a window over a window")
             .help("aggregate the inner window by window_start, window_end and aggregate that result again")),

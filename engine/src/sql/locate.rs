@@ -101,7 +101,6 @@ impl Visitor for Finder<'_> {
             _ => ControlFlow::Continue(()),
         }
     }
-
 }
 
 fn is_aggregate(name: &str) -> bool {

@@ -4,8 +4,8 @@
 //! statement; [`cut`] then finds the lowest operators that need a whole window and parts the plan there.
 
 mod catalog;
-mod error;
 pub(crate) mod cut;
+mod error;
 pub(crate) mod event_time;
 pub(crate) mod leaf;
 pub(crate) mod locate;

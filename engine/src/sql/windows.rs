@@ -244,11 +244,7 @@ fn hop(slide: i64, size: i64) -> Result<WindowSpec, SqlError> {
     Ok(if slide == size { WindowSpec::Tumble { size } } else { WindowSpec::Hop { slide, size } })
 }
 
-fn column(
-    expr: &SqlExpr,
-    input: &LogicalPlan,
-    context: &mut dyn RelationPlannerContext,
-) -> Result<Column, SqlError> {
+fn column(expr: &SqlExpr, input: &LogicalPlan, context: &mut dyn RelationPlannerContext) -> Result<Column, SqlError> {
     let planned = context
         .sql_to_expr(expr.clone(), input.schema())
         .map_err(|error| SqlError::from(error).at(Some(expr.span())))?;

@@ -8,6 +8,7 @@
 
 mod panes;
 mod session;
+mod sliding;
 mod store;
 
 pub use panes::{PaneGrid, PaneRows, PaneStore, Work};

@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use datafusion::common::Result;
 
 use super::panes::{PaneGrid, PaneRows, Work};
+use super::sliding::Sliding;
 use crate::aggregate::{AggregateSpec, GroupTable};
 
 /// The rows of a window that closed: group keys and results, or the rows themselves.
@@ -35,6 +36,8 @@ pub struct WindowStore {
     grid: PaneGrid,
     work: Work,
     panes: BTreeMap<i64, Sealed>,
+    /// What overlapping windows share; none where windows do not overlap or rows are kept as they are.
+    sliding: Option<Sliding>,
     closed_through: i64,
 }
 
@@ -74,11 +77,18 @@ impl Sealed {
 impl WindowStore {
     /// An empty store.
     pub fn new(grid: PaneGrid, work: Work) -> Self {
-        Self { grid, work, panes: BTreeMap::new(), closed_through: i64::MIN }
+        let sliding = match &work {
+            Work::Aggregate(spec) if grid.width < grid.size => Some(Sliding::new(spec.clone())),
+            _ => None,
+        };
+        Self { grid, work, panes: BTreeMap::new(), sliding, closed_through: i64::MIN }
     }
 
     /// Takes a pane that a lane has sealed. A pane may come again, with rows that are late for some of its windows only.
     pub fn add(&mut self, pane: i64, rows: PaneRows) -> Result<()> {
+        if let Some(sliding) = &mut self.sliding {
+            sliding.touch(pane);
+        }
         self.panes.entry(pane).or_default().add(rows)
     }
 
@@ -114,18 +124,18 @@ impl WindowStore {
 
     fn aggregate(&mut self, spec: &Arc<AggregateSpec>, end: i64) -> Result<RecordBatch> {
         let panes = self.grid.panes_of(end);
-        if self.grid.width == self.grid.size
-            && let Some(table) = self.panes.get_mut(&panes.start).and_then(|sealed| sealed.table.take())
-        {
-            return table.finish();
-        }
-        let mut merged = GroupTable::new(spec.clone())?;
-        for (_, sealed) in self.panes.range_mut(panes) {
-            sealed.freeze()?;
-            for frozen in &sealed.batches {
-                merged.merge(frozen)?;
+        if let Some(sliding) = &mut self.sliding {
+            for (_, sealed) in self.panes.range_mut(panes.clone()) {
+                sealed.freeze()?;
             }
+            let all = &self.panes;
+            return sliding.window(panes, |range| {
+                all.range(range).map(|(&pane, sealed)| (pane, sealed.batches.as_slice())).collect()
+            });
         }
-        merged.finish()
+        match self.panes.get_mut(&panes.start).and_then(|sealed| sealed.table.take()) {
+            Some(table) => table.finish(),
+            None => GroupTable::new(spec.clone())?.finish(),
+        }
     }
 }

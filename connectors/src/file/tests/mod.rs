@@ -7,7 +7,7 @@ mod listing;
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -90,8 +90,4 @@ fn refusal<T>(outcome: Result<T, SourceError>) -> String {
         Err(other) => panic!("another error: {other}"),
         Ok(_) => panic!("no error"),
     }
-}
-
-fn exists(path: impl AsRef<Path>) -> bool {
-    path.as_ref().exists()
 }

@@ -185,8 +185,7 @@ impl MapColumn {
         let keys = self.keys.finish(arena)?;
         let values = self.values.finish(arena)?;
         let rows = keys.len();
-        let entries =
-            StructArray::try_new_with_length(self.fields.clone(), vec![keys, values], None, rows)?;
+        let entries = StructArray::try_new_with_length(self.fields.clone(), vec![keys, values], None, rows)?;
         let offsets = self.ends.finish();
         let nulls = self.ends.nulls.finish();
         Ok(Arc::new(MapArray::try_new(Arc::clone(&self.entries), offsets, entries, nulls, false)?))

@@ -47,8 +47,12 @@ impl Splitter {
     pub(in super::super) fn new(options: &CsvOptions) -> Option<Self> {
         let CsvOptions { delimiter, quote, .. } = *options;
         let usable = |b: u8| b.is_ascii() && !matches!(b, b'\n' | b'\r');
-        (usable(delimiter) && usable(quote) && delimiter != quote)
-            .then(|| Self { delimiter, quote, fields: Vec::new(), scratch: String::new() })
+        (usable(delimiter) && usable(quote) && delimiter != quote).then(|| Self {
+            delimiter,
+            quote,
+            fields: Vec::new(),
+            scratch: String::new(),
+        })
     }
 
     /// The fields of the record at `span` of `text`. A quote opens a quoted field only where the field begins; a

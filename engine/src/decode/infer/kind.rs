@@ -246,7 +246,5 @@ fn speaks_of_time(name: &str) -> bool {
         lower_before = c.is_lowercase();
     }
     words.last().is_some_and(|word| word == "at")
-        || words.iter().any(|word| {
-            matches!(word.as_str(), "ts" | "time" | "timestamp" | "datetime" | "date" | "epoch")
-        })
+        || words.iter().any(|word| matches!(word.as_str(), "ts" | "time" | "timestamp" | "datetime" | "date" | "epoch"))
 }

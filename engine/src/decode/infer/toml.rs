@@ -24,7 +24,10 @@ pub fn to_toml(name: &str, fields: &[(String, String)]) -> String {
 pub fn event_time(fields: &[(String, String)]) -> Option<&str> {
     const USUAL: [&str; 6] = ["event_time", "ts", "timestamp", "@timestamp", "time", "datetime"];
     let times = || {
-        fields.iter().filter(|(_, sql)| sql == "timestamp" || sql.starts_with("{ type = \"timestamp\"")).map(|(name, _)| name.as_str())
+        fields
+            .iter()
+            .filter(|(_, sql)| sql == "timestamp" || sql.starts_with("{ type = \"timestamp\""))
+            .map(|(name, _)| name.as_str())
     };
     USUAL.iter().find_map(|usual| times().find(|name| name.eq_ignore_ascii_case(usual))).or_else(|| times().next())
 }

@@ -107,9 +107,7 @@ impl Decode for ExactDecoder {
         for i in 0..records.len() {
             let outcome = match arena.flaw(i) {
                 Some(flaw) => Err(flaw),
-                None => {
-                    self.exact.push_record(&mut self.rows.columns, Source::arena(arena.text()), records.span(i))
-                }
+                None => self.exact.push_record(&mut self.rows.columns, Source::arena(arena.text()), records.span(i)),
             };
             self.rows.end_record(i, outcome);
         }

@@ -30,7 +30,11 @@ impl FastDecoder {
     pub(super) fn new(schema: &SourceSchema, projection: &[usize]) -> Result<Self, DecodeError> {
         let rows = Rows::new(schema, projection)?;
         let names = || projection.iter().map(|&i| schema.fields[i].name.as_str());
-        Ok(Self { rows, scanner: Scanner { names: Names::new(names()), plan: Plan::default() }, exact: Exact::new(names()) })
+        Ok(Self {
+            rows,
+            scanner: Scanner { names: Names::new(names()), plan: Plan::default() },
+            exact: Exact::new(names()),
+        })
     }
 }
 

@@ -60,7 +60,8 @@ fn nesting_ends_at_128_levels() {
     let nested = |levels: usize| format!("{{\"a\":{}{},\"b\":1}}", "[".repeat(levels), "]".repeat(levels));
     let objects = |levels: usize| format!("{{\"z\":{}1{},\"b\":1}}", "{\"k\":".repeat(levels), "}".repeat(levels));
     let open = "[".repeat(1_000_000);
-    let payloads = [nested(127), nested(128), objects(127), objects(128), nested(100_000), open, "{\"a\":".repeat(100_000)];
+    let payloads =
+        [nested(127), nested(128), objects(127), objects(128), nested(100_000), open, "{\"a\":".repeat(100_000)];
     let decoded = decode_json(&schema, &[0, 1], &payloads);
     assert_eq!(bad(&decoded), [1, 3, 4, 5, 6]);
     for bad in &decoded.bad {
@@ -72,7 +73,11 @@ fn nesting_ends_at_128_levels() {
 fn a_string_of_a_megabyte() {
     let schema = schema(&[("s", "string"), ("n", "bigint")]);
     let long = "0123456789abcdef".repeat(1 << 16);
-    let payloads = [format!("{{\"s\":\"{long}\",\"n\":1}}"), format!("{{\"s\":\"{long}\\n\",\"n\":2}}"), format!("{{\"s\":\"{long}")];
+    let payloads = [
+        format!("{{\"s\":\"{long}\",\"n\":1}}"),
+        format!("{{\"s\":\"{long}\\n\",\"n\":2}}"),
+        format!("{{\"s\":\"{long}"),
+    ];
     let decoded = decode_json(&schema, &[0, 1], &payloads);
     assert_eq!(bad(&decoded), [2]);
     let strings = decoded.batch.column(0).as_string_view();
@@ -86,7 +91,11 @@ fn a_decoder_is_as_good_as_new_after_any_chunk() {
     let schema = schema(&[("s", "string"), ("l", "list<bigint>"), ("m", "map<string, struct<x: bytes>>")]);
     let mut decoder = super::super::json::fast(&schema, &[0, 1, 2]).unwrap();
     let good = records(&["{\"s\":\"twelve and more bytes\",\"l\":[1,2],\"m\":{\"k\":{\"x\":\"AAEC\"}}}"]);
-    let broken = records(&["{\"s\":\"\\u0041\",\"l\":[1,\"x\"],\"m\":{\"k\":{\"x\":\"AAEC\"}}}", "{\"m\":{\"k\":{\"x\":\"AAEC\"},\"l\":[1]}", "{\"s\":1}"]);
+    let broken = records(&[
+        "{\"s\":\"\\u0041\",\"l\":[1,\"x\"],\"m\":{\"k\":{\"x\":\"AAEC\"}}}",
+        "{\"m\":{\"k\":{\"x\":\"AAEC\"},\"l\":[1]}",
+        "{\"s\":1}",
+    ]);
     let first = decoder.decode(&good);
     assert_eq!(decoder.decode(&broken).batch.num_rows(), 0);
     assert_eq!(decoder.decode(&records::<&str>(&[])).batch.num_rows(), 0);
@@ -98,8 +107,11 @@ fn a_decoder_is_as_good_as_new_after_any_chunk() {
 fn keys_in_any_order_and_any_number() {
     let schema = schema(&[("a", "bigint"), ("b", "string"), ("c", "double")]);
     let orders = [
-        "{\"a\":1,\"b\":\"x\",\"c\":0.5}", "{\"c\":0.5,\"b\":\"x\",\"a\":1}", "{ \"b\": \"x\", \"a\": 1, \"c\": 0.5 }",
-        "{\"b\":\"x\",\"q\":[1],\"c\":0.5,\"a\":1}", "{\"a\":1,\"c\":0.5,\"b\":\"x\",\"r\":null}",
+        "{\"a\":1,\"b\":\"x\",\"c\":0.5}",
+        "{\"c\":0.5,\"b\":\"x\",\"a\":1}",
+        "{ \"b\": \"x\", \"a\": 1, \"c\": 0.5 }",
+        "{\"b\":\"x\",\"q\":[1],\"c\":0.5,\"a\":1}",
+        "{\"a\":1,\"c\":0.5,\"b\":\"x\",\"r\":null}",
     ];
     let payloads: Vec<&str> = orders.iter().cycle().take(500).copied().collect();
     let decoded = decode_json(&schema, &[0, 1, 2], &payloads);

@@ -62,7 +62,18 @@ fn kinds_from_values() {
 #[test]
 fn epochs_where_the_name_speaks_of_time() {
     let epoch = |unit: &str| format!("{{ type = \"timestamp\", format = \"{unit}\" }}");
-    for name in ["ts", "time", "timestamp", "load_timestamp", "created_at", "createdAt", "event-time", "eventTime", "date", "TS"] {
+    for name in [
+        "ts",
+        "time",
+        "timestamp",
+        "load_timestamp",
+        "created_at",
+        "createdAt",
+        "event-time",
+        "eventTime",
+        "date",
+        "TS",
+    ] {
         assert_eq!(named(name, &["1700000000123"]), epoch("epoch_ms"), "{name}");
     }
     for name in ["uptime", "at_home", "category", "id", "datum", "stats"] {
@@ -125,7 +136,9 @@ fn csv_columns() {
 
 #[test]
 fn toml_to_paste() {
-    let fields = infer(&["{\"user\":{\"id\":1},\"created_at\":\"2026-03-01T12:00:00Z\",\"ts\":1700000000123,\"a \\\"b\\\"\":[true]}"]);
+    let fields = infer(&[
+        "{\"user\":{\"id\":1},\"created_at\":\"2026-03-01T12:00:00Z\",\"ts\":1700000000123,\"a \\\"b\\\"\":[true]}",
+    ]);
     assert_eq!(event_time(&fields), Some("ts"));
     let text = to_toml("web.clicks", &fields);
     assert_eq!(

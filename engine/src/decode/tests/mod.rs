@@ -10,7 +10,9 @@ mod property;
 mod scalars;
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
+};
 use watershed_connectors::Records;
 
 use super::*;
@@ -88,7 +90,10 @@ fn show(array: &dyn Array, i: usize) -> String {
         }
         DataType::Struct(fields) => {
             let children = array.as_struct().columns().iter().zip(fields);
-            format!("{{{}}}", children.map(|(c, f)| format!("{}:{}", f.name(), show(c, i))).collect::<Vec<_>>().join(","))
+            format!(
+                "{{{}}}",
+                children.map(|(c, f)| format!("{}:{}", f.name(), show(c, i))).collect::<Vec<_>>().join(",")
+            )
         }
         DataType::Map(..) => {
             let entries = array.as_map().value(i);

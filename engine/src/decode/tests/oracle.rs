@@ -91,14 +91,17 @@ fn cell(field: &SourceField, value: &Value) -> Option<Cell> {
             _ => Some(Cell::Unknown),
         },
         // Nested columns and the others: what fits is looked at in tables.
-        (DataType::List(_) | DataType::Struct(_) | DataType::Map(..) | DataType::Decimal128(..), _) => Some(Cell::Unknown),
+        (DataType::List(_) | DataType::Struct(_) | DataType::Map(..) | DataType::Decimal128(..), _) => {
+            Some(Cell::Unknown)
+        }
         _ => None,
     }
 }
 
 /// `dddd-dd-dd`; chrono is more liberal with space and signs.
 fn dashed(text: &str) -> bool {
-    text.len() == 10 && text.bytes().enumerate().all(|(i, b)| if matches!(i, 4 | 7) { b == b'-' } else { b.is_ascii_digit() })
+    text.len() == 10
+        && text.bytes().enumerate().all(|(i, b)| if matches!(i, 4 | 7) { b == b'-' } else { b.is_ascii_digit() })
 }
 
 fn integer(value: &Value) -> Option<Cell> {

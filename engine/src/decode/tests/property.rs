@@ -6,12 +6,17 @@ use proptest::sample::{Index, select};
 use super::oracle::{Verdict, read};
 use super::*;
 
-const SCALARS: [&str; 10] = [
-    "boolean", "int", "bigint", "float", "double", "string", "date", "timestamp", "timestamp@epoch_ms", "json",
-];
+const SCALARS: [&str; 10] =
+    ["boolean", "int", "bigint", "float", "double", "string", "date", "timestamp", "timestamp@epoch_ms", "json"];
 const NESTED: [&str; 8] = [
-    "list<bigint>", "list<string>", "struct<a: bigint, b: struct<c: string, d: boolean>>", "map<string, double>",
-    "list<struct<a: json>>", "decimal(12,3)", "struct<a: string, b: list<boolean>>", "map<bigint, timestamp>",
+    "list<bigint>",
+    "list<string>",
+    "struct<a: bigint, b: struct<c: string, d: boolean>>",
+    "map<string, double>",
+    "list<struct<a: json>>",
+    "decimal(12,3)",
+    "struct<a: string, b: list<boolean>>",
+    "map<bigint, timestamp>",
 ];
 const NAMES: [&str; 8] = ["a", "b", "ts", "user_id", "größe", "with space", "", "x"];
 
@@ -36,7 +41,12 @@ fn number() -> impl Strategy<Value = String> {
 }
 
 fn time() -> impl Strategy<Value = String> {
-    ("[0-9]{4}-[01][0-9]-[0-3][0-9]", "[T ][012][0-9]:[0-5][0-9]:[0-6][0-9]", "(\\.[0-9]{1,9})?", "(Z|\\+02:00|-05:30)?")
+    (
+        "[0-9]{4}-[01][0-9]-[0-3][0-9]",
+        "[T ][012][0-9]:[0-5][0-9]:[0-6][0-9]",
+        "(\\.[0-9]{1,9})?",
+        "(Z|\\+02:00|-05:30)?",
+    )
         .prop_map(|(date, time, fraction, zone)| format!("\"{date}{time}{fraction}{zone}\""))
 }
 
@@ -74,7 +84,9 @@ fn value(declared: &str) -> BoxedStrategy<String> {
         "struct<a: bigint, b: struct<c: string, d: boolean>>" => {
             (number(), string()).prop_map(|(n, s)| format!("{{\"a\":{n},\"b\":{{\"d\":true,\"c\":{s}}}}}")).boxed()
         }
-        "struct<a: string, b: list<boolean>>" => string().prop_map(|s| format!("{{\"b\":[true,null],\"a\":{s}}}")).boxed(),
+        "struct<a: string, b: list<boolean>>" => {
+            string().prop_map(|s| format!("{{\"b\":[true,null],\"a\":{s}}}")).boxed()
+        }
         "map<string, double>" => (string(), number()).prop_map(|(k, v)| format!("{{{k}:{v},\"k\":1}}")).boxed(),
         "map<bigint, timestamp>" => (any::<i16>(), time()).prop_map(|(k, v)| format!("{{\"{k}\":{v}}}")).boxed(),
         "list<struct<a: json>>" => any_json().prop_map(|v| format!("[{{\"a\":{v}}},{{}}]")).boxed(),
@@ -100,8 +112,10 @@ fn record(fields: Vec<(&'static str, &'static str)>) -> impl Strategy<Value = St
                 2 => members.push(members[at.index(members.len())].clone()),
                 _ => {}
             }
-            let members: Vec<String> =
-                members.iter().map(|(k, v)| format!("{}{space}:{space}{v}", serde_json::to_string(k).unwrap())).collect();
+            let members: Vec<String> = members
+                .iter()
+                .map(|(k, v)| format!("{}{space}:{space}{v}", serde_json::to_string(k).unwrap()))
+                .collect();
             format!("{{{space}{}{space}}}", members.join(&format!("{space},{space}")))
         },
     )
@@ -150,9 +164,7 @@ fn apply(bytes: &mut Vec<u8>, damage: &Damage) {
 }
 
 /// A schema, some of its columns, and records with some damage.
-fn case(
-    types: &'static [&'static str],
-) -> impl Strategy<Value = (SourceSchema, Vec<usize>, Vec<Vec<u8>>)> {
+fn case(types: &'static [&'static str]) -> impl Strategy<Value = (SourceSchema, Vec<usize>, Vec<Vec<u8>>)> {
     any_fields(types).prop_flat_map(|fields| {
         let payload = (record(fields.clone()), prop::collection::vec(damage(), 0..3), prop::bool::weighted(0.3))
             .prop_map(|(text, damages, damaged)| {
@@ -160,7 +172,8 @@ fn case(
                 damages.iter().filter(|_| damaged).for_each(|d| apply(&mut bytes, d));
                 bytes
             });
-        let projection = prop::sample::subsequence((0..fields.len()).collect::<Vec<_>>(), 0..=fields.len()).prop_shuffle();
+        let projection =
+            prop::sample::subsequence((0..fields.len()).collect::<Vec<_>>(), 0..=fields.len()).prop_shuffle();
         (Just(schema(&fields)), projection, prop::collection::vec(payload, 1..12))
     })
 }
@@ -168,9 +181,8 @@ fn case(
 /// Holds decoded records against the independent reading.
 fn check(schema: &SourceSchema, projection: &[usize], payloads: &[Vec<u8>]) -> Result<(), TestCaseError> {
     let decoded = decode_json(schema, projection, payloads);
-    let rows: Vec<Vec<String>> = (0..decoded.batch.num_rows())
-        .map(|i| decoded.batch.columns().iter().map(|c| show(c, i)).collect())
-        .collect();
+    let rows: Vec<Vec<String>> =
+        (0..decoded.batch.num_rows()).map(|i| decoded.batch.columns().iter().map(|c| show(c, i)).collect()).collect();
     let mut rows = rows.iter();
     for (i, payload) in payloads.iter().enumerate() {
         let text = String::from_utf8_lossy(payload);
