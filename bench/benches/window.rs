@@ -66,8 +66,8 @@ fn window(criterion: &mut Criterion) {
                     let times = rows.batch.column(branch.time).as_primitive::<TimestampMicrosecondType>().values();
                     panes.push(&rows.batch, times).expect("rows go into panes");
                 }
-                for (pane, rows) in panes.seal(i64::MAX) {
-                    windows.add(pane, rows).expect("panes meet");
+                for (part, rows) in panes.seal(i64::MAX) {
+                    windows.add(part, rows).expect("panes meet");
                 }
                 windows.close(i64::MAX).expect("windows close").len()
             });

@@ -104,8 +104,8 @@ pub trait Source: Send + Sync + fmt::Debug {
 ///   it may be called again with the same position after a crash.
 #[async_trait]
 pub trait Reader: Send {
-    /// Appends records to `records` (which the caller has cleared) until a limit is met or the log ends for now.
-    /// Returns as soon as it has something; an empty `records` is legal with every status.
+    /// Appends records to `records`, which may hold some of this split already, until a limit is met or the log ends for
+    /// now. Returns as soon as it has something; appending nothing is legal with every status.
     async fn read(&mut self, records: &mut Records, limits: ReadLimits) -> Result<ReadStatus, SourceError>;
 
     /// The position right after the last record handed out.

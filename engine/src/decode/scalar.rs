@@ -18,7 +18,7 @@ impl Column {
             Self::Decimal { values, precision, scale } => {
                 number::to_decimal(text, *precision, *scale).map(|v| values.push(v))
             }
-            Self::Timestamp { values, clock, .. } => clock.from_number(text).map(|v| values.push(v)),
+            Self::Timestamp { values, clock, .. } => clock.read_number(text).map(|v| values.push(v)),
             _ => None,
         }
         .is_some()
@@ -31,7 +31,7 @@ impl Column {
                 number::to_decimal(text, *precision, *scale).map(|v| values.push(v))
             }
             Self::Date(c) => time::date(text.as_bytes()).map(|v| c.push(v)),
-            Self::Timestamp { values, clock, .. } => clock.from_words(text).map(|v| values.push(v)),
+            Self::Timestamp { values, clock, .. } => clock.read_words(text).map(|v| values.push(v)),
             Self::Bytes(c) => c.push_with(|out| base64::decode(text, out)).then_some(()),
             _ => None,
         }

@@ -31,7 +31,7 @@ impl Clock {
     }
 
     /// Microseconds since the epoch from a number's text; only for epochs.
-    pub(super) fn from_number(&self, text: &str) -> Option<i64> {
+    pub(super) fn read_number(&self, text: &str) -> Option<i64> {
         match self {
             Self::Epoch { shift } => i64::try_from(scaled(text, *shift, Rest::Floor)?).ok(),
             _ => None,
@@ -39,7 +39,7 @@ impl Clock {
     }
 
     /// Microseconds since the epoch from words; not for epochs.
-    pub(super) fn from_words(&self, text: &str) -> Option<i64> {
+    pub(super) fn read_words(&self, text: &str) -> Option<i64> {
         match self {
             Self::Rfc3339 => rfc3339(text.as_bytes()),
             Self::Epoch { .. } => None,
@@ -49,7 +49,7 @@ impl Clock {
 
     /// Microseconds from a plain integer, for epochs.
     #[inline]
-    pub(super) fn from_integer(&self, value: i64) -> Option<i64> {
+    pub(super) fn read_integer(&self, value: i64) -> Option<i64> {
         match self {
             Self::Epoch { shift: 6 } => value.checked_mul(MICROS),
             Self::Epoch { shift: 3 } => value.checked_mul(1000),
@@ -92,11 +92,8 @@ fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     if !(1..=9).contains(&count) {
         return None;
     }
-    let mut micros = 0;
-    for i in 0..6 {
-        let digit = if i < count { rest[i] - b'0' } else { 0 };
-        micros = micros * 10 + i64::from(digit);
-    }
+    let digits = rest[..count].iter().map(|b| b - b'0').chain(std::iter::repeat(0)).take(6);
+    let micros = digits.fold(0, |micros, digit| micros * 10 + i64::from(digit));
     Some((micros, &rest[count..]))
 }
 

@@ -1,6 +1,5 @@
 //! Plans one statement: parse, optimise, part, and compile both parts.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,8 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+
+use sha2::{Digest, Sha256};
 
 use super::tables::{StaticTable, physical_plan};
 use super::{PlannedPipeline, Stage};
@@ -141,7 +142,7 @@ pub(super) async fn plan(
     let session = catalog.session()?;
     let state = session.state();
     let parsed = statement::parse(sql)?;
-    let written = statement::plan(&session, &parsed).await?;
+    let written = statement::plan(&session, catalog, &parsed).await?;
     // Refusals are about what the user wrote; the optimised plan may have removed the clause already.
     let in_text = |refusal: CutError| match &refusal.place {
         Some(place) => refusal.error.at(locate::locate(&parsed.query, place)),
@@ -173,11 +174,10 @@ fn output_schema(plan: &LogicalPlan) -> SchemaRef {
     Arc::new(Schema::new(plan.schema().fields().clone()))
 }
 
-/// A hash that tells one statement from another; white space at the ends does not count.
+/// A hash that tells one statement from another, the same on every machine; white space at the ends does not count.
 fn sql_hash(sql: &str) -> String {
-    let mut hasher = std::hash::DefaultHasher::new();
-    sql.trim().hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    let digest = Sha256::digest(sql.trim());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn time_column(plan: &LogicalPlan, windows: Option<&WindowColumns>) -> Result<Option<String>, SqlError> {

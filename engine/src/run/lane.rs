@@ -25,7 +25,7 @@ use crate::plan::{CutWindow, PlannedBranch};
 use crate::report::Counters;
 use crate::rows::Rows;
 use crate::watermark::SplitWatermark;
-use crate::window::{PaneGrid, PaneRows, PaneStore};
+use crate::window::{PaneGrid, PanePart, PaneRows, PaneStore};
 
 /// A split on its lane.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub(crate) enum PipelineMessage {
     /// Late rows, as the source's rows.
     Late(RecordBatch),
     /// The answer to [`LaneMessage::Seal`]: panes by cut.
-    Sealed(Vec<(usize, i64, PaneRows)>),
+    Sealed(Vec<(usize, PanePart, PaneRows)>),
     /// No more records will come.
     Drained,
 }
@@ -270,6 +270,9 @@ impl LaneSource {
         total: &Counters,
     ) -> Result<Decoded, RunError> {
         let decoded = self.decoder.decode(records);
+        for warning in self.decoder.take_warnings() {
+            tracing::warn!(source = %self.name, split = %split.id, "{warning}");
+        }
         let mut letters: Vec<DeadLetter> =
             records.rejected().iter().map(|r| DeadLetter::new(r.position, r.reason.clone(), &r.bytes)).collect();
         letters.extend(
@@ -416,25 +419,25 @@ impl Chunk<'_> {
     ) -> Result<(), Fed> {
         let times = event_times(rows.batch.column(tap.branch.time))?;
         let besides = pipeline.clock.besides(&self.split.clock);
-        let closes = |time: i64| grid.last_end(time).saturating_add(pipeline.allowed_lateness);
+        let lateness = pipeline.allowed_lateness;
         let earliest = times.iter().min().copied().unwrap_or_default();
-        let rows = match closes(earliest) <= besides.with(self.after) {
-            false => rows,
-            true => {
-                let before = self.watermarks_before();
-                let timely = times
-                    .iter()
-                    .enumerate()
-                    .map(|(row, &time)| closes(time) > besides.with(before[rows.origin_of(row) as usize]));
-                let timely: BooleanArray = timely.map(Some).collect();
-                self.late(tap, pipeline, &rows, &timely)?;
-                rows.filter(&timely)?
-            }
-        };
+        if grid.first_end(earliest).saturating_add(lateness) > besides.with(self.after) {
+            self.count_aggregated(tap, &rows);
+            return Ok(store.push(&rows.batch, &times)?);
+        }
+        // Some window of some row may have closed: each row is judged by the watermark just before it.
+        let before = self.watermarks_before();
+        let watermark = |row: usize| besides.with(before[rows.origin_of(row) as usize]);
+        let closed: Vec<i64> = (0..times.len()).map(|row| watermark(row).saturating_sub(lateness)).collect();
+        let timely: BooleanArray =
+            times.iter().zip(&closed).map(|(&time, &closed)| Some(grid.last_end(time) > closed)).collect();
+        self.late(tap, pipeline, &rows, &timely)?;
+        let kept: Vec<i64> = timely.values().set_indices().map(|row| closed[row]).collect();
+        let rows = rows.filter(&timely)?;
         if rows.batch.num_rows() > 0 {
             self.count_aggregated(tap, &rows);
             let times = event_times(rows.batch.column(tap.branch.time))?;
-            store.push(&rows.batch, &times)?;
+            store.push_partly_late(&rows.batch, &times, &kept)?;
         }
         Ok(())
     }

@@ -184,9 +184,9 @@ impl PipelineTask {
             PipelineMessage::Session(rows) => self.session_rows(*rows).await,
             PipelineMessage::Sealed(panes) => {
                 if let Some(windows) = &mut self.windows {
-                    for (cut, pane, rows) in panes {
+                    for (cut, part, rows) in panes {
                         if let CutStore::Grid(store) = &mut windows.stores[cut] {
-                            store.add(pane, rows).map_err(|error| RunError::query(&self.name, &error))?;
+                            store.add(part, rows).map_err(|error| RunError::query(&self.name, &error))?;
                         }
                     }
                 }

@@ -128,11 +128,11 @@ impl Driver {
         if records.is_empty() {
             return Ok(status);
         }
-        let first = Instant::now();
-        while status != ReadStatus::Ended && records.byte_len() < self.chunk_bytes / 2 {
-            let Some(wait) = self.linger.checked_sub(first.elapsed()).filter(|wait| !wait.is_zero()) else { break };
+        // What trickles in is worth a short wait, once: chunks get fuller, and no record waits longer than this.
+        if status == ReadStatus::CaughtUp && records.byte_len() < self.chunk_bytes / 2 {
+            tokio::time::sleep(self.linger).await;
             let bytes = self.chunk_bytes - records.byte_len();
-            status = reader.read(records, ReadLimits { bytes, wait }).await?;
+            status = reader.read(records, ReadLimits { bytes, wait: Duration::ZERO }).await?;
         }
         Ok(status)
     }

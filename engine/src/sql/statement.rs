@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
+use super::catalog::Catalog;
 use super::error::SqlError;
 
 /// Longest statement taken, in bytes.
@@ -56,9 +57,21 @@ fn not_a_query(statement: &str) -> SqlError {
 }
 
 /// Plans a query into a logical plan, as written.
-pub(crate) async fn plan(context: &SessionContext, parsed: &ParsedQuery) -> Result<LogicalPlan, SqlError> {
+pub(crate) async fn plan(
+    context: &SessionContext,
+    catalog: &Catalog,
+    parsed: &ParsedQuery,
+) -> Result<LogicalPlan, SqlError> {
     let statement = Statement::Statement(Box::new(SqlStatement::Query(parsed.query.clone())));
-    Ok(context.state().statement_to_plan(statement).await?)
+    context.state().statement_to_plan(statement).await.map_err(|error| {
+        let error = SqlError::from(error);
+        // DataFusion says: table 'datafusion.public.ordrs' not found.
+        let missing = error.message.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found"));
+        match missing.map(|name| name.rsplit('.').next().unwrap_or(name)) {
+            Some(name) => SqlError { position: error.position, ..catalog.unknown(name) },
+            None => error,
+        }
+    })
 }
 
 /// Replaces the word TABLE in `(TABLE orders, …)` by blanks of the same length, so that Flink's spelling parses and

@@ -11,7 +11,7 @@ mod session;
 mod sliding;
 mod store;
 
-pub use panes::{PaneGrid, PaneRows, PaneStore, Work};
+pub use panes::{PaneGrid, PanePart, PaneRows, PaneStore, Work};
 pub(crate) use session::session_field;
 pub use session::{ClosedSessions, Pushed, SessionStore};
 pub use store::{ClosedWindow, Spans, WindowStore};

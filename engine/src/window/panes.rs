@@ -40,6 +40,11 @@ impl PaneGrid {
         (time.div_euclid(self.slide) * self.slide).saturating_add(self.size)
     }
 
+    /// End of the first window that holds `time`.
+    pub fn first_end(&self, time: i64) -> i64 {
+        self.ends_of(self.pane(time)).next().unwrap_or(i64::MAX)
+    }
+
     /// End of a pane.
     pub fn pane_end(&self, pane: i64) -> i64 {
         pane.saturating_add(1).saturating_mul(self.width)
@@ -82,12 +87,24 @@ pub enum PaneRows {
     Batches(Vec<RecordBatch>),
 }
 
+/// Rows of one pane that are in the same windows.
+///
+/// A hop's row that comes when some of its windows have closed counts in the others only, so it goes into a part of its
+/// pane that is open from a later window on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PanePart {
+    /// Index of the pane.
+    pub pane: i64,
+    /// End of the first window that the rows are in.
+    pub open_from: i64,
+}
+
 /// The open panes of one lane.
 #[derive(Debug)]
 pub struct PaneStore {
     grid: PaneGrid,
     work: Work,
-    panes: BTreeMap<i64, PaneRows>,
+    panes: BTreeMap<PanePart, PaneRows>,
 }
 
 impl PaneStore {
@@ -101,36 +118,59 @@ impl PaneStore {
         self.panes.is_empty()
     }
 
-    /// Takes rows, none of them late; `times` are their event times.
-    pub fn push(&mut self, batch: &RecordBatch, times: &[i64]) -> Result<()> {
-        let (Some(&first), Some(&last)) = (times.iter().min(), times.iter().max()) else { return Ok(()) };
-        let (first, last) = (self.grid.pane(first), self.grid.pane(last));
-        if first == last {
-            return self.push_pane(first, batch);
+    /// Takes rows that are late for some of their windows, but not for all. `closed` gives for each row the instant up to
+    /// which windows have closed.
+    pub fn push_partly_late(&mut self, batch: &RecordBatch, times: &[i64], closed: &[i64]) -> Result<()> {
+        let mut parts: BTreeMap<PanePart, Vec<u32>> = BTreeMap::new();
+        for (row, (&time, &closed)) in times.iter().zip(closed).enumerate() {
+            let pane = self.grid.pane(time);
+            if let Some(open_from) = self.grid.ends_of(pane).find(|&end| end > closed) {
+                parts.entry(PanePart { pane, open_from }).or_default().push(row as u32);
+            }
         }
-        let mut by_pane: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
-        let mut run: Option<(i64, i64, i64)> = None;
-        for (row, &time) in times.iter().enumerate() {
-            // Neighbours mostly share a pane; the division is spared for them.
-            let pane = match run {
-                Some((pane, start, end)) if (start..end).contains(&time) => pane,
-                _ => {
-                    let pane = self.grid.pane(time);
-                    run = Some((pane, pane.saturating_mul(self.grid.width), self.grid.pane_end(pane)));
-                    pane
-                }
-            };
-            by_pane.entry(pane).or_default().push(row as u32);
-        }
-        for (pane, rows) in by_pane {
-            let part = arrow::compute::take_record_batch(batch, &UInt32Array::from(rows))?;
-            self.push_pane(pane, &part)?;
+        self.push_parts(batch, parts)
+    }
+
+    fn push_parts(&mut self, batch: &RecordBatch, parts: BTreeMap<PanePart, Vec<u32>>) -> Result<()> {
+        for (part, rows) in parts {
+            let rows = arrow::compute::take_record_batch(batch, &UInt32Array::from(rows))?;
+            self.push_part(part, &rows)?;
         }
         Ok(())
     }
 
-    fn push_pane(&mut self, pane: i64, batch: &RecordBatch) -> Result<()> {
-        let rows = match self.panes.entry(pane) {
+    /// The part of a pane whose rows are in all windows of the pane.
+    fn whole(&self, pane: i64) -> PanePart {
+        PanePart { pane, open_from: self.grid.first_end(pane.saturating_mul(self.grid.width)) }
+    }
+
+    /// Takes rows, none of them late for any window; `times` are their event times.
+    pub fn push(&mut self, batch: &RecordBatch, times: &[i64]) -> Result<()> {
+        let (Some(&first), Some(&last)) = (times.iter().min(), times.iter().max()) else { return Ok(()) };
+        let (first, last) = (self.grid.pane(first), self.grid.pane(last));
+        if first == last {
+            return self.push_part(self.whole(first), batch);
+        }
+        let mut parts: BTreeMap<PanePart, Vec<u32>> = BTreeMap::new();
+        let mut run: Option<(PanePart, i64, i64)> = None;
+        for (row, &time) in times.iter().enumerate() {
+            // Neighbours mostly share a pane; the division is spared for them.
+            let part = match run {
+                Some((part, start, end)) if (start..end).contains(&time) => part,
+                _ => {
+                    let pane = self.grid.pane(time);
+                    let part = self.whole(pane);
+                    run = Some((part, pane.saturating_mul(self.grid.width), self.grid.pane_end(pane)));
+                    part
+                }
+            };
+            parts.entry(part).or_default().push(row as u32);
+        }
+        self.push_parts(batch, parts)
+    }
+
+    fn push_part(&mut self, part: PanePart, batch: &RecordBatch) -> Result<()> {
+        let rows = match self.panes.entry(part) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => entry.insert(match &self.work {
                 Work::Aggregate(spec) => PaneRows::Table(Box::new(GroupTable::new(spec.clone())?)),
@@ -147,10 +187,10 @@ impl PaneStore {
     }
 
     /// Hands over every pane that ends at or before `through`.
-    pub fn seal(&mut self, through: i64) -> Vec<(i64, PaneRows)> {
+    pub fn seal(&mut self, through: i64) -> Vec<(PanePart, PaneRows)> {
         let mut sealed = Vec::new();
         while let Some(entry) = self.panes.first_entry() {
-            if self.grid.pane_end(*entry.key()) > through {
+            if self.grid.pane_end(entry.key().pane) > through {
                 break;
             }
             sealed.push(entry.remove_entry());

@@ -37,11 +37,13 @@ impl Sliding {
         }
     }
 
-    /// The results of the window over `panes`. Windows come in ascending order; `frozen` gives a pane's states.
+    /// The results of the window over `panes`. Windows come in ascending order; `frozen` gives the states of panes that all
+    /// their windows share, `own` those that are this window's and maybe some others'.
     pub(super) fn window<'a>(
         &mut self,
         panes: Range<i64>,
         frozen: impl Fn(Range<i64>) -> Vec<(i64, &'a [RecordBatch])>,
+        own: &[&RecordBatch],
     ) -> Result<RecordBatch> {
         if panes.start >= self.flip {
             self.suffixes.clear();
@@ -64,7 +66,7 @@ impl Sliding {
         self.next = panes.end;
         let suffix = self.suffixes.first_key_value().map(|(_, suffix)| suffix);
         let mut merged = GroupTable::new(self.spec.clone())?;
-        for states in suffix.into_iter().chain(&self.prefix) {
+        for states in suffix.into_iter().chain(&self.prefix).chain(own.iter().copied()) {
             merged.merge(states)?;
         }
         merged.finish()

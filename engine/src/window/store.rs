@@ -1,12 +1,13 @@
 //! Where the panes of all lanes meet and windows close.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
 
-use super::panes::{PaneGrid, PaneRows, Work};
+use super::panes::{PaneGrid, PanePart, PaneRows, Work};
 use super::sliding::Sliding;
 use crate::aggregate::{AggregateSpec, GroupTable};
 
@@ -35,7 +36,7 @@ pub enum Spans {
 pub struct WindowStore {
     grid: PaneGrid,
     work: Work,
-    panes: BTreeMap<i64, Sealed>,
+    panes: BTreeMap<PanePart, Sealed>,
     /// What overlapping windows share; none where windows do not overlap or rows are kept as they are.
     sliding: Option<Sliding>,
     closed_through: i64,
@@ -85,11 +86,11 @@ impl WindowStore {
     }
 
     /// Takes a pane that a lane has sealed. A pane may come again, with rows that are late for some of its windows only.
-    pub fn add(&mut self, pane: i64, rows: PaneRows) -> Result<()> {
+    pub fn add(&mut self, part: PanePart, rows: PaneRows) -> Result<()> {
         if let Some(sliding) = &mut self.sliding {
-            sliding.touch(pane);
+            sliding.touch(part.pane);
         }
-        self.panes.entry(pane).or_default().add(rows)
+        self.panes.entry(part).or_default().add(rows)
     }
 
     /// Number of windows that hold rows and have not closed.
@@ -99,8 +100,11 @@ impl WindowStore {
 
     /// Ends of the windows that hold rows and end in `(closed_through, through]`.
     fn ends(&self, through: i64) -> BTreeSet<i64> {
-        let open = |end: &i64| *end > self.closed_through && *end <= through;
-        self.panes.keys().flat_map(|&pane| self.grid.ends_of(pane).filter(open)).collect()
+        let ends = |part: &PanePart| {
+            let first = part.open_from.max(self.closed_through.saturating_add(1));
+            self.grid.ends_of(part.pane).filter(move |end| (first..=through).contains(end))
+        };
+        self.panes.keys().flat_map(ends).collect()
     }
 
     /// Closes every window that ends at or before `through`, in order of their ends.
@@ -110,32 +114,46 @@ impl WindowStore {
             let rows = match &self.work {
                 Work::Aggregate(spec) => vec![self.aggregate(&spec.clone(), end)?],
                 Work::Collect => {
-                    let panes = self.panes.range(self.grid.panes_of(end));
-                    panes.flat_map(|(_, sealed)| sealed.batches.iter().cloned()).collect()
+                    let parts = self.panes.range(parts(self.grid.panes_of(end)));
+                    let parts = parts.filter(|(part, _)| part.open_from <= end);
+                    parts.flat_map(|(_, sealed)| sealed.batches.iter().cloned()).collect()
                 }
             };
             closed.push(ClosedWindow { start: end - self.grid.size, end, rows });
         }
         self.closed_through = self.closed_through.max(through);
         let (grid, through) = (self.grid, self.closed_through);
-        self.panes.retain(|&pane, _| grid.last_end(pane.saturating_mul(grid.width)) > through);
+        self.panes.retain(|part, _| grid.last_end(part.pane.saturating_mul(grid.width)) > through);
         Ok(closed)
     }
 
     fn aggregate(&mut self, spec: &Arc<AggregateSpec>, end: i64) -> Result<RecordBatch> {
         let panes = self.grid.panes_of(end);
         if let Some(sliding) = &mut self.sliding {
-            for (_, sealed) in self.panes.range_mut(panes.clone()) {
+            for (_, sealed) in self.panes.range_mut(parts(panes.clone())) {
                 sealed.freeze()?;
             }
-            let all = &self.panes;
-            return sliding.window(panes, |range| {
-                all.range(range).map(|(&pane, sealed)| (pane, sealed.batches.as_slice())).collect()
-            });
+            let (grid, all) = (self.grid, &self.panes);
+            // Parts that some windows lack are not shared; the windows that have them take them one by one.
+            let whole = |part: &PanePart| part.open_from == grid.first_end(part.pane.saturating_mul(grid.width));
+            let own = all.range(parts(panes.clone())).filter(|(part, _)| !whole(part) && part.open_from <= end);
+            let own: Vec<&RecordBatch> = own.flat_map(|(_, sealed)| &sealed.batches).collect();
+            let shared = |range: Range<i64>| {
+                let parts = all.range(parts(range)).filter(|(part, _)| whole(part));
+                parts.map(|(part, sealed)| (part.pane, sealed.batches.as_slice())).collect()
+            };
+            return sliding.window(panes, shared, &own);
         }
-        match self.panes.get_mut(&panes.start).and_then(|sealed| sealed.table.take()) {
+        let mut tables = self.panes.range_mut(parts(panes)).filter_map(|(_, sealed)| sealed.table.take());
+        match tables.next() {
             Some(table) => table.finish(),
             None => GroupTable::new(spec.clone())?.finish(),
         }
     }
+}
+
+/// Every part of some panes.
+fn parts(panes: Range<i64>) -> Range<PanePart> {
+    let first = |pane| PanePart { pane, open_from: i64::MIN };
+    first(panes.start)..first(panes.end)
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::prelude::{ParquetReadOptions, SessionContext};
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use watershed_engine::plan::plan_region;
@@ -95,12 +95,12 @@ async fn streamed(folder: &Path, sql: &str, shape: &Shape) -> (Vec<RecordBatch>,
     let options = RunOptions { lanes: shape.lanes, chunk_bytes: shape.chunk_bytes, stop, progress: None };
     let report = run(planned, options).await.unwrap_or_else(|error| panic!("{sql}\n{error}"));
 
-    let context = SessionContext::new();
+    let plain = SessionConfig::new().set_bool("datafusion.execution.parquet.schema_force_view_types", false);
+    let context = SessionContext::new_with_config(plain);
     if report.total.files == 0 {
         return (Vec::new(), report);
     }
-    let options = ParquetReadOptions { schema_force_view_types: Some(false), ..Default::default() };
-    let table = context.read_parquet(out.to_str().unwrap(), options).await.unwrap();
+    let table = context.read_parquet(out.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
     (table.collect().await.unwrap(), report)
 }
 

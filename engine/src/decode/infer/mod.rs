@@ -46,7 +46,9 @@ pub enum InferError {
 /// is a timestamp; numbers are one if they lie in this century and the field's name speaks of time. A field that is
 /// null throughout is a string. Records that can't be read are passed over.
 pub fn infer_schema(format: &Format, sample: &Records) -> Result<Vec<(String, String)>, InferError> {
-    if sample.len() == 0 {
+    // Rejected records are none to infer from, so this is not `is_empty`.
+    let count = sample.len();
+    if count == 0 {
         return Err(InferError::Empty);
     }
     let fields = match format {

@@ -3,12 +3,13 @@
 //! arrow-json is lenient: it takes numbers written as strings, cuts 3.5 to 3, and does not mind a missing comma. So it
 //! gets only columns of strings and booleans (in lists and structs too), and only records that the lexer has passed.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 use arrow::json::reader::Decoder;
 use arrow::record_batch::RecordBatch;
-use std::sync::Arc;
 use watershed_connectors::Records;
 
 use crate::schema::{SourceSchema, is_json};
@@ -78,7 +79,7 @@ impl Decode for ArrowDecoder {
     }
 
     fn decode(&mut self, records: &Records) -> Decoded {
-        let readable = records.len() > 0 && !Arena::of(records).is_broken();
+        let readable = !Arena::of(records).is_broken();
         match readable.then(|| self.read(records)).flatten() {
             Some(batch) => Decoded { batch, bad: Vec::new() },
             None => self.exact.decode(records),

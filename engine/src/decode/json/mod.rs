@@ -1,7 +1,7 @@
 //! JSON: one object a record.
 //!
-//! [`exact`] defines what a record means. [`fast`] gives the same answer for what is common and asks the exact path about
-//! the rest, record by record. [`arrow`] goes through arrow-json where that reads a schema the same way; it is the
+//! [`exact()`] defines what a record means. [`fast()`] gives the same answer for what is common and asks the exact path about
+//! the rest, record by record. [`arrow()`] goes through arrow-json where that reads a schema the same way; it is the
 //! yardstick that benchmarks and tests hold the others to.
 
 mod arrow;

@@ -67,7 +67,7 @@ impl Column {
             }
             Self::Timestamp { values, clock, .. } => {
                 let short = Short::read(bytes, at)?;
-                values.push(clock.from_integer(short.integer()?)?);
+                values.push(clock.read_integer(short.integer()?)?);
                 Some(short.end)
             }
             Self::Date(c) => {
