@@ -14,7 +14,6 @@ mod records;
 mod size;
 mod source;
 mod stdin;
-#[cfg(test)]
 
 pub use duration::{HumanDuration, InvalidDuration};
 pub use error::SourceError;

@@ -134,7 +134,7 @@ impl Intake {
     }
 
     async fn read(&mut self, records: &mut Records, limits: ReadLimits) -> Result<ReadStatus, SourceError> {
-        let (held, limit) = (records.count(), records.byte_len().saturating_add(limits.bytes));
+        let (held, limit) = (records.count(), records.byte_len().saturating_add(limits.bytes.max(1)));
         let deadline = Instant::now().checked_add(limits.wait);
         loop {
             match self.framer.frame(records, limit) {

@@ -162,7 +162,7 @@ fn wrong_sql_is_shown_in_its_file() {
     let inline = ORDERS.replace("sum(amount)", "sum(amuont)");
     fs::write(folder.path().join("inline.toml"), inline).unwrap();
     let said = fails(folder.path(), 2, &["check", "inline.toml"]);
-    assert!(said.contains("inline.toml:13:50"), "{said}");
+    assert!(said.contains("inline.toml:13:55"), "{said}");
 }
 
 #[test]

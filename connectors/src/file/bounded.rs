@@ -148,7 +148,7 @@ impl Reader for BoundedReader {
         if let Some(failure) = self.failed.take() {
             return Err(failure);
         }
-        let limit = records.byte_len().saturating_add(limits.bytes);
+        let limit = records.byte_len().saturating_add(limits.bytes.max(1));
         match self.step(records, limit) {
             Err(failure) if !records.is_empty() => {
                 self.failed = Some(failure);

@@ -64,9 +64,15 @@ impl Tail {
         claims: Arc<Claims>,
     ) -> Result<Self, SourceError> {
         let mut tail = Self { split, framing, max_record, claims, generations: VecDeque::new(), failed: None };
-        match File::open(tail.path()) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(unreadable(tail.path(), &e)),
-            _ => {}
+        let readable = match fs::metadata(tail.path()) {
+            // Opening a pipe would wait for a writer; the first read refuses it.
+            Ok(metadata) if !metadata.is_file() => Ok(()),
+            _ => File::open(tail.path()).map(drop),
+        };
+        if let Err(e) = readable
+            && e.kind() != ErrorKind::NotFound
+        {
+            return Err(unreadable(tail.path(), &e));
         }
         tail.claims.restore(&tail.split, from.as_ref().map_or(&[], |place| &place.done));
         if let Some(place) = from {
@@ -242,7 +248,7 @@ impl Reader for Tail {
         if let Some(failure) = self.failed.take() {
             return Err(failure);
         }
-        let (held, limit) = (records.count(), records.byte_len().saturating_add(limits.bytes));
+        let (held, limit) = (records.count(), records.byte_len().saturating_add(limits.bytes.max(1)));
         let deadline = Instant::now().checked_add(limits.wait);
         loop {
             match self.look().and_then(|()| self.drain(records, limit)) {

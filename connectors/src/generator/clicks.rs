@@ -103,7 +103,7 @@ impl Events for Clicks {
         line.text(b"{\"ts\":\"");
         clock.write(moment.ms, line);
         line.text(b"\",\"session_id\":\"");
-        line.hex(mix(user ^ session << 24));
+        line.hex(mix(user ^ (session << 24)));
         line.text(b"\",\"user_id\":");
         line.number(user);
         line.piece(&self.sections[page % SECTIONS.len()]);

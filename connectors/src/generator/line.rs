@@ -82,7 +82,7 @@ impl Line {
         }
         let n = n.unsigned_abs();
         self.number(n / 100);
-        let digits = digits(n % 100) >> 48 | 0x3030;
+        let digits = (digits(n % 100) >> 48) | 0x3030;
         self.text(&[b'.', digits as u8, (digits >> 8) as u8]);
     }
 

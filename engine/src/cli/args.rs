@@ -116,7 +116,7 @@ pub(super) struct Run {
     pub(super) report: Option<PathBuf>,
 
     /// Works in this many lanes, whatever the file says
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     pub(super) lanes: Option<usize>,
 
     /// Shows neither progress nor a summary

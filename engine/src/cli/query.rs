@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use datafusion::common::TableReference;
 use datafusion::execution::context::{SQLOptions, SessionContext};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionConfig;
 use futures::TryStreamExt;
@@ -22,10 +23,7 @@ use crate::sql::SqlError;
 pub(super) async fn query(arguments: Query, screen: &Screen) -> Outcome {
     let region = load(&arguments.file)?;
     screen.hide(&region.secrets);
-    let mut config =
-        SessionConfig::new().with_information_schema(false).set_bool("datafusion.sql_parser.collect_spans", true);
-    config.options_mut().execution.time_zone = Some("UTC".into());
-    let session = SessionContext::new_with_config(config);
+    let session = session()?;
     let plan = plan(&session, &region, &arguments.sql).await?;
     let failed = |error: &dyn std::fmt::Display| Failure::running(format!("the query failed: {error}"));
     let frame = session.execute_logical_plan(plan).await.map_err(|error| wrong(&arguments.sql, error.into()))?;
@@ -46,6 +44,19 @@ pub(super) async fn query(arguments: Query, screen: &Screen) -> Outcome {
         Err(error) if is_closed(&error) => Ok(()),
         finished => finished.map_err(|error| failed(&error)),
     }
+}
+
+/// A session for queries over what pipelines wrote.
+pub(super) fn session() -> Outcome<SessionContext> {
+    let mut config =
+        SessionConfig::new().with_information_schema(false).set_bool("datafusion.sql_parser.collect_spans", true);
+    config.options_mut().execution.time_zone = Some("UTC".into());
+    // The cache of listings goes by path alone, and the tables of two pipelines have the same: each is a store of its own.
+    let runtime = RuntimeEnvBuilder::new()
+        .with_object_list_cache_limit(0)
+        .build_arc()
+        .map_err(|error| Failure::running(format!("cannot set up the query: {error}")))?;
+    Ok(SessionContext::new_with_config_rt(config, runtime))
 }
 
 /// Plans the query over the tables that it names, and no others.

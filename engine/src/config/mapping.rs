@@ -26,9 +26,9 @@ impl Mapping {
     /// Aligns the decoded `value` of a TOML string with `raw`, its text in the file at `base`, quotes included.
     pub(super) fn of_string(raw: &str, base: usize, value: &str) -> Self {
         let mut mapping = Self::default();
-        let quotes = raw.len() - raw.trim_start_matches(['"', '\'']).len();
         let escapes = raw.starts_with('"');
-        let mut at = if quotes >= 3 { 3 } else { 1 };
+        let multi_line = raw.starts_with("\"\"\"") || raw.starts_with("'''");
+        let mut at = if multi_line { 3 } else { 1 };
         if at == 3 {
             // A newline right behind the opening quotes is not part of the value.
             at += if raw[3..].starts_with("\r\n") { 2 } else { usize::from(raw[3..].starts_with('\n')) };

@@ -13,7 +13,7 @@ use rand::{RngExt, SeedableRng};
 /// 2026-03-01T00:00:00Z in milliseconds.
 const START_MS: i64 = 1_772_323_200_000;
 
-pub struct Data {
+pub(crate) struct Data {
     orders: Vec<Order>,
     payments: Vec<Order>,
 }
@@ -29,7 +29,7 @@ const PRODUCTS: i64 = 12;
 
 impl Data {
     /// `disorder` is in seconds.
-    pub fn generate(seed: u64, rows: usize, disorder: i64) -> Self {
+    pub(crate) fn generate(seed: u64, rows: usize, disorder: i64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let orders = stream(&mut rng, rows, disorder);
         let payments = stream(&mut rng, rows / 2, disorder);
@@ -37,7 +37,7 @@ impl Data {
     }
 
     /// Writes the streams, in order of arrival, dealt out to `splits` files each.
-    pub fn write(&self, folder: &Path, splits: usize) {
+    pub(crate) fn write(&self, folder: &Path, splits: usize) {
         for (name, rows) in [("orders", &self.orders), ("payments", &self.payments)] {
             let to = folder.join(name);
             fs::create_dir_all(&to).unwrap();
@@ -55,7 +55,7 @@ impl Data {
     }
 
     /// The same data as tables of a batch engine, read by its own CSV reader.
-    pub async fn session(&self, folder: &Path) -> SessionContext {
+    pub(crate) async fn session(&self, folder: &Path) -> SessionContext {
         let context = SessionContext::new();
         for (name, rows) in [("orders", &self.orders), ("payments", &self.payments)] {
             let path = folder.join(format!("{name}.csv"));
@@ -136,7 +136,7 @@ fn skewed(rng: &mut StdRng, n: usize) -> usize {
 const COLUMNS: &str = r#"{ id = "bigint", ts = { type = "timestamp", format = "epoch_ms" }, country = "string", type = "string", user_id = "string", product_id = "bigint", amount = "double", qty = "int", flag = "boolean" }"#;
 
 /// A region that runs one statement over the files and writes one folder of Parquet.
-pub fn region_file(folder: &Path, sql: &str) -> String {
+pub(crate) fn region_file(folder: &Path, sql: &str) -> String {
     let folder = folder.display();
     format!(
         r#"

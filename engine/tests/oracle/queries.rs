@@ -1,7 +1,7 @@
 //! The questions. `{orders}` and `{payments}` stand for the windowed streams.
 
 /// A question and the window it is asked over.
-pub struct Query {
+pub(crate) struct Query {
     window: Window,
     sql: &'static str,
 }
@@ -23,7 +23,7 @@ const fn q(window: Window, sql: &'static str) -> Query {
 
 impl Query {
     /// The statement as a pipeline runs it.
-    pub fn streaming(&self) -> String {
+    pub(crate) fn streaming(&self) -> String {
         let call = |stream: &str| match self.window {
             Unwindowed => stream.to_string(),
             Tumble(size) => format!("tumble({stream}, INTERVAL '{size} seconds')"),
@@ -35,7 +35,7 @@ impl Query {
     }
 
     /// The statement with windows spelled out.
-    pub fn batch(&self) -> String {
+    pub(crate) fn batch(&self) -> String {
         self.fill(|stream| self.spelled_out(stream))
     }
 
@@ -94,7 +94,7 @@ impl Query {
 }
 
 /// Each kind of window with aggregates, filters, expressions, joins and what stands above a window.
-pub const QUERIES: &[Query] = &[
+pub(crate) const QUERIES: &[Query] = &[
     q(Tumble(10), "SELECT window_start, window_end, count(*) AS n FROM {orders} GROUP BY window_start, window_end"),
     q(
         Tumble(10),
@@ -171,7 +171,7 @@ pub const QUERIES: &[Query] = &[
     q(Tumble(20), "SELECT window_start, window_end, id, amount FROM {orders} WHERE amount > 50"),
     q(
         Tumble(20),
-        "SELECT window_start, max(arrow_cast(ts, 'Int64') - arrow_cast(window_start, 'Int64')) AS latest FROM {orders} WHERE ts < window_start + INTERVAL '9 seconds' GROUP BY window_start",
+        "SELECT window_start, max(date_part('epoch', ts) - date_part('epoch', window_start)) AS latest FROM {orders} WHERE ts < window_start + INTERVAL '9 seconds' GROUP BY window_start",
     ),
     q(
         Tumble(20),

@@ -129,10 +129,7 @@ async fn two_rotations_between_two_reads_lose_nothing() {
     folder.rename("a.log", "a.log.1");
     folder.write("a.log", "three\n");
     reader.read(&mut records, one).await.unwrap();
-    assert_eq!(records.len(), 1, "the limit was met before");
-    records.clear();
-    reader.read(&mut records, one).await.unwrap();
-    assert_eq!(items_of(&records), vec![Item::record("two", 4)]);
+    assert_eq!(items_of(&records), vec![Item::record("one", 0), Item::record("two", 4)]);
     // Seen by now, so that it is held.
     folder.rename("a.log.1", "a.log.2");
     folder.rename("a.log", "a.log.1");

@@ -8,10 +8,9 @@ use arrow::array::{ArrayRef, Int64Array};
 use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::prelude::SessionContext;
 
 use crate::cli::failure::Outcome;
-use crate::cli::query::plan;
+use crate::cli::query::{plan, session};
 use crate::config::{self, Region};
 
 fn write(folder: &Path, file: &str, numbers: &[i64]) {
@@ -37,12 +36,13 @@ fn region(folder: &Path) -> Region {
 
 /// The rows of a query as a table without its frame, or what went wrong.
 async fn rows(region: &Region, sql: &str) -> Outcome<Vec<String>> {
-    let session = SessionContext::new();
+    let session = session().unwrap();
     let plan = plan(&session, region, sql).await?;
     let batches = session.execute_logical_plan(plan).await.unwrap().collect().await.unwrap();
     let table = pretty_format_batches(&batches).unwrap().to_string();
     let lines = table.lines().filter(|line| line.starts_with('|')).skip(1);
-    Ok(lines.map(|line| line.replace([' ', '|'], "_").replace("__", " ").trim().replace('_', "")).collect())
+    let cells = |line: &str| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join(" ");
+    Ok(lines.map(cells).collect())
 }
 
 async fn refused(region: &Region, sql: &str) -> (u8, String) {

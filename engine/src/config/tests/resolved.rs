@@ -207,7 +207,7 @@ fn sql_and_schemas_stand_in_files_beside_the_region_file() {
 
     let wrong = region_at(&file, &toml("wrong.toml", "empty.sql"), &[]).unwrap_err();
     let shown: Vec<_> = wrong.iter().map(|error| (error.message.as_str(), error.line_column)).collect();
-    assert_eq!(shown[0], ("the SQL file `../pipelines/empty.sql` is empty", Some((9, 13))));
+    assert_eq!(shown[0], ("the SQL file `../pipelines/empty.sql` is empty", Some((9, 12))));
     assert!(shown[1].0.starts_with("unknown type `bigit`") && shown[1].1 == Some((3, 6)), "{shown:?}");
     assert!(wrong[1].file.as_ref().unwrap().ends_with("wrong.toml"));
 }
