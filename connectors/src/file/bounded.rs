@@ -116,7 +116,11 @@ impl BoundedReader {
         if error.kind() != ErrorKind::UnexpectedEof
             && let Ok(stream) = stream::open_at(self.split.as_str(), self.framer.read_to())
         {
-            let saved: Vec<u8> = stream.bytes().map_while(Result::ok).take(Framer::CHUNK).collect();
+            let saved: Vec<u8> = std::io::BufReader::with_capacity(1, stream)
+                .bytes()
+                .map_while(Result::ok)
+                .take(Framer::CHUNK)
+                .collect();
             // Reading from memory does not fail.
             let _ = self.framer.fill(&mut &saved[..]);
         }

@@ -84,7 +84,7 @@ impl Events for Trades {
         let roll = dice.roll();
         // Two in three trades are of round lots.
         let lots = 1 + dice.below_skewed(40);
-        let size = if roll % 3 == 0 { 1 + roll % (100 * lots) } else { 100 * lots };
+        let size = if roll.is_multiple_of(3) { 1 + roll % (100 * lots) } else { 100 * lots };
         line.text(b"{\"ts\":\"");
         clock.write(moment.ms, line);
         line.piece(&symbol.name);

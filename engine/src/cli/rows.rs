@@ -18,7 +18,7 @@ use super::args::RowFormat;
 /// Prints batches as they come; a table only at the end, as its columns are as wide as their widest value.
 pub(super) enum Rows<W: Write> {
     Table { out: W, schema: SchemaRef, batches: Vec<RecordBatch> },
-    Csv { writer: csv::Writer<W>, schema: SchemaRef },
+    Csv { writer: Box<csv::Writer<W>>, schema: SchemaRef },
     Json { writer: json::Writer<W, LineDelimited> },
 }
 
@@ -28,7 +28,7 @@ impl<W: Write> Rows<W> {
             RowFormat::Table => Self::Table { out, schema, batches: Vec::new() },
             RowFormat::Csv => {
                 let schema = Arc::new(flat_schema(&schema));
-                Self::Csv { writer: csv::WriterBuilder::new().with_header(true).build(out), schema }
+                Self::Csv { writer: Box::new(csv::WriterBuilder::new().with_header(true).build(out)), schema }
             }
             RowFormat::Json => {
                 let writer = json::WriterBuilder::new().with_explicit_nulls(true);

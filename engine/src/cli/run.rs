@@ -115,7 +115,7 @@ async fn show(receiver: watch::Receiver<Progress>, screen: &Screen) {
     let mut rate = Rate::default();
     while receiver.has_changed().is_ok() {
         ticks.tick().await;
-        let progress = receiver.borrow().clone();
+        let progress = *receiver.borrow();
         let rate = rate.update(&progress);
         screen.show_progress(&progress::line(&progress, rate));
     }

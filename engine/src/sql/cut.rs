@@ -690,10 +690,10 @@ fn refuse_subqueries(plan: &LogicalPlan) -> Result<(), CutError> {
 /// joins with the stream on the preserved side.
 fn check_lookup(join: &Join, stream_left: bool) -> Result<(), CutError> {
     use JoinType::*;
-    let fine = match (join.join_type, stream_left) {
-        (Inner, _) | (Left | LeftSemi | LeftAnti, true) | (Right | RightSemi | RightAnti, false) => true,
-        _ => false,
-    };
+    let fine = matches!(
+        (join.join_type, stream_left),
+        (Inner, _) | (Left | LeftSemi | LeftAnti, true) | (Right | RightSemi | RightAnti, false)
+    );
     if !fine {
         return refuse(
             Place::Join,

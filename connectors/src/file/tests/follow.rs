@@ -322,6 +322,7 @@ async fn every_file_has_its_own_header() {
     let path = folder.write("a.csv", "a,b\n1,2\n");
     let source = following(&path, CSV);
     let mut reader = open(&source, &path).await;
+    assert_eq!(news(&mut *reader).await, ["1,2"]);
     folder.rename("a.csv", "a.csv.1");
     folder.append("a.csv.1", "3,4");
     folder.write("a.csv", "b,a\n6,5\n");
@@ -338,7 +339,7 @@ async fn every_file_has_its_own_header() {
         }
     }
     let seen: Vec<_> = seen.iter().map(|(header, row)| (header.as_str(), row.as_str())).collect();
-    assert_eq!(seen, [("a,b", "1,2"), ("a,b", "3,4"), ("b,a", "6,5")]);
+    assert_eq!(seen, [("a,b", "3,4"), ("b,a", "6,5")]);
 }
 
 #[tokio::test]

@@ -86,7 +86,7 @@ async fn a_file_without_permission_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new();
     let path = folder.write("secret", "x\n");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o0)).unwrap();
     let opened = source(&path, Framing::Lines).open(&SplitId::new(path.as_str()), None).await;
     // Root may read it all the same.
     if fs::File::open(&path).is_err() {

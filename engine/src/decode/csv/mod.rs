@@ -144,7 +144,7 @@ fn push_field(column: &mut Column, source: Source<'_>, range: Range<usize>) -> R
     if !matches!(column, Column::Json(_) | Column::List(_) | Column::Struct(_) | Column::Map(_)) {
         return column.push_text(source, range);
     }
-    let bytes = source.text[..range.end].as_bytes();
+    let bytes = &source.text.as_bytes()[..range.end];
     let start = json::skip_space(bytes, range.start);
     match json::value_end(bytes, start, 0) {
         Ok(end) if json::skip_space(bytes, end) == range.end => column.push_json(source, start..end),

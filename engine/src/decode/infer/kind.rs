@@ -70,7 +70,7 @@ impl Kind {
             Some(b'[') => {
                 self.observe(Self::List(Box::default()));
                 if let Self::List(item) = self {
-                    let mut walk = Walk::new(source.text[..range.end].as_bytes(), range.start, 0);
+                    let mut walk = Walk::new(&source.text.as_bytes()[..range.end], range.start, 0);
                     while let Ok(Some(value)) = walk.item() {
                         item.observe_json(source, value);
                     }
@@ -188,7 +188,7 @@ impl Fields {
 
     /// Takes note of the object at `range`.
     pub(super) fn observe_object(&mut self, source: Source<'_>, range: Range<usize>) {
-        let mut walk = Walk::new(source.text[..range.end].as_bytes(), range.start, 0);
+        let mut walk = Walk::new(&source.text.as_bytes()[..range.end], range.start, 0);
         while let Ok(Some(member)) = walk.member() {
             let Some(name) = unescape(source.get(member.key)) else {
                 continue;

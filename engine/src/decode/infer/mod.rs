@@ -87,7 +87,7 @@ fn from_json(sample: &Records) -> Result<Vec<(String, String)>, InferError> {
 
 /// Adds what one record shows, if all of it is JSON.
 fn observe_record(fields: &mut Fields, source: Source<'_>, span: std::ops::Range<usize>) -> Result<(), String> {
-    let bytes = source.text[..span.end].as_bytes();
+    let bytes = &source.text.as_bytes()[..span.end];
     let start = skip_space(bytes, span.start);
     let end = value_end(bytes, start, 0)
         .map_err(|flaw| format!("not valid JSON at byte {}: {}", flaw.at - span.start, flaw.what))?;

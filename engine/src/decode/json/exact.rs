@@ -53,7 +53,7 @@ impl Exact {
 
     /// Checks that the record is one JSON object, and finds the fields.
     fn locate(&mut self, source: Source<'_>, span: Range<usize>) -> Result<(), String> {
-        let bytes = source.text[..span.end].as_bytes();
+        let bytes = &source.text.as_bytes()[..span.end];
         let at_byte = |flaw: Flaw| format!("not valid JSON at byte {}: {}", flaw.at - span.start, flaw.what);
         self.found.fill(None);
         let start = skip_space(bytes, span.start);

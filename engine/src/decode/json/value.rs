@@ -53,7 +53,7 @@ impl Column {
 }
 
 fn push_list(column: &mut ListColumn, source: Source<'_>, range: Range<usize>) -> Result<(), Mismatch> {
-    let mut walk = Walk::new(source.text[..range.end].as_bytes(), range.start, 0);
+    let mut walk = Walk::new(&source.text.as_bytes()[..range.end], range.start, 0);
     let mut index = 0;
     while let Some(item) = walk.item().map_err(broken)? {
         column.items.push_json(source, item).map_err(|m| m.in_item(index))?;
@@ -64,7 +64,7 @@ fn push_list(column: &mut ListColumn, source: Source<'_>, range: Range<usize>) -
 }
 
 fn push_struct(column: &mut StructColumn, source: Source<'_>, range: Range<usize>) -> Result<(), Mismatch> {
-    let bytes = source.text[..range.end].as_bytes();
+    let bytes = &source.text.as_bytes()[..range.end];
     let mut found = std::mem::take(&mut column.found);
     found.clear();
     found.resize(column.children.len(), None);
@@ -89,7 +89,7 @@ fn push_struct(column: &mut StructColumn, source: Source<'_>, range: Range<usize
 }
 
 fn push_map(column: &mut MapColumn, source: Source<'_>, range: Range<usize>) -> Result<(), Mismatch> {
-    let mut walk = Walk::new(source.text[..range.end].as_bytes(), range.start, 0);
+    let mut walk = Walk::new(&source.text.as_bytes()[..range.end], range.start, 0);
     let mut entries = Vec::new();
     // A key that comes again keeps its place and gets the later value.
     let mut places = HashMap::new();
