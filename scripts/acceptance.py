@@ -320,8 +320,8 @@ class Acceptance:
                        max(requests['total']) AS requests, sum(ssl['handshakes_failed']) AS failed
                 FROM tumble(status, INTERVAL '1 minute') GROUP BY window_start, window_end""",
             "zones": """
-                SELECT window_start, max(map_extract(server_zones, 'trac.nginx.org')[1]['requests']) AS trac,
-                       max(map_extract(server_zones, 'hg.nginx.org')[1]['sent']) AS hg
+                SELECT window_start, max(server_zones['trac.nginx.org']['requests']) AS trac,
+                       max(server_zones['hg.nginx.org']['sent']) AS hg
                 FROM tumble(status, INTERVAL '5 minutes') GROUP BY window_start, window_end""",
         }
         region = f"""

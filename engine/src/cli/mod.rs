@@ -1,6 +1,6 @@
 //! The command line: what may be typed, what is printed, and how the program ends.
 //!
-//! The one idea: a command returns what went wrong as a [`Failure`]; only [`main`] prints it and turns it into an exit
+//! The one idea: a command returns what went wrong as a `Failure`; only [`main`] prints it and turns it into an exit
 //! code.
 
 mod args;

@@ -1,7 +1,7 @@
 //! One TOML file says everything about one region: sources, sinks, tables and pipelines.
 //!
-//! The one idea: a file passes through three forms. A [`tree`] knows every value's place and has `${…}` filled in; the
-//! [`written`] structs know each key's type, default and doc; a [`Region`] holds what the program needs, checked. All
+//! The one idea: a file passes through three forms. A `tree` knows every value's place and has `${…}` filled in; the
+//! `written` structs know each key's type, default and doc; a [`Region`] holds what the program needs, checked. All
 //! errors of a file are collected, each with its line, and none of them shows a filled-in value.
 //!
 //! Paths: `sql_file`, `schema_file` and `${file:PATH}` start from the folder of the region file, because they travel with

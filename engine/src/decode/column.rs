@@ -80,7 +80,7 @@ impl Column {
                 format: format.clone(),
             },
             DataType::Utf8View if json => Self::Json(TextColumn::new()),
-            DataType::Utf8View => Self::String(TextColumn::new()),
+            DataType::Utf8View | DataType::Utf8 => Self::String(TextColumn::new()),
             DataType::BinaryView => Self::Bytes(BytesColumn::new()),
             DataType::List(item) => Self::List(Box::new(ListColumn::new(item, format)?)),
             DataType::Struct(fields) => Self::Struct(StructColumn::new(fields, format)?),

@@ -178,6 +178,8 @@ impl Reader<'_> {
         self.expect(',')?;
         let (value, json) = self.read_type(depth + 1)?;
         self.expect('>')?;
+        // DataFusion compares a map's keys with plain strings: `m['k']` on views is refused.
+        let key = if key == DataType::Utf8View { DataType::Utf8 } else { key };
         let entry = Fields::from(vec![Field::new("key", key, false), nested_field("value", value, json)]);
         Ok(DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entry), false)), false))
     }

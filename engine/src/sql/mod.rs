@@ -1,7 +1,7 @@
 //! SQL as pipelines understand it: streams as tables, windows as table functions, one statement a pipeline.
 //!
 //! The one idea: stream until the window closes, batch from there on. DataFusion plans and optimises the whole
-//! statement; [`cut`] then finds the lowest operators that need a whole window and parts the plan there.
+//! statement; `cut` then finds the lowest operators that need a whole window and parts the plan there.
 
 mod catalog;
 pub(crate) mod cut;

@@ -2,7 +2,7 @@
 //!
 //! The one idea: rows are added to panes, as wide as the greatest common divisor of size and slide; a window is a run
 //! of panes. Lanes fill panes alone ([`PaneStore`]); when a watermark has passed, panes of all lanes meet in a
-//! [`WindowStore`], which puts out closed windows. Sessions have no panes; see [`session`].
+//! [`WindowStore`], which puts out closed windows. Sessions have no panes; see `session`.
 //!
 //! Everything here is synchronous and pure. Instants are microseconds since the Unix epoch; ranges are half-open.
 

@@ -182,7 +182,7 @@ impl MapColumn {
     }
 
     pub(super) fn finish(&mut self, arena: &str) -> Result<ArrayRef, ArrowError> {
-        let keys = self.keys.finish(arena)?;
+        let keys = arrow::compute::cast(&self.keys.finish(arena)?, self.fields[0].data_type())?;
         let values = self.values.finish(arena)?;
         let rows = keys.len();
         let entries = StructArray::try_new_with_length(self.fields.clone(), vec![keys, values], None, rows)?;
