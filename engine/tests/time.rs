@@ -51,10 +51,8 @@ sink = "out"
 
 const TUMBLE: &str =
     "sql = \"SELECT window_end, count(*) AS n FROM tumble(s, INTERVAL '10 seconds') GROUP BY window_end\"";
-const HOP: &str =
-    "sql = \"SELECT window_end, count(*) AS n FROM hop(s, INTERVAL '10 seconds', INTERVAL '20 seconds') GROUP BY window_end\"";
-const SESSION: &str =
-    "sql = \"SELECT window_start, window_end, count(*) AS n FROM session(s, INTERVAL '10 seconds') GROUP BY window_start, window_end\"";
+const HOP: &str = "sql = \"SELECT window_end, count(*) AS n FROM hop(s, INTERVAL '10 seconds', INTERVAL '20 seconds') GROUP BY window_end\"";
+const SESSION: &str = "sql = \"SELECT window_start, window_end, count(*) AS n FROM session(s, INTERVAL '10 seconds') GROUP BY window_start, window_end\"";
 
 fn events(times: &[i64]) -> String {
     times.iter().enumerate().map(|(n, ts)| format!("{{\"ts\":{ts},\"n\":{n}}}\n")).collect()
@@ -134,8 +132,19 @@ fn one_wrong_clock_closes_nobodys_windows() {
     assert_eq!(windows(&rows), [(10, 2)]);
     assert_eq!((&report["bad"], &report["late"]), (&Value::from(3), &Value::from(0)));
     // Without the guard the clock moves, and what follows is late.
-    let (_, report) = run(folder.path(), "max_future = \"off\"\non_bad = \"skip\"", TUMBLE, &events(&[1, year_3000, 2]));
+    let (_, report) =
+        run(folder.path(), "max_future = \"off\"\non_bad = \"skip\"", TUMBLE, &events(&[1, year_3000, 2]));
     assert_eq!((&report["bad"], &report["late"]), (&Value::from(0), &Value::from(1)));
+}
+
+/// Instants near the ends of 64 bits have no window that could be written.
+#[test]
+fn an_epoch_of_the_wrong_unit_is_bad_and_not_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = events(&[1, 9_214_646_400_000, -9_214_646_400_000, 2]);
+    let (rows, report) = run(folder.path(), "on_bad = \"skip\"", TUMBLE, &lines);
+    assert_eq!(windows(&rows), [(10, 2)]);
+    assert_eq!(report["bad"], 2);
 }
 
 /// Nothing comes after the events: only the clock can close their windows.

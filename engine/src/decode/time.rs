@@ -33,7 +33,7 @@ impl Clock {
     /// Microseconds since the epoch from a number's text; only for epochs.
     pub(super) fn read_number(&self, text: &str) -> Option<i64> {
         match self {
-            Self::Epoch { shift } => i64::try_from(scaled(text, *shift, Rest::Floor)?).ok(),
+            Self::Epoch { shift } => i64::try_from(scaled(text, *shift, Rest::Floor)?).ok().filter(readable),
             _ => None,
         }
     }
@@ -50,14 +50,22 @@ impl Clock {
     /// Microseconds from a plain integer, for epochs.
     #[inline]
     pub(super) fn read_integer(&self, value: i64) -> Option<i64> {
-        match self {
+        let us = match self {
             Self::Epoch { shift: 6 } => value.checked_mul(MICROS),
             Self::Epoch { shift: 3 } => value.checked_mul(1000),
             Self::Epoch { shift: 0 } => Some(value),
             Self::Epoch { .. } => Some(value.div_euclid(1000)),
             _ => None,
-        }
+        };
+        us.filter(readable)
     }
+}
+
+/// True for instants that can be written as a date again, with room for the windows around them: 250,000 years either
+/// way. What is beyond is a wrong unit, not an event.
+fn readable(us: &i64) -> bool {
+    const LIMIT: i64 = 250_000 * 365 * 86_400 * MICROS;
+    (-LIMIT..=LIMIT).contains(us)
 }
 
 /// Microseconds since the epoch: `YYYY-MM-DD`, then optionally `T` or a space, `hh:mm:ss`, up to nine digits of

@@ -17,9 +17,17 @@ pub enum RunError {
         /// What happened.
         error: SourceError,
     },
-    /// A sink can't take rows.
+    /// A sink can't be opened.
     #[error("pipeline `{pipeline}`: {error}")]
     Sink {
+        /// The pipeline that writes.
+        pipeline: String,
+        /// What happened.
+        error: SinkError,
+    },
+    /// A sink that was open can't take rows any more.
+    #[error("pipeline `{pipeline}`: {error}")]
+    Write {
         /// The pipeline that writes.
         pipeline: String,
         /// What happened.

@@ -120,7 +120,7 @@ async fn finish(mut running: Running, stop_reading: &watch::Sender<bool>) -> Res
     let letters = wait_all(running.dead_letters).await;
     match outcome {
         // Whoever read our standard output has seen enough; that is an end, not a failure.
-        Err(RunError::Sink { error: SinkError::Closed { .. }, .. }) => Ok(zero_reports(reports)),
+        Err(RunError::Write { error: SinkError::Closed { .. }, .. }) => Ok(zero_reports(reports)),
         Err(error) => Err(error),
         Ok(()) => letters.map(|()| zero_reports(reports)),
     }

@@ -53,7 +53,7 @@ impl Outlet {
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
             .map_err(|error| RunError::query(&self.pipeline, &error.into()))?;
         for sink in &mut self.sinks {
-            sink.write(batch.clone()).await.map_err(|error| failed(&self.pipeline, error))?;
+            sink.write(batch.clone()).await.map_err(|error| broken(&self.pipeline, error))?;
         }
         self.pending = true;
         Counters::add(&self.counters.rows_out, rows as u64);
@@ -67,7 +67,7 @@ impl Outlet {
         }
         let epoch = self.epoch;
         for sink in &mut self.sinks {
-            let prepared = sink.prepare(epoch, flush).await.map_err(|error| failed(&self.pipeline, error))?;
+            let prepared = sink.prepare(epoch, flush).await.map_err(|error| broken(&self.pipeline, error))?;
             if prepared.is_nothing() {
                 continue;
             }
@@ -82,7 +82,7 @@ impl Outlet {
                         waited += pause;
                         pause = (pause * 2).min(Duration::from_secs(10));
                     }
-                    Err(error) => return Err(failed(&self.pipeline, error)),
+                    Err(error) => return Err(broken(&self.pipeline, error)),
                 }
             };
             Counters::add(&self.counters.files, committed.files);
@@ -95,4 +95,9 @@ impl Outlet {
 
 fn failed(pipeline: &Arc<str>, error: SinkError) -> RunError {
     RunError::Sink { pipeline: pipeline.to_string(), error }
+}
+
+/// Trouble after the sink was opened: whatever its kind, it came while running.
+fn broken(pipeline: &Arc<str>, error: SinkError) -> RunError {
+    RunError::Write { pipeline: pipeline.to_string(), error }
 }

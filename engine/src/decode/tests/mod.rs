@@ -83,6 +83,7 @@ fn show(array: &dyn Array, i: usize) -> String {
         DataType::Date32 => array.as_primitive::<arrow::datatypes::Date32Type>().value_as_date(i).unwrap().to_string(),
         DataType::Timestamp(..) => array.as_primitive::<TimestampMicrosecondType>().value(i).to_string(),
         DataType::Utf8View => array.as_string_view().value(i).to_owned(),
+        DataType::Utf8 => array.as_string::<i32>().value(i).to_owned(),
         DataType::BinaryView => array.as_binary_view().value(i).iter().map(|b| format!("{b:02x}")).collect(),
         DataType::List(_) => {
             let items = array.as_list::<i32>().value(i);

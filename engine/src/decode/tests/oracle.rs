@@ -72,7 +72,7 @@ fn cell(field: &SourceField, value: &Value) -> Option<Cell> {
     let epoch = field.timestamp == Some(TimestampFormat::EpochMillis);
     match (&field.data_type, value) {
         (DataType::Boolean, Value::Bool(v)) => text(v),
-        (DataType::Utf8View, Value::String(v)) => text(v),
+        (DataType::Utf8View | DataType::Utf8, Value::String(v)) => text(v),
         (DataType::Int32, Value::Number(_)) => integer(value).and_then(|cell| match &cell {
             Cell::Text(shown) => shown.parse::<i32>().is_ok().then_some(cell),
             _ => Some(cell),
