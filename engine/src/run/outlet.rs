@@ -60,11 +60,12 @@ impl Outlet {
         Ok(())
     }
 
-    /// Ends an epoch: makes what is due durable, then visible.
-    pub(crate) async fn commit(&mut self, flush: Flush) -> Result<(), RunError> {
+    /// Ends an epoch: makes what is due durable, then visible. Gives the number of files shown.
+    pub(crate) async fn commit(&mut self, flush: Flush) -> Result<u64, RunError> {
         if !self.pending {
-            return Ok(());
+            return Ok(0);
         }
+        let mut files = 0;
         let epoch = self.epoch;
         for sink in &mut self.sinks {
             let prepared = sink.prepare(epoch, flush).await.map_err(|error| broken(&self.pipeline, error))?;
@@ -85,11 +86,12 @@ impl Outlet {
                     Err(error) => return Err(broken(&self.pipeline, error)),
                 }
             };
-            Counters::add(&self.counters.files, committed.files);
+            files += committed.files;
         }
+        Counters::add(&self.counters.files, files);
         self.epoch += 1;
         self.pending = flush == Flush::Due;
-        Ok(())
+        Ok(files)
     }
 }
 

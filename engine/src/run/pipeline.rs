@@ -149,9 +149,7 @@ impl PipelineTask {
     }
 
     async fn commit(&mut self, flush: Flush) -> Result<(), RunError> {
-        let before = self.parts.counters.counts().files;
-        self.parts.outlet.commit(flush).await?;
-        let files = self.parts.counters.counts().files - before;
+        let files = self.parts.outlet.commit(flush).await?;
         Counters::add(&self.parts.total.files, files);
         if let Some(late) = &mut self.parts.late {
             late.commit(flush).await?;

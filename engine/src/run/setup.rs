@@ -330,9 +330,9 @@ fn open_dead_letters(
             tokio::select! {
                 batch = inbox.recv() => match batch {
                     Some(batch) => outlet.write(batch).await?,
-                    None => return outlet.commit(Flush::All).await,
+                    None => return outlet.commit(Flush::All).await.map(drop),
                 },
-                _ = tick.tick() => outlet.commit(Flush::Due).await?,
+                _ = tick.tick() => drop(outlet.commit(Flush::Due).await?),
             }
         }
     });

@@ -113,11 +113,6 @@ impl PaneStore {
         Self { grid, work, panes: BTreeMap::new() }
     }
 
-    /// True if no pane is open.
-    pub fn is_empty(&self) -> bool {
-        self.panes.is_empty()
-    }
-
     /// Takes rows that are late for some of their windows, but not for all. `closed` gives for each row the instant up to
     /// which windows have closed.
     pub fn push_partly_late(&mut self, batch: &RecordBatch, times: &[i64], closed: &[i64]) -> Result<()> {
