@@ -4,6 +4,7 @@
 //! in a pane until the [`watermark`] has passed, and the plan of [`plan`] turns closed windows into rows for the sinks.
 
 pub mod aggregate;
+pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod connect;

@@ -1,0 +1,161 @@
+//! The record of one epoch, as readable JSON.
+//!
+//! Everything a new process needs to go on just where the epoch ended: positions, state, what is to be shown, and the
+//! counts that add up to them. Ranges are half-open.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use watershed_connectors::Position;
+use watershed_sinks::Prepared;
+
+use super::block::Piece;
+use crate::report::Counts;
+
+/// Version of the format that this build writes; it reads this one only.
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// One epoch of a region.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_VERSION`].
+    pub version: u32,
+    /// The epoch; the manifest's name too.
+    pub epoch: u64,
+    /// How many processes have owned the chain, this one included.
+    pub generation: u64,
+    /// Random name of the process that wrote it.
+    pub owner: String,
+    /// When it was written, RFC 3339.
+    pub written_at: String,
+    /// The region.
+    pub region: String,
+    /// Version of this program.
+    pub engine: String,
+    /// Version of DataFusion, whose partial aggregates the state holds.
+    pub datafusion: String,
+    /// Hash of the region file as resolved, secrets left out.
+    pub config_hash: String,
+    /// Counts since the chain began; a record that several pipelines read counts once.
+    pub counters: Counts,
+    /// Where each source stands.
+    pub sources: BTreeMap<String, SourceState>,
+    /// What each pipeline holds.
+    pub pipelines: BTreeMap<String, PipelineState>,
+}
+
+/// Where a source stands.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceState {
+    /// By split.
+    pub splits: BTreeMap<String, SplitState>,
+    /// Keys seen, of a source that deduplicates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<Piece>,
+    /// Its dead letters.
+    #[serde(default, skip_serializing_if = "OutletState::is_empty")]
+    pub dead_letters: OutletState,
+}
+
+/// Where a split stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SplitState {
+    /// Where the epoch before ended: this epoch took `[from, to)`. None: the source's configured start.
+    pub from: Option<Position>,
+    /// The next record. None: nothing was read yet.
+    pub to: Option<Position>,
+    /// True if the split ended for good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
+    /// Greatest event time seen, in microseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greatest_time: Option<i64>,
+}
+
+/// What a pipeline holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PipelineState {
+    /// Hash of its statement.
+    pub sql_hash: String,
+    /// Hash of everything that the state's meaning depends on: windows, keys, aggregates, the steps below them.
+    pub fingerprint: String,
+    /// Up to where windows have closed, in microseconds since the Unix epoch; none: nowhere yet.
+    pub watermark: Option<i64>,
+    /// Counts since the chain began.
+    pub counters: Counts,
+    /// Windows that are open.
+    pub open_windows: u64,
+    /// State of each operator that needs whole windows.
+    pub cuts: Vec<CutState>,
+    /// Rows on their way to the sinks.
+    #[serde(default, skip_serializing_if = "OutletState::is_empty")]
+    pub out: OutletState,
+    /// Late rows on their way to their sink.
+    #[serde(default, skip_serializing_if = "OutletState::is_empty")]
+    pub late: OutletState,
+}
+
+/// State of one windowed operator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CutState {
+    /// Tumbling and hopping windows.
+    Panes {
+        /// Windows that ended at or before this have been put out; none: no window yet.
+        closed_through: Option<i64>,
+        /// Sealed panes.
+        panes: Vec<PaneState>,
+    },
+    /// Sessions.
+    Sessions {
+        /// Number of the next session.
+        next: u64,
+        /// Changes to the set of open sessions, in the order in which they are to be applied.
+        sessions: Vec<Piece>,
+        /// Partial aggregates or rows, by number of their session.
+        rows: Vec<Piece>,
+    },
+}
+
+/// The sealed rows of one pane that are in the same windows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PaneState {
+    /// Index of the pane.
+    pub pane: i64,
+    /// End of the first window that its rows are in.
+    pub open_from: i64,
+    /// Partial aggregates, or rows.
+    pub pieces: Vec<Piece>,
+}
+
+/// Rows between their window and a visible file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OutletState {
+    /// Number of the next batch.
+    pub next: u64,
+    /// By sink: what this epoch makes visible.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prepared: BTreeMap<String, Prepared>,
+    /// By sink: which of the rows below it has not put into a finished file yet.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub held: BTreeMap<String, HeldState>,
+    /// Batches that some sink still needs, by number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rows: BTreeMap<u64, Piece>,
+}
+
+/// What a sink holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldState {
+    /// Number of the first batch that it needs.
+    pub first: u64,
+    /// Which parts of the batches it has finished already; only the sink reads it.
+    pub cursor: serde_json::Value,
+}
+
+impl OutletState {
+    /// True if there is nothing to remember.
+    pub fn is_empty(&self) -> bool {
+        self == &Self::default()
+    }
+}
