@@ -35,8 +35,8 @@ fn parquet(criterion: &mut Criterion) {
                 let mut sink = ParquetSink::local(options, context, Arc::new(Instant::now)).expect("a sink");
                 runtime.block_on(async {
                     let epoch = sink.open().await.expect("an empty folder");
-                    for batch in &batches {
-                        sink.write(batch.clone()).await.expect("rows are written");
+                    for (number, batch) in (0..).zip(&batches) {
+                        sink.write(number, batch.clone()).await.expect("rows are written");
                     }
                     let prepared = sink.prepare(epoch, Flush::All).await.expect("files are made");
                     sink.commit(&prepared).await.expect("files are shown").files

@@ -1,13 +1,22 @@
 //! The arena in which a reader hands out records: one buffer of payload bytes, one span a record.
 //!
 //! The one idea: payloads lie back to back with a newline behind each, so that a decoder can run over all of them
-//! without a copy, and each record still has its own exact range for dead letters.
+//! without a copy, and each record still has its own exact range for dead letters. What was stored as columns stays
+//! columns: such records are the rows of one batch, and have bytes only when one of them must be shown.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+
+mod columns;
 #[cfg(test)]
 mod tests;
+
+use columns::Columns;
+pub(crate) use columns::memory;
 
 /// A record that could not be handed out whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +32,10 @@ pub struct Rejected {
     pub reason: String,
 }
 
-/// Payloads of consecutive records of one split.
+/// Consecutive records of one split: payload bytes, or rows of columns, never both.
 #[derive(Debug, Default)]
 pub struct Records {
+    columns: Option<Columns>,
     bytes: Vec<u8>,
     spans: Vec<(u32, u32)>,
     positions: Vec<u64>,
@@ -42,6 +52,7 @@ impl Records {
 
     /// Empties the arena and keeps its memory.
     pub fn clear(&mut self) {
+        self.columns = None;
         self.bytes.clear();
         self.spans.clear();
         self.positions.clear();
@@ -80,10 +91,25 @@ impl Records {
         self.positions.extend(starts().take(newlines.len()).map(|start| position + u64::from(start)));
     }
 
+    /// Appends rows as columns. `position` is the ordinal of the first in the split; the others follow it.
+    ///
+    /// # Errors
+    /// If the columns are not those of the rows that are held already.
+    pub fn push_columns(&mut self, batch: RecordBatch, position: u64) -> Result<(), ArrowError> {
+        debug_assert!(self.spans.is_empty(), "rows come as bytes or as columns");
+        match &mut self.columns {
+            Some(columns) => columns.push(batch, position),
+            none => {
+                *none = Some(Columns::new(batch, position));
+                Ok(())
+            }
+        }
+    }
+
     /// Sets a record aside that could not be framed; keeps the first [`Records::REJECTED_BYTES`] of it.
     pub fn reject(&mut self, payload: &[u8], position: u64, reason: impl Into<String>) {
         self.rejected.push(Rejected {
-            before: self.spans.len(),
+            before: self.len(),
             position,
             bytes: payload[..payload.len().min(Self::REJECTED_BYTES)].to_vec(),
             reason: reason.into(),
@@ -92,22 +118,36 @@ impl Records {
 
     /// Number of records, rejected ones not counted.
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.columns.as_ref().map_or(self.spans.len(), Columns::len)
     }
 
     /// Number of records, rejected ones counted: tells whether a read has brought anything.
     pub(crate) fn count(&self) -> usize {
-        self.spans.len() + self.rejected.len()
+        self.len() + self.rejected.len()
     }
 
     /// True if there is neither a record nor a rejected one.
     pub fn is_empty(&self) -> bool {
-        self.spans.is_empty() && self.rejected.is_empty()
+        self.count() == 0
     }
 
-    /// Payload bytes held, separators included.
+    /// Payload bytes held, separators included; of columns, the memory they take.
     pub fn byte_len(&self) -> usize {
-        self.bytes.len()
+        self.columns.as_ref().map_or(self.bytes.len(), Columns::bytes)
+    }
+
+    /// The rows, if they are held as columns. Then there are neither [bytes](Records::bytes) nor
+    /// [spans](Records::span).
+    pub fn columns(&self) -> Option<&RecordBatch> {
+        self.columns.as_ref().map(Columns::batch)
+    }
+
+    /// Record `i` for people to read: its payload, or the row of columns as JSON.
+    pub fn shown(&self, i: usize) -> Cow<'_, [u8]> {
+        match &self.columns {
+            Some(columns) => Cow::Owned(columns.json(i)),
+            None => Cow::Borrowed(self.payload(i)),
+        }
     }
 
     /// The whole arena: every payload followed by a newline.
@@ -128,7 +168,7 @@ impl Records {
 
     /// Ordinal of record `i` in its split.
     pub fn position(&self, i: usize) -> u64 {
-        self.positions[i]
+        self.columns.as_ref().map_or_else(|| self.positions[i], |columns| columns.position(i))
     }
 
     /// The records set aside while reading.

@@ -1,6 +1,6 @@
 //! What every event stream looks like to the engine: a [`Source`] has splits, a [`Reader`] drains one of them.
 //!
-//! The one idea: a reader hands out bytes, never meaning. Decoding, time and windows are the engine's; order within
+//! The one idea: a reader hands out bytes (or columns as they were stored), never meaning. Decoding, time and windows are the engine's; order within
 //! a split, positions that survive a restart, and saying "caught up" or "ended" truthfully are the connector's.
 
 use std::fmt;
@@ -85,10 +85,36 @@ pub trait Source: Send + Sync + fmt::Debug {
         false
     }
 
+    /// True if the origin wants to hear what is durable: the engine then keeps each reader until it was told the last
+    /// position. Others are never asked to [`acknowledge`](Reader::acknowledge).
+    fn acknowledges(&self) -> bool {
+        false
+    }
+
+    /// True if a reader can be opened in a later process where this one left off. Where it cannot, every process reads
+    /// what it is given, as if it were another source.
+    fn resumes(&self) -> bool {
+        true
+    }
+
     /// True if readers work the CPU or the local disk instead of waiting for a network: the engine then gives each
     /// open reader a thread of its own, so that it never holds up an I/O worker.
     fn blocks(&self) -> bool {
         false
+    }
+
+    /// Told once, before the first split is opened: only these columns will be looked at. A source whose records are
+    /// columns may leave the others out; every other source hands out whole records.
+    fn project(&self, columns: &[String]) {
+        let _ = columns;
+    }
+
+    /// An event time, in microseconds since the Unix epoch, before which no record of `split` lies; none if there is
+    /// no telling. Known as soon as [`splits`](Source::splits) has listed the split, so that windows before it need not
+    /// wait until it is opened. Records outside the source's own time range do not count.
+    fn promise(&self, split: &SplitId) -> Option<i64> {
+        let _ = split;
+        None
     }
 }
 
@@ -113,4 +139,10 @@ pub trait Reader: Send {
 
     /// Tells the origin that everything before `position` is durable here.
     async fn acknowledge(&mut self, position: &Position) -> Result<(), SourceError>;
+
+    /// As [`Source::promise`], of what is still to come: an event time before which no record lies that has not been
+    /// handed out yet. Never goes back; `i64::MAX` if nothing is to come.
+    fn promise(&self) -> Option<i64> {
+        None
+    }
 }

@@ -96,6 +96,11 @@ impl Source for StdinSource {
     fn bounded(&self) -> bool {
         true
     }
+
+    /// What was piped into another process does not come again.
+    fn resumes(&self) -> bool {
+        false
+    }
 }
 
 enum Input {

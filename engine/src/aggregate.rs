@@ -74,6 +74,11 @@ impl AggregateSpec {
         self.groups.len()
     }
 
+    /// Schema of [`GroupTable::freeze`]: group columns, then partial states.
+    pub fn state_schema(&self) -> &SchemaRef {
+        &self.state_schema
+    }
+
     /// Schema of [`GroupTable::finish`]: group columns, then results.
     pub fn result_schema(&self) -> &SchemaRef {
         &self.result_schema
@@ -133,6 +138,16 @@ impl GroupTable {
     /// True if no row was taken yet.
     pub fn is_empty(&self) -> bool {
         matches!(&self.keys, Keys::Hashed(values) if values.is_empty())
+    }
+
+    /// Bytes it takes in memory.
+    pub fn size(&self) -> usize {
+        let keys = match &self.keys {
+            Keys::One => 0,
+            Keys::Hashed(values) => values.size(),
+        };
+        let accumulators: usize = self.accumulators.iter().map(|accumulator| accumulator.size()).sum();
+        keys + accumulators + self.indices.capacity() * size_of::<usize>()
     }
 
     /// Takes rows.

@@ -3,25 +3,56 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::datatypes::SchemaRef;
-use watershed_connectors::{FileSource, Framing, GeneratorSource, Source, SourceError, StdinSource};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use watershed_connectors::{
+    EventTime, FileSource, Framing, GeneratorSource, ReplayFormat, ReplaySource, Source, SourceError, StdinSource,
+};
 use watershed_sinks::{NullSink, ParquetOptions, ParquetSink, Sink, SinkContext, SinkError, StdoutSink};
 
 use crate::config::{ConnectorOptions, Region, SinkConfig, SinkOptions, SourceConfig};
 use crate::decode::Format;
 use crate::plan::PlannedPipeline;
+use crate::schema::TimestampFormat;
 
 /// Opens a source.
 pub fn source(config: &SourceConfig) -> Result<Arc<dyn Source>, SourceError> {
-    let framing = match &config.format {
-        Format::Json => Framing::Lines,
-        Format::Csv(options) => Framing::Csv { header: options.header, quote: options.quote },
+    let framing = || match &config.format {
+        Format::Json => Ok(Framing::Lines),
+        Format::Csv(options) => Ok(Framing::Csv { header: options.header, quote: options.quote }),
+        Format::Parquet => Err(SourceError::config("format \"parquet\" is read by connector = \"replay\"")),
     };
     Ok(match &config.connector {
-        ConnectorOptions::File(options) => Arc::new(FileSource::new(options.clone(), framing)?),
-        ConnectorOptions::Stdin(options) => Arc::new(StdinSource::new(options.clone(), framing)?),
+        ConnectorOptions::File(options) => Arc::new(FileSource::new(options.clone(), framing()?)?),
+        ConnectorOptions::Stdin(options) => Arc::new(StdinSource::new(options.clone(), framing()?)?),
         ConnectorOptions::Generator(options) => Arc::new(GeneratorSource::new(options.clone())?),
+        ConnectorOptions::Replay(options) => Arc::new(ReplaySource::new(options.clone(), replay_format(config)?)?),
     })
+}
+
+/// What a replay has to know of the declared columns.
+fn replay_format(config: &SourceConfig) -> Result<ReplayFormat, SourceError> {
+    match &config.format {
+        Format::Json => Ok(ReplayFormat::Json),
+        Format::Csv(_) => Err(SourceError::config("a replay reads \"parquet\" or \"json\", not \"csv\"")),
+        Format::Parquet => {
+            let columns = config.schema.as_ref().map(|schema| schema.fields.iter().map(|f| f.name.clone()).collect());
+            Ok(ReplayFormat::Parquet { columns, event_time: event_time(config) })
+        }
+    }
+}
+
+/// The column of event time, and what its numbers mean.
+fn event_time(config: &SourceConfig) -> Option<EventTime> {
+    let column = config.event_time.clone()?;
+    let field = config.schema.as_ref()?.fields.iter().find(|field| field.name == column)?;
+    let unit = match field.timestamp {
+        Some(TimestampFormat::EpochSeconds) => Some(TimeUnit::Second),
+        Some(TimestampFormat::EpochMillis) => Some(TimeUnit::Millisecond),
+        Some(TimestampFormat::EpochMicros) => Some(TimeUnit::Microsecond),
+        Some(TimestampFormat::EpochNanos) => Some(TimeUnit::Nanosecond),
+        Some(TimestampFormat::Rfc3339 | TimestampFormat::Pattern(_)) | None => None,
+    };
+    Some(EventTime { column, unit, days: field.data_type == DataType::Date32 })
 }
 
 /// What a pipeline's sinks are told about its rows.

@@ -18,6 +18,8 @@ pub struct Counters {
     pub bad: AtomicU64,
     /// Records that no WHERE or join let through.
     pub filtered: AtomicU64,
+    /// Records that had come before; they are among the filtered.
+    pub duplicates: AtomicU64,
     /// Records whose last window had closed.
     pub late: AtomicU64,
     /// Records that went into a window; without windows, into a sink.
@@ -45,6 +47,7 @@ impl Counters {
             read: get(&self.read),
             bad: get(&self.bad),
             filtered: get(&self.filtered),
+            duplicates: get(&self.duplicates),
             late: get(&self.late),
             aggregated: get(&self.aggregated),
             windows: get(&self.windows),
@@ -65,6 +68,8 @@ pub struct Counts {
     pub bad: u64,
     /// Records not asked for.
     pub filtered: u64,
+    /// Records that had come before; they are among `filtered`.
+    pub duplicates: u64,
     /// Records that came too late.
     pub late: u64,
     /// Records that went into a window or a sink.
@@ -79,12 +84,33 @@ pub struct Counts {
     pub bytes_in: u64,
 }
 
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.read += other.read;
+        self.bad += other.bad;
+        self.filtered += other.filtered;
+        self.duplicates += other.duplicates;
+        self.late += other.late;
+        self.aggregated += other.aggregated;
+        self.windows += other.windows;
+        self.rows_out += other.rows_out;
+        self.files += other.files;
+        self.bytes_in += other.bytes_in;
+    }
+}
+
 /// The run report.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunReport {
-    /// Counts over all pipelines; a record that several pipelines read counts once.
+    /// Counts of this run over all pipelines; a record that several pipelines read counts once.
     #[serde(flatten)]
     pub total: Counts,
+    /// The same, over every run since the state began.
+    pub lifetime: Counts,
+    /// True if the run went on from a checkpoint.
+    pub resumed: bool,
+    /// The last epoch.
+    pub epoch: Option<u64>,
     /// Wall time in seconds.
     pub wall_s: f64,
     /// CPU time of the process in seconds.
@@ -101,15 +127,22 @@ pub struct PipelineReport {
     /// What it counted.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Windows that were still open when the run was stopped; their rows are not written.
+    /// Windows that were still open when the run was stopped; the checkpoint keeps their rows.
     pub open_windows: u64,
 }
 
 impl RunReport {
     /// Puts a report together; asks the system for this process's CPU time and memory.
-    pub(crate) fn new(total: Counts, wall: Duration, pipelines: BTreeMap<String, PipelineReport>) -> Self {
+    pub(crate) fn new(
+        total: Counts,
+        lifetime: Counts,
+        resumed: bool,
+        epoch: Option<u64>,
+        wall: Duration,
+        pipelines: BTreeMap<String, PipelineReport>,
+    ) -> Self {
         let (cpu_s, peak_rss_bytes) = usage();
-        Self { total, wall_s: wall.as_secs_f64(), cpu_s, peak_rss_bytes, pipelines }
+        Self { total, lifetime, resumed, epoch, wall_s: wall.as_secs_f64(), cpu_s, peak_rss_bytes, pipelines }
     }
 }
 

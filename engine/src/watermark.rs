@@ -13,17 +13,38 @@ pub const END: i64 = i64::MAX;
 pub struct SplitWatermark {
     max_delay: i64,
     greatest: i64,
+    /// What the source knows by itself.
+    promised: i64,
 }
 
 impl SplitWatermark {
     /// A split that has shown nothing yet.
     pub fn new(max_delay: i64) -> Self {
-        Self { max_delay, greatest: BEGINNING }
+        Self { max_delay, greatest: BEGINNING, promised: BEGINNING }
+    }
+
+    /// A split whose greatest event time was `greatest` when a checkpoint left it.
+    pub fn resumed(max_delay: i64, greatest: Option<i64>) -> Self {
+        Self { max_delay, greatest: greatest.unwrap_or(BEGINNING), promised: BEGINNING }
+    }
+
+    /// The greatest event time, if there was any.
+    pub fn greatest(&self) -> Option<i64> {
+        (self.greatest != BEGINNING).then_some(self.greatest)
     }
 
     /// The watermark now.
     pub fn now(&self) -> i64 {
-        self.greatest.saturating_sub(self.max_delay)
+        self.behind(self.greatest)
+    }
+
+    fn behind(&self, greatest: i64) -> i64 {
+        greatest.saturating_sub(self.max_delay).max(self.promised)
+    }
+
+    /// The source promises that no row before `time` is to come.
+    pub fn promise(&mut self, time: i64) {
+        self.promised = self.promised.max(time);
     }
 
     /// Takes the event times of the next rows, all valid.
@@ -40,7 +61,7 @@ impl SplitWatermark {
         times
             .iter()
             .map(|&time| {
-                let before = greatest.saturating_sub(self.max_delay);
+                let before = self.behind(greatest);
                 greatest = greatest.max(time);
                 before
             })

@@ -15,7 +15,7 @@ const WATERSHED: &str = env!("CARGO_BIN_EXE_watershed");
 fn run(folder: &Path, source: &str, pipeline: &str, lines: &str) -> (Vec<Value>, Value) {
     fs::write(folder.join("in.ndjson"), lines).unwrap();
     fs::write(folder.join("region.toml"), region(source, pipeline)).unwrap();
-    let arguments = ["run", "region.toml", "--quiet", "--report", "report.json"];
+    let arguments = ["run", "region.toml", "--quiet", "--reset-state", "--report", "report.json"];
     let output = Command::new(WATERSHED).args(arguments).current_dir(folder).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let rows = String::from_utf8(output.stdout).unwrap();

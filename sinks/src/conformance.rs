@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod crash;
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
@@ -13,6 +15,8 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 
 use crate::sink::{Committed, Flush, Prepared, Sink, SinkContext};
+
+pub use crash::crashes;
 
 /// What a sink is by nature.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +82,8 @@ pub async fn run<F: Fixture>(place: impl Fn() -> F) {
     empty_and_sliced_batches_are_taken(&place()).await;
     pipelines_do_not_disturb_each_other(&place()).await;
     epochs_grow_over_restarts(&place()).await;
+    what_is_held_is_written_again(&place()).await;
+    crashes(place, 0..4).await;
 }
 
 async fn assert_visible<F: Fixture>(place: &F, pipeline: &str, expected: impl IntoIterator<Item = i64>, when: &str) {
@@ -100,7 +106,7 @@ async fn flush(sink: &mut dyn Sink, epoch: u64) -> Committed {
 async fn nothing_is_visible_before_commit<F: Fixture>(place: &F) {
     let mut sink = place.sink("orders");
     let epoch = sink.open().await.unwrap();
-    sink.write(batch(&[1, 2])).await.unwrap();
+    sink.write(0, batch(&[1, 2])).await.unwrap();
     let nature = place.nature();
     if !nature.shows_at_write {
         assert_visible(place, "orders", [], "after write").await;
@@ -117,7 +123,7 @@ async fn nothing_is_visible_before_commit<F: Fixture>(place: &F) {
 async fn committing_again_changes_nothing<F: Fixture>(place: &F) {
     let mut sink = place.sink("orders");
     let epoch = sink.open().await.unwrap();
-    sink.write(batch(&[1, 2, 3])).await.unwrap();
+    sink.write(0, batch(&[1, 2, 3])).await.unwrap();
     let prepared = sink.prepare(epoch, Flush::All).await.unwrap();
     let first = sink.commit(&prepared).await.unwrap();
     let again = sink.commit(&through_manifest(&prepared)).await.unwrap();
@@ -129,7 +135,7 @@ async fn committing_again_changes_nothing<F: Fixture>(place: &F) {
 async fn a_new_process_commits_what_the_old_one_prepared<F: Fixture>(place: &F) {
     let mut old = place.sink("orders");
     let epoch = old.open().await.unwrap();
-    old.write(batch(&[1, 2])).await.unwrap();
+    old.write(0, batch(&[1, 2])).await.unwrap();
     let prepared = through_manifest(&old.prepare(epoch, Flush::All).await.unwrap());
     drop(old);
 
@@ -139,7 +145,7 @@ async fn a_new_process_commits_what_the_old_one_prepared<F: Fixture>(place: &F) 
 
     let mut second = place.sink("orders");
     let epoch = second.open().await.unwrap().max(epoch + 1);
-    second.write(batch(&[3])).await.unwrap();
+    second.write(2, batch(&[3])).await.unwrap();
     let prepared = through_manifest(&second.prepare(epoch, Flush::All).await.unwrap());
     drop(second);
 
@@ -147,7 +153,7 @@ async fn a_new_process_commits_what_the_old_one_prepared<F: Fixture>(place: &F) 
     let next = third.open().await.unwrap().max(epoch + 1);
     third.commit(&prepared).await.unwrap();
     assert_visible(place, "orders", [1, 2, 3], "committed by a process that has opened").await;
-    third.write(batch(&[4])).await.unwrap();
+    third.write(0, batch(&[4])).await.unwrap();
     flush(&mut *third, next).await;
     assert_visible(place, "orders", [1, 2, 3, 4], "and goes on").await;
 }
@@ -157,7 +163,7 @@ async fn rows_that_are_not_due_stay<F: Fixture>(place: &F) {
     let mut sink = place.sink("orders");
     let first = sink.open().await.unwrap();
     for (epoch, id) in (first..first + 3).zip(1..) {
-        sink.write(batch(&[id])).await.unwrap();
+        sink.write(id as u64, batch(&[id])).await.unwrap();
         let prepared = sink.prepare(epoch, Flush::Due).await.unwrap();
         assert!(prepared.is_nothing() || !nature.holds_back, "nothing was due");
         sink.commit(&prepared).await.unwrap();
@@ -172,15 +178,15 @@ async fn rows_that_are_not_due_stay<F: Fixture>(place: &F) {
 async fn empty_and_sliced_batches_are_taken<F: Fixture>(place: &F) {
     let mut sink = place.sink("orders");
     let epoch = sink.open().await.unwrap();
-    sink.write(batch(&[])).await.unwrap();
+    sink.write(0, batch(&[])).await.unwrap();
     assert!(sink.prepare(epoch, Flush::All).await.unwrap().is_nothing(), "an empty batch is nothing");
 
     let ids: Vec<i64> = (0..1000).collect();
     let whole = batch(&ids);
-    sink.write(whole.slice(10, 0)).await.unwrap();
-    sink.write(whole.slice(990, 10)).await.unwrap();
-    sink.write(whole.slice(3, 5)).await.unwrap();
-    sink.write(RecordBatch::new_empty(schema())).await.unwrap();
+    sink.write(1, whole.slice(10, 0)).await.unwrap();
+    sink.write(2, whole.slice(990, 10)).await.unwrap();
+    sink.write(3, whole.slice(3, 5)).await.unwrap();
+    sink.write(4, RecordBatch::new_empty(schema())).await.unwrap();
     flush(&mut *sink, epoch + 1).await;
     assert_visible(place, "orders", (3..8).chain(990..1000), "slices").await;
 }
@@ -192,14 +198,14 @@ async fn pipelines_do_not_disturb_each_other<F: Fixture>(place: &F) {
     let mut prepared = Vec::new();
     for (i, sink) in sinks.iter_mut().enumerate() {
         let epoch = sink.open().await.unwrap();
-        sink.write(batch(&[i as i64])).await.unwrap();
+        sink.write(0, batch(&[i as i64])).await.unwrap();
         prepared.push(sink.prepare(epoch, Flush::All).await.unwrap());
     }
     // A restart of one pipeline, with all that it sweeps, leaves the prepared rows of the others alone.
     let mut restarted = place.sink("orders");
     sinks[0].commit(&prepared[0]).await.unwrap();
     let epoch = restarted.open().await.unwrap();
-    restarted.write(batch(&[100])).await.unwrap();
+    restarted.write(0, batch(&[100])).await.unwrap();
     flush(&mut *restarted, epoch).await;
     for (sink, prepared) in sinks.iter_mut().zip(&prepared).skip(1) {
         sink.commit(prepared).await.unwrap();
@@ -221,11 +227,46 @@ async fn epochs_grow_over_restarts<F: Fixture>(place: &F) {
         let epoch = sink.open().await.unwrap();
         assert!(epoch > last, "epoch {epoch} after {last}");
         last = epoch + 40;
-        sink.write(batch(&[id])).await.unwrap();
+        sink.write(0, batch(&[id])).await.unwrap();
         flush(&mut *sink, last).await;
     }
     assert_visible(place, "orders", 0..3, "over restarts").await;
     assert_eq!(place.sink("orders_by_country").open().await.unwrap(), 1, "another pipeline starts for itself");
+}
+
+async fn what_is_held_is_written_again<F: Fixture>(place: &F) {
+    let nature = place.nature();
+    let batches = [batch(&[]), batch(&[1, 400, 2]), batch(&[401]), batch(&[3])];
+    let mut old = place.sink("orders");
+    let epoch = old.open().await.unwrap();
+    assert_eq!(old.held(), None, "nothing was written");
+    for (number, batch) in (7..).zip(&batches) {
+        old.write(number, batch.clone()).await.unwrap();
+    }
+    let prepared = old.prepare(epoch, Flush::Due).await.unwrap();
+    let held = old.held();
+    old.commit(&prepared).await.unwrap();
+    // What is written after the epoch goes with the process.
+    if !nature.shows_at_write {
+        old.write(11, batch(&[999])).await.unwrap();
+    }
+    drop(old);
+    assert!(held.is_some() || !nature.holds_back || nature.shows_at_write, "nothing was due");
+
+    let mut new = place.sink("orders");
+    let next = new.open().await.unwrap().max(epoch + 1);
+    new.commit(&prepared).await.unwrap();
+    if let Some(held) = held {
+        assert!((7..11).contains(&held.first), "{held:?}");
+        new.resume(&held).await.unwrap();
+        for (number, batch) in (7..).zip(&batches).skip_while(|(number, _)| *number < held.first) {
+            new.write(number, batch.clone()).await.unwrap();
+        }
+    }
+    new.write(11, batch(&[4])).await.unwrap();
+    flush(&mut *new, next).await;
+    assert_eq!(new.held(), None, "everything was handed over");
+    assert_visible(place, "orders", [1, 2, 3, 4, 400, 401], "each row once").await;
 }
 
 #[cfg(test)]

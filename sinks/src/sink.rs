@@ -2,6 +2,15 @@
 //!
 //! The one idea: writing and showing are two steps. `prepare` makes data durable where no reader looks; the engine then
 //! records the epoch (the commit point); `commit` shows it. A crash between the two repeats `commit`, which is idempotent.
+//!
+//! Files roll when they are due, not when an epoch ends. So batches have numbers: after each `prepare` a sink says which
+//! of them it still [holds](Held), the engine keeps those in its checkpoint, and a new process gets them once more.
+//!
+//! | rows at the crash | come to readers by |
+//! |---|---|
+//! | in a file that a durable epoch prepared | `commit` of what it prepared, once more |
+//! | written before that epoch, in no finished file | `resume`, then `write` under the old number |
+//! | written after it | the engine, which reads their source again; the numbers may then hold other rows |
 
 use std::fmt;
 use std::sync::Arc;
@@ -57,6 +66,15 @@ impl Prepared {
     }
 }
 
+/// Rows that were written but are in nothing that was prepared. It travels in the checkpoint manifest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    /// Number of the first batch of which some row is in no finished file.
+    pub first: u64,
+    /// Which parts of the batches from `first` on are finished already; only the sink that wrote it reads it.
+    pub cursor: serde_json::Value,
+}
+
 /// What a commit made visible.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Committed {
@@ -68,25 +86,43 @@ pub struct Committed {
 
 /// Takes the rows of one pipeline.
 ///
-/// Contract, in the order of calls: `open` once; then `write` any number of times; at each epoch `prepare`, then (after
-/// the engine has made the epoch durable) `commit` with exactly what `prepare` returned, possibly more than once.
+/// Contract, in the order of calls: `open` once; `resume` if the last durable epoch says that rows are held, then `write` of
+/// those; then `write` any number of times; at each epoch `prepare`, then `held`, then (after the engine has made both
+/// durable) `commit` with exactly what `prepare` returned, possibly more than once.
 /// After a crash, what the last durable epoch prepared is committed first, before or after `open`, but before anything that
 /// this process prepared: then it owns the place, and may remove what is left of the dead one.
 /// - Rows that were written but not handed over by `prepare` stay with the sink.
 /// - Nothing that was not committed is visible to a reader who looks where the sink's documentation says to look.
-/// - `commit` is idempotent, and also right in a new process that only has the `Prepared` value.
-/// - Cancellation: dropping a `write` may lose that batch for this process; the engine then ends the run.
+/// - `commit` is idempotent, and also right in a new process that only has the `Prepared` value. It may be repeated after
+///   [`SinkError::Retry`], and however late: a process that was paused in it changes nothing when it wakes, though another
+///   has committed the same and gone on.
+/// - Any other failure of `write` or `prepare` may have lost rows for this process; the engine then ends the run, and a
+///   new process gets them back from the last durable epoch. The same is true of a `write` or `prepare` that was dropped.
 #[async_trait]
 pub trait Sink: Send + fmt::Debug {
-    /// Makes ready to write: checks the place, sweeps what a dead process left unfinished, and returns the first epoch that
-    /// this process may use (greater than every epoch seen at the place).
+    /// Makes ready to write: checks the place, looks for what a dead process left unfinished, and returns the first epoch
+    /// that this process may use (greater than every epoch seen at the place).
     async fn open(&mut self) -> Result<u64, SinkError>;
 
-    /// Takes rows; all of one window, or a part of a stream without windows.
-    async fn write(&mut self, batch: RecordBatch) -> Result<(), SinkError>;
+    /// Takes rows; all of one window, or a part of a stream without windows. Numbers are consecutive, also over empty
+    /// batches. The first of a process may be any; after `resume` it is `held.first`.
+    async fn write(&mut self, number: u64, batch: RecordBatch) -> Result<(), SinkError>;
 
     /// Makes durable what is due, under names that readers do not look at.
     async fn prepare(&mut self, epoch: u64, flush: Flush) -> Result<Prepared, SinkError>;
+
+    /// True if rows may be held between two epochs: the engine then keeps what it writes until it is told otherwise.
+    fn holds(&self) -> bool {
+        true
+    }
+
+    /// What is still to be kept for this sink, as of the last `prepare`; none if every row is in what was prepared, or was
+    /// shown when it was written.
+    fn held(&self) -> Option<Held>;
+
+    /// Takes up what a dead process held. The engine then writes the batches from `held.first` on, all that there were at
+    /// that epoch, before it prepares the next; of these the sink takes just the rows that were in no finished file.
+    async fn resume(&mut self, held: &Held) -> Result<(), SinkError>;
 
     /// Makes it visible.
     async fn commit(&mut self, prepared: &Prepared) -> Result<Committed, SinkError>;

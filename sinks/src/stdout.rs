@@ -1,7 +1,7 @@
 //! Rows for whoever started the program: a table on a terminal, one JSON object a line in a pipe.
 //!
 //! The one idea: what is printed cannot be taken back, so rows are shown as they are written and nothing is left to
-//! prepare or to commit. After a crash, rows that were printed but not yet in a checkpoint are printed again.
+//! prepare, to hold or to commit. After a crash, rows that were printed since the last checkpoint are printed again.
 
 use std::io::{self, ErrorKind, IsTerminal, Stdout, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::error::SinkError;
-use crate::sink::{Committed, Flush, Prepared, Sink, SinkContext};
+use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 use crate::types::for_display;
 
 /// How [`StdoutSink`] prints.
@@ -57,7 +57,7 @@ impl<W: Write + Send + std::fmt::Debug + 'static> Sink for StdoutSink<W> {
         Ok(1)
     }
 
-    async fn write(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+    async fn write(&mut self, _number: u64, batch: RecordBatch) -> Result<(), SinkError> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
@@ -88,6 +88,18 @@ impl<W: Write + Send + std::fmt::Debug + 'static> Sink for StdoutSink<W> {
 
     async fn prepare(&mut self, _epoch: u64, _flush: Flush) -> Result<Prepared, SinkError> {
         Ok(Prepared::nothing())
+    }
+
+    fn holds(&self) -> bool {
+        false
+    }
+
+    fn held(&self) -> Option<Held> {
+        None
+    }
+
+    async fn resume(&mut self, _held: &Held) -> Result<(), SinkError> {
+        Ok(())
     }
 
     async fn commit(&mut self, _prepared: &Prepared) -> Result<Committed, SinkError> {

@@ -13,14 +13,14 @@ use crate::error::SourceError;
 
 /// A file that was found; without identity if there is none at the path yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Listed {
-    pub(super) path: String,
+pub(crate) struct Listed {
+    pub(crate) path: String,
     pub(super) identity: Option<Identity>,
 }
 
 /// What `path` in the options means.
 #[derive(Debug, Clone)]
-pub(super) enum Pattern {
+pub(crate) enum Pattern {
     /// A file, or a folder to be read whole.
     Path { path: PathBuf, folder: bool },
     /// Files below `base` that match.
@@ -29,7 +29,7 @@ pub(super) enum Pattern {
 
 /// Which names are looked at that are skipped otherwise.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Wants {
+pub(crate) struct Wants {
     dot: bool,
     underscore: bool,
 }
@@ -45,7 +45,7 @@ impl Wants {
 }
 
 impl Pattern {
-    pub(super) fn parse(text: &str) -> Result<Self, SourceError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, SourceError> {
         if text.is_empty() {
             return Err(SourceError::config("path is empty: name a file, a glob or a folder"));
         }
@@ -76,7 +76,7 @@ impl Pattern {
     }
 
     /// The files it names now, sorted by path. Where `may_lack`, there need not be one yet.
-    pub(super) fn files(&self, may_lack: bool) -> Result<Vec<Listed>, SourceError> {
+    pub(crate) fn files(&self, may_lack: bool) -> Result<Vec<Listed>, SourceError> {
         let mut found = match self {
             Self::Path { path, folder } => match fs::metadata(path) {
                 Ok(metadata) if metadata.is_dir() => Walk::below(path, usize::MAX, Wants::default(), None)?,

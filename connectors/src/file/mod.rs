@@ -25,9 +25,11 @@ use crate::size::ByteSize;
 use crate::source::{Position, Reader, Source, SplitId};
 use bounded::BoundedReader;
 use claims::Claims;
-use list::{Listed, Pattern};
+use list::Listed;
+pub(crate) use list::Pattern;
 use place::Place;
 use stream::Encoding;
+pub(crate) use stream::open_file;
 use tail::Tail;
 
 /// What to read, as written in the region file.

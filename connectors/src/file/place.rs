@@ -13,7 +13,7 @@ use crate::source::{Position, SplitId};
 /// Tells a file from others that had or will have its name: the inode, and when it was made, since inodes are used
 /// again. The device is left out: its number can change with a reboot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     /// Nanoseconds since the epoch; none where the file system does not say.
     created: Option<u64>,
     inode: u64,

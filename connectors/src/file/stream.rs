@@ -49,7 +49,7 @@ impl Read for Stream {
 }
 
 /// Opens a regular file for reading, and gives its size.
-pub(super) fn open_file(path: &str) -> Result<(File, u64), SourceError> {
+pub(crate) fn open_file(path: &str) -> Result<(File, u64), SourceError> {
     let path = Path::new(path);
     // Looked at before it is opened: opening a pipe would wait for a writer.
     let metadata = fs::metadata(path).map_err(|e| unreadable(path, &e))?;

@@ -24,10 +24,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::Deserialize;
 
 use crate::duration::HumanDuration;
 use crate::error::SourceError;
+use crate::moment;
 use crate::source::{Position, Reader, Source, SplitId};
 use profile::Events;
 use reader::GeneratorReader;
@@ -54,7 +55,7 @@ pub struct GeneratorOptions {
     #[serde(default = "GeneratorOptions::default_seed")]
     pub seed: u64,
     /// Event time of the first event, as RFC 3339; the moment at which the source is made if left out.
-    #[serde(default, deserialize_with = "rfc3339")]
+    #[serde(default, deserialize_with = "moment::rfc3339")]
     pub start: Option<DateTime<Utc>>,
     /// A random half of the events carry a time that is earlier by up to this much.
     #[serde(default)]
@@ -85,16 +86,6 @@ impl GeneratorOptions {
 
     fn default_seed() -> u64 {
         42
-    }
-}
-
-fn rfc3339<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    match DateTime::parse_from_rfc3339(&text) {
-        Ok(start) => Ok(Some(start.to_utc())),
-        Err(e) => Err(D::Error::custom(format!(
-            "\"{text}\" is not a moment ({e}): write RFC 3339, for example \"2026-03-01T00:00:00Z\""
-        ))),
     }
 }
 

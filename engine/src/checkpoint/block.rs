@@ -1,11 +1,13 @@
 //! One immutable batch of state, and where it is.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
 use serde::{Deserialize, Serialize};
+
+use super::budget::{Budget, Hold};
+use super::spill::SpillFile;
 
 /// Where a block is stored: a range of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,34 +24,38 @@ pub struct Piece {
     pub crc32: u32,
 }
 
-/// What the state of all pipelines may take of memory, and what it takes.
-#[derive(Debug, Default)]
-pub struct Budget {
-    resident: AtomicUsize,
-}
-
-impl Budget {
-    /// Bytes of all blocks that are in memory.
-    pub fn resident(&self) -> usize {
-        self.resident.load(Ordering::Relaxed)
-    }
-}
-
 /// Rows of state. Shared by reference: windows read it, a checkpoint stores it once.
 #[derive(Debug)]
 pub struct Block {
-    batch: RecordBatch,
+    place: Mutex<Place>,
+    rows: usize,
     bytes: usize,
     budget: Arc<Budget>,
     stored: OnceLock<Piece>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Memory { batch: RecordBatch, _hold: Hold },
+    Disk(Arc<SpillFile>),
+}
+
+/// The rows of a block where they were when it was asked; a spill in the meantime does not disturb the reader.
+#[derive(Debug, Clone)]
+pub(crate) enum BlockRows {
+    /// In memory.
+    Memory(RecordBatch),
+    /// In a file.
+    Disk(Arc<SpillFile>),
 }
 
 impl Block {
     /// A new block, stored nowhere yet.
     pub fn new(batch: RecordBatch, budget: &Arc<Budget>) -> Arc<Self> {
         let bytes = batch.get_array_memory_size();
-        budget.resident.fetch_add(bytes, Ordering::Relaxed);
-        Arc::new(Self { batch, bytes, budget: budget.clone(), stored: OnceLock::new() })
+        let rows = batch.num_rows();
+        let place = Mutex::new(Place::Memory { batch, _hold: budget.hold(bytes) });
+        Arc::new(Self { place, rows, bytes, budget: budget.clone(), stored: OnceLock::new() })
     }
 
     /// A block that came out of the state store.
@@ -60,19 +66,59 @@ impl Block {
         block
     }
 
-    /// The rows.
+    /// The rows, read back if they were spilled. Those of a spilled block may stand in another order than before.
     pub fn batch(&self) -> Result<RecordBatch> {
-        Ok(self.batch.clone())
+        match self.look() {
+            BlockRows::Memory(batch) => Ok(batch),
+            BlockRows::Disk(file) => file.read(),
+        }
     }
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.batch.num_rows()
+        self.rows
     }
 
-    /// Bytes it takes in memory.
+    /// Bytes it takes in memory, or took before it was spilled.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes it takes in memory now.
+    pub fn resident(&self) -> usize {
+        if self.is_spilled() { 0 } else { self.bytes }
+    }
+
+    /// True if its rows are on disk.
+    pub fn is_spilled(&self) -> bool {
+        matches!(&*self.place(), Place::Disk(_))
+    }
+
+    /// Moves the rows to disk and says how many bytes that frees: none if they are there already, or if the budget has no
+    /// folder. On an error they stay in memory.
+    pub fn spill(&self) -> Result<usize> {
+        self.spill_as(|batch| Ok(vec![batch]))
+    }
+
+    /// Spills the rows in the parts that `split` makes of them, so that each can be read alone.
+    pub(crate) fn spill_as(&self, split: impl FnOnce(RecordBatch) -> Result<Vec<RecordBatch>>) -> Result<usize> {
+        let (Some(folder), BlockRows::Memory(batch)) = (self.budget.folder(), self.look()) else { return Ok(0) };
+        let file = Arc::new(folder.write(&split(batch)?)?);
+        // The lock is not held while writing, so that readers need not wait; whoever was faster has spilled it.
+        let mut place = self.place();
+        if let Place::Disk(_) = &*place {
+            return Ok(0);
+        }
+        *place = Place::Disk(file);
+        Ok(self.bytes)
+    }
+
+    /// Where the rows are now.
+    pub(crate) fn look(&self) -> BlockRows {
+        match &*self.place() {
+            Place::Memory { batch, .. } => BlockRows::Memory(batch.clone()),
+            Place::Disk(file) => BlockRows::Disk(file.clone()),
+        }
     }
 
     /// Where it is stored, once it is.
@@ -84,10 +130,8 @@ impl Block {
     pub fn set_stored(&self, piece: Piece) {
         let _ = self.stored.set(piece);
     }
-}
 
-impl Drop for Block {
-    fn drop(&mut self) {
-        self.budget.resident.fetch_sub(self.bytes, Ordering::Relaxed);
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

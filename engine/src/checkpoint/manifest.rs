@@ -22,6 +22,9 @@ pub struct Manifest {
     pub version: u32,
     /// The epoch; the manifest's name too.
     pub epoch: u64,
+    /// Added to the epoch where files are named by it: the sinks held files of so many epochs when the chain began.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub files_before: u64,
     /// How many processes have owned the chain, this one included.
     pub generation: u64,
     /// Random name of the process that wrote it.
@@ -153,9 +156,36 @@ pub struct HeldState {
     pub cursor: serde_json::Value,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl OutletState {
     /// True if there is nothing to remember.
     pub fn is_empty(&self) -> bool {
         self == &Self::default()
+    }
+}
+
+impl Manifest {
+    /// All pieces of state that it names.
+    pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        let sources =
+            self.sources.values().flat_map(|source| source.seen.iter().chain(source.dead_letters.rows.values()));
+        let pipelines = self.pipelines.values().flat_map(|pipeline| {
+            let cuts = pipeline.cuts.iter().flat_map(CutState::pieces);
+            cuts.chain(pipeline.out.rows.values()).chain(pipeline.late.rows.values())
+        });
+        sources.chain(pipelines)
+    }
+}
+
+impl CutState {
+    fn pieces(&self) -> Box<dyn Iterator<Item = &Piece> + '_> {
+        match self {
+            Self::Panes { panes, .. } => Box::new(panes.iter().flat_map(|pane| &pane.pieces)),
+            Self::Sessions { sessions, rows, .. } => Box::new(sessions.iter().chain(rows)),
+        }
     }
 }

@@ -9,12 +9,50 @@
 //! | room | what |
 //! |---|---|
 //! | [`block`](Block) | rows of state in memory or spilled, and where they are stored |
+//! | [`budget`](Budget) | what state may take of memory, and takes |
+//! | `spill` | blocks that did not fit, on local disk |
 //! | [`manifest`](Manifest) | the epoch as readable JSON |
+//! | [`place`](Place) | the store that a checkpoint url names |
+//! | [`store`](StateStore) | the store, asked with time-outs and patience |
+//! | [`create`](create()) | put-if-absent that can be believed |
+//! | [`segment`](SegmentWriter) | blocks in one object |
+//! | [`chain`](Chain) | the manifests in a row: finding the newest, taking over, appending, sweeping |
+//! | [`faulty`] | a store that fails on purpose, for tests |
 
 mod block;
+mod budget;
+mod chain;
+mod compact;
+mod create;
+mod disk;
+mod document;
+mod error;
+pub mod faulty;
+mod fetch;
 mod manifest;
+mod names;
+mod place;
+mod segment;
+mod spill;
+mod store;
+mod sweep;
+mod tidy;
+mod writer;
 
-pub use block::{Block, Budget, Piece};
+#[cfg(test)]
+mod tests;
+
+pub(crate) use block::BlockRows;
+pub use block::{Block, Piece};
+pub use budget::{Budget, Hold};
+pub use chain::Chain;
+pub use create::{Created, create};
+pub use error::{Rival, StateError};
 pub use manifest::{
     CutState, HeldState, MANIFEST_VERSION, Manifest, OutletState, PaneState, PipelineState, SourceState, SplitState,
 };
+pub use place::Place;
+pub use segment::{SegmentWriter, read_piece};
+pub use store::StateStore;
+pub(crate) use tidy::{footprint, tidy};
+pub use writer::Writer;

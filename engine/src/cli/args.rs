@@ -31,12 +31,14 @@ Environment:
 const RUN_HELP: &str = "\
 Where every source is bounded (files, a generator with `events`), the run ends when they are drained. Otherwise it goes \
 on until SIGTERM or ctrl-c: watershed then stops reading, writes what it has, and exits with 0. A second signal ends it \
-at once, with 1.
+at once, with 1. However it ends, the next run goes on from the last checkpoint: nothing is lost, nothing counted twice.
 
 Examples:
   watershed run eu-west-1.toml
   watershed run eu-west-1.toml --report report.json
   zcat events.gz | watershed run stdin.toml --quiet
+  watershed run eu-west-1.toml --drain          put out open windows before the SQL is changed
+  watershed run eu-west-1.toml --reset-state    begin anew
 
 Exit codes:
   0  drained, or stopped by a signal
@@ -54,6 +56,30 @@ Exit codes:
   0  the file is right
   1  --connect could not open a source or a sink
   2  the file is wrong";
+
+const REPLAY_HELP: &str = "\
+The archive of a source is what a pipeline such as SELECT * FROM orders has written to a parquet sink; any other folder \
+of Parquet or NDJSON can be named. Only windows that lie wholly between --from and --to are put out; of sessions, those \
+that no event outside could have touched. Nothing is late in a replay. One that was killed goes on when it is started \
+again with the same --into.
+
+Examples:
+  watershed replay eu-west-1.toml --into again
+  watershed replay eu-west-1.toml --into march --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z
+  watershed replay eu-west-1.toml --into again --pipeline orders_by_country --archive orders=old/orders.ndjson.gz
+
+Exit codes:
+  0  done
+  1  failed while running
+  2  the region file or the command line is wrong";
+
+const STATE_HELP: &str = "\
+Reads the newest checkpoint and changes nothing; a running daemon is not disturbed.
+
+Exit codes:
+  0  done
+  1  there is no state yet, or it cannot be read
+  2  the region file or the command line is wrong";
 
 const QUERY_HELP: &str = "\
 Each pipeline that writes to a parquet sink is a table of the pipeline's name; the levels of its folders (region, date, \
@@ -92,6 +118,10 @@ pub(super) enum Command {
     Check(Check),
     /// Runs SQL over what the pipelines of a region file wrote
     Query(Query),
+    /// Runs pipelines again over the archive of their sources
+    Replay(Replay),
+    /// Shows what the last checkpoint of a region holds
+    State(State),
     /// Writes a first region file and a pipeline, both commented
     Init {
         /// Folder to write them into; it is made if it is missing
@@ -119,9 +149,67 @@ pub(super) struct Run {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     pub(super) lanes: Option<usize>,
 
+    /// Leaves all earlier state behind: everything is read again from the start. What is in the lake stays there
+    #[arg(long)]
+    pub(super) reset_state: bool,
+
+    /// Reads nothing: closes every window that the state holds, writes its rows, and ends
+    #[arg(long, conflicts_with = "reset_state")]
+    pub(super) drain: bool,
+
     /// Shows neither progress nor a summary
     #[arg(short, long)]
     pub(super) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = REPLAY_HELP)]
+pub(super) struct Replay {
+    /// The region file
+    pub(super) file: PathBuf,
+
+    /// Folder that takes the rows, each pipeline's below its name, and the state of the replay
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) into: PathBuf,
+
+    /// Event time to begin with, as in 2026-03-01T00:00:00Z
+    #[arg(long, value_name = "MOMENT")]
+    pub(super) from: Option<String>,
+
+    /// Event time to end before
+    #[arg(long, value_name = "MOMENT")]
+    pub(super) to: Option<String>,
+
+    /// Replays this pipeline; may be given more than once. Left out: all that have windows
+    #[arg(long, value_name = "NAME")]
+    pub(super) pipeline: Vec<String>,
+
+    /// Where the events of a source are kept, if no pipeline of the file archives them
+    #[arg(long, value_name = "SOURCE=PLACE")]
+    pub(super) archive: Vec<String>,
+
+    /// Writes the run report as JSON to this file; "-" is standard output
+    #[arg(long, value_name = "PATH")]
+    pub(super) report: Option<PathBuf>,
+
+    /// Works in this many lanes, whatever the file says
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    pub(super) lanes: Option<usize>,
+
+    /// Shows neither progress nor a summary
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = STATE_HELP)]
+pub(super) struct State {
+    /// The region file
+    pub(super) file: PathBuf,
+
+    /// Prints the whole manifest as JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -67,7 +67,7 @@ async fn sample(source: &dyn Source) -> Result<Records, SourceError> {
                 }
             }
             for index in 0..records.len().min(MAX_RECORDS - sample.len()) {
-                sample.push(records.payload(index), records.position(index));
+                sample.push(&records.shown(index), records.position(index));
             }
             match status {
                 ReadStatus::More => {}

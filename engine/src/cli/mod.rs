@@ -12,10 +12,12 @@ mod lake;
 mod places;
 mod progress;
 mod query;
+mod replay;
 mod rows;
 mod run;
 mod screen;
 mod signals;
+mod state;
 
 #[cfg(test)]
 mod tests;
@@ -55,6 +57,8 @@ fn start(arguments: Arguments, screen: &Arc<Screen>) -> Outcome {
             Command::Run(run) => run::run(run, screen).await,
             Command::Check(check) => check::check(check, screen).await,
             Command::Query(query) => query::query(query, screen).await,
+            Command::Replay(replay) => replay::replay(replay, screen).await,
+            Command::State(state) => state::state(state, screen).await,
             Command::Init { dir } => init::init(&dir),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Arguments::command(), "watershed", &mut std::io::stdout());

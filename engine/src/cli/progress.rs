@@ -76,9 +76,18 @@ pub(super) fn summary(report: &RunReport) -> String {
         seconds(report.cpu_s),
         bytes(report.peak_rss_bytes as f64),
     ));
+    if report.resumed {
+        text.push_str(&match total.read {
+            0 => format!(
+                "  nothing was left to read: the checkpoint has it all ({} so far); --reset-state begins anew\n",
+                count(report.lifetime.read)
+            ),
+            _ => format!("  went on from a checkpoint; {} read in all\n", count(report.lifetime.read)),
+        });
+    }
     for (name, pipeline) in report.pipelines.iter().filter(|(_, pipeline)| pipeline.open_windows > 0) {
         text.push_str(&format!(
-            "  pipeline {name}: {} windows were still open; their rows are not written\n",
+            "  pipeline {name}: {} windows are still open; the checkpoint keeps them for the next run\n",
             count(pipeline.open_windows)
         ));
     }
@@ -86,7 +95,7 @@ pub(super) fn summary(report: &RunReport) -> String {
 }
 
 /// `1234567` as `1,234,567`.
-fn count(number: u64) -> String {
+pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -110,7 +119,7 @@ fn short(number: f64) -> String {
     format!("{scaled:.decimals$}{unit}")
 }
 
-fn bytes(number: f64) -> String {
+pub(super) fn bytes(number: f64) -> String {
     match number {
         n if n >= 1e9 => format!("{:.2} GB", n / 1e9),
         n if n >= 1e6 => format!("{:.1} MB", n / 1e6),
@@ -131,7 +140,7 @@ fn clock(elapsed: Duration) -> String {
 }
 
 /// A moment in microseconds since the epoch. The ends of time have names, not dates.
-fn moment(micros: i64) -> String {
+pub(super) fn moment(micros: i64) -> String {
     match DateTime::<Utc>::from_timestamp_micros(micros) {
         Some(moment) if micros < i64::MAX / 2 && micros > i64::MIN / 2 => {
             moment.format("%Y-%m-%d %H:%M:%S").to_string()

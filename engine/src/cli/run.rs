@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ use super::screen::Screen;
 use super::signals::Signals;
 use crate::config::Region;
 use crate::diagnostic::Diagnostic;
-use crate::plan::plan_region;
+use crate::plan::{PlannedRegion, plan_region};
 use crate::report::{Progress, RunReport};
 use crate::run::{self, RunOptions};
 
@@ -32,12 +33,34 @@ pub(super) async fn run(arguments: Run, screen: &Arc<Screen>) -> Outcome {
         check_report_place(path)?;
     }
     let planned = plan_region(&region).await.map_err(|errors| refused_sql(&region, errors))?;
-    check_sinks(&region, &planned)?;
+    let Run { report, quiet, reset_state, drain, .. } = arguments;
+    drive(region, planned, Drive { report, quiet, reset_state, drain, only: None }, screen).await
+}
 
+/// What is to be done besides running.
+pub(super) struct Drive {
+    pub(super) report: Option<PathBuf>,
+    pub(super) quiet: bool,
+    pub(super) reset_state: bool,
+    pub(super) drain: bool,
+    /// Puts out only windows that lie in this range of event time.
+    pub(super) only: Option<Range<i64>>,
+}
+
+/// Runs what is planned to its end, or until a signal; shows how far it is, and what came of it.
+pub(super) async fn drive(region: Region, planned: PlannedRegion, drive: Drive, screen: &Arc<Screen>) -> Outcome {
+    check_sinks(&region, &planned)?;
     let (signals, stop) = Signals::listen(screen)?;
-    let live = screen.is_terminal() && !arguments.quiet;
+    let live = screen.is_terminal() && !drive.quiet;
     let (sender, receiver) = watch::channel(Progress::default());
-    let options = RunOptions { lanes: region.lanes, chunk_bytes: 0, stop, progress: live.then_some(sender) };
+    let options = RunOptions {
+        lanes: region.lanes,
+        progress: live.then_some(sender),
+        reset_state: drive.reset_state,
+        drain: drive.drain,
+        only: drive.only,
+        ..RunOptions::new(stop)
+    };
     let running = run::run(planned, options);
     tokio::pin!(running);
     let result = tokio::select! {
@@ -53,10 +76,10 @@ pub(super) async fn run(arguments: Run, screen: &Arc<Screen>) -> Outcome {
         true => Failure::wrong(Diagnostic::new(error.to_string())),
         false => Failure::running(error.to_string()),
     })?;
-    if !arguments.quiet {
+    if !drive.quiet {
         screen.print(&progress::summary(&report));
     }
-    match &arguments.report {
+    match &drive.report {
         Some(path) => write_report(path, &report),
         None => Ok(()),
     }
@@ -80,7 +103,7 @@ fn check_ready(region: &Region) -> Outcome {
 }
 
 /// Finds out before the run whether its report can be written after it.
-fn check_report_place(path: &Path) -> Outcome {
+pub(super) fn check_report_place(path: &Path) -> Outcome {
     if path == Path::new("-") {
         return Ok(());
     }

@@ -9,8 +9,8 @@ use super::written::FormatKeys;
 use crate::decode::{CsvOptions, Format};
 use crate::diagnostic::nearest;
 
-const BUILT: [&str; 2] = ["json", "csv"];
-const ELSEWHERE: [&str; 4] = ["avro", "protobuf", "arrow", "parquet"];
+const BUILT: [&str; 3] = ["json", "csv", "parquet"];
+const ELSEWHERE: [&str; 3] = ["avro", "protobuf", "arrow"];
 
 /// The format of the source `table`; JSON where none is named.
 pub(super) fn resolve(table: &Node, title: &str, context: &Context<'_>) -> Option<Format> {
@@ -21,8 +21,12 @@ pub(super) fn resolve(table: &Node, title: &str, context: &Context<'_>) -> Optio
             let keys: FormatKeys = context.read(node, &format!("{title}.format"))?;
             match by_name(keys.r#type.get_ref(), &keys.r#type.span(), context)? {
                 Format::Json => {
-                    refuse_dialect(node, context);
+                    refuse_dialect(node, "JSON", context);
                     Some(Format::Json)
+                }
+                Format::Parquet => {
+                    refuse_dialect(node, "Parquet", context);
+                    Some(Format::Parquet)
                 }
                 Format::Csv(_) => csv(&keys, context).map(Format::Csv),
             }
@@ -42,6 +46,7 @@ fn by_name(name: &str, span: &Span, context: &Context<'_>) -> Option<Format> {
     match name {
         "json" => return Some(Format::Json),
         "csv" => return Some(Format::Csv(CsvOptions::default())),
+        "parquet" => return Some(Format::Parquet),
         other if ELSEWHERE.contains(&other) => {
             context.refuse(span.clone(), format!("format `{written}` is not part of this build"), have);
         }
@@ -53,9 +58,9 @@ fn by_name(name: &str, span: &Span, context: &Context<'_>) -> Option<Format> {
     None
 }
 
-fn refuse_dialect(node: &Node, context: &Context<'_>) {
+fn refuse_dialect(node: &Node, format: &str, context: &Context<'_>) {
     for entry in node.entries().iter().filter(|entry| entry.key != "type") {
-        let message = format!("`{}` is a key of CSV, not of JSON", entry.key);
+        let message = format!("`{}` is a key of CSV, not of {format}", entry.key);
         context.refuse(entry.key_span.clone(), message, "remove it, or write type = \"csv\"");
     }
 }

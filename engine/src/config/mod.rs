@@ -37,7 +37,7 @@ pub use fill::{Environment, Secrets};
 pub use origin::SqlOrigin;
 pub use reference::reference;
 pub use region::{
-    Checkpoint, ConnectorOptions, Http, OnBad, PipelineConfig, Region, Residency, SinkConfig, SinkOptions,
+    Checkpoint, ConnectorOptions, Deduplicate, Http, OnBad, PipelineConfig, Region, Residency, SinkConfig, SinkOptions,
     SourceConfig, TableConfig, TableFormat, Written,
 };
 

@@ -6,19 +6,20 @@ use super::keys::{Default, Key, KeySet};
 use super::read::fields_of;
 use super::source;
 use super::written::{
-    CheckpointKeys, FieldKeys, FormatKeys, HttpKeys, PipelineKeys, RegionKeys, ResidencyKeys, SinkKeys, SourceKeys,
-    TableKeys,
+    CheckpointKeys, DeduplicateKeys, FieldKeys, FormatKeys, HttpKeys, PipelineKeys, RegionKeys, ResidencyKeys,
+    SinkKeys, SourceKeys, TableKeys,
 };
 
 /// Every key of a region file as Markdown: one table of keys for each table of the file.
 pub fn reference() -> String {
-    let sets: [(&str, &[Key]); 10] = [
+    let sets: [(&str, &[Key]); 11] = [
         ("At the top of the file", RegionKeys::KEYS),
         ("`[checkpoint]`", CheckpointKeys::KEYS),
         ("`[http]`", HttpKeys::KEYS),
         ("`[residency]`", ResidencyKeys::KEYS),
         ("`[sources.NAME]`", SourceKeys::KEYS),
         ("A column of `schema`, written as a table", FieldKeys::KEYS),
+        ("`deduplicate` of a source, written as a table", DeduplicateKeys::KEYS),
         ("`format` of a source, written as a table", FormatKeys::KEYS),
         ("`[sinks.NAME]`", SinkKeys::KEYS),
         ("`[tables.NAME]`", TableKeys::KEYS),

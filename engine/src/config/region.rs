@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use watershed_connectors::{FileOptions, GeneratorOptions, StdinOptions};
+use sha2::{Digest, Sha256};
+use watershed_connectors::{FileOptions, GeneratorOptions, ReplayOptions, StdinOptions};
 use watershed_sinks::ParquetOptions;
 
 use super::fill::Secrets;
@@ -29,6 +31,12 @@ pub struct Region {
     pub lanes: usize,
     /// Longest time that a record waits in a buffer.
     pub linger: Duration,
+    /// Bytes that state and rows on their way may take of memory.
+    pub memory: usize,
+    /// Local folder for state beyond that.
+    pub spill: PathBuf,
+    /// Longest time that a stop may take.
+    pub drain_timeout: Duration,
     /// Event streams by name.
     pub sources: BTreeMap<String, SourceConfig>,
     /// Where rows go, by name.
@@ -98,6 +106,8 @@ pub struct SourceConfig {
     pub idle_after: Duration,
     /// How far ahead of the clock an event time may be; none: any.
     pub max_future: Option<Duration>,
+    /// How records that come twice are told.
+    pub deduplicate: Option<Deduplicate>,
     /// What becomes of a bad record.
     pub on_bad: OnBad,
     /// Folder or URL that takes the dead letters; a relative path starts from the current folder.
@@ -117,6 +127,17 @@ pub enum ConnectorOptions {
     Stdin(StdinOptions),
     /// The built-in load generator.
     Generator(GeneratorOptions),
+    /// An archive, read again.
+    Replay(ReplayOptions),
+}
+
+/// `deduplicate`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deduplicate {
+    /// Columns that two equal records share.
+    pub columns: Vec<String>,
+    /// Longest time between the two.
+    pub within: Duration,
 }
 
 /// What becomes of a record that cannot be read.
@@ -205,6 +226,13 @@ pub struct PipelineConfig {
     pub written: Written,
 }
 
+impl Region {
+    /// A hash of the file as written, without what secrets it was filled with.
+    pub fn hash(&self) -> String {
+        Sha256::digest(self.written.to_string()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 impl ConnectorOptions {
     /// The value of `connector`.
     pub fn connector(&self) -> &'static str {
@@ -212,6 +240,15 @@ impl ConnectorOptions {
             Self::File(_) => "file",
             Self::Stdin(_) => "stdin",
             Self::Generator(_) => "generator",
+            Self::Replay(_) => "replay",
+        }
+    }
+
+    /// The event times that are asked for, in microseconds; none if all are.
+    pub fn range(&self) -> Option<Range<i64>> {
+        match self {
+            Self::Replay(options) => options.range(),
+            Self::File(_) | Self::Stdin(_) | Self::Generator(_) => None,
         }
     }
 }

@@ -25,6 +25,9 @@ const MAX_NAME: usize = 64;
 /// More lanes than any machine has cores.
 const MAX_LANES: i64 = 1024;
 
+/// Less memory than this is all chunks and no state.
+const LEAST_MEMORY: usize = 64_000_000;
+
 /// What every part of the resolution needs.
 pub(super) struct Context<'a> {
     pub(super) document: Arc<Document>,
@@ -156,6 +159,10 @@ pub(super) fn region(root: &Node, context: &Context<'_>) -> Option<Region> {
     check_shared_names(&top, context);
     let keys = keys.as_ref()?;
     let lanes = lanes(keys, context);
+    let memory = memory(keys, context);
+    if let Some(spill) = &keys.spill {
+        place(spill, "spill", context);
+    }
     if !context.findings.is_empty() {
         return None;
     }
@@ -165,6 +172,9 @@ pub(super) fn region(root: &Node, context: &Context<'_>) -> Option<Region> {
         checkpoint: checkpoint?,
         lanes,
         linger: keys.linger.get_ref().0,
+        memory,
+        spill: keys.spill.as_ref().map_or_else(|| format!("var/{name}/spill"), |spill| spill.get_ref().clone()).into(),
+        drain_timeout: keys.drain_timeout.get_ref().0,
         sources,
         sinks,
         tables,
@@ -209,6 +219,14 @@ fn lanes(keys: &RegionKeys, context: &Context<'_>) -> usize {
             1
         }
     }
+}
+
+fn memory(keys: &RegionKeys, context: &Context<'_>) -> usize {
+    let memory = keys.memory.get_ref().as_usize();
+    if memory < LEAST_MEMORY {
+        context.refuse(keys.memory.span(), "`memory` is less than 64MB", "give it some room, as in \"1GB\"");
+    }
+    memory
 }
 
 fn checkpoint(root: &Node, region: &str, context: &Context<'_>) -> Option<Checkpoint> {

@@ -4,26 +4,26 @@ use std::time::Duration;
 
 use arrow::datatypes::DataType;
 use serde_spanned::Spanned as At;
-use watershed_connectors::{FileOptions, GeneratorOptions, StdinOptions, profile_schema};
+use watershed_connectors::{FileOptions, GeneratorOptions, ReplayOptions, StdinOptions, profile_schema};
 
 use super::columns;
 use super::format;
 use super::keys::KeySet;
 use super::read::{fields_of, read_foreign, without_unknown};
-use super::region::{ConnectorOptions, OnBad, SourceConfig};
+use super::region::{ConnectorOptions, Deduplicate, OnBad, SourceConfig};
 use super::resolve::{Context, place, split};
 use super::tree::{Entry, Node};
-use super::written::{MaxFuture, OnBadKey, SourceKeys};
+use super::written::{DeduplicateKeys, MaxFuture, OnBadKey, SourceKeys};
 use crate::connect;
 use crate::decode::Format;
 use crate::diagnostic::nearest;
 use crate::schema::{SourceField, SourceSchema};
 
 /// Connectors of this build.
-pub(super) const BUILT: [&str; 3] = ["file", "stdin", "generator"];
+pub(super) const BUILT: [&str; 4] = ["file", "stdin", "generator", "replay"];
 
 /// Connectors that the design knows and this build lacks.
-const ELSEWHERE: [&str; 6] = ["kinesis", "kafka", "eventhubs", "pubsub", "http", "replay"];
+const ELSEWHERE: [&str; 5] = ["kinesis", "kafka", "eventhubs", "pubsub", "http"];
 
 /// A clock that is off by more than an hour is wrong; one that is off by less only delays.
 const MAX_FUTURE: Duration = Duration::from_secs(3600);
@@ -53,8 +53,12 @@ pub(super) fn resolve(entry: &Entry, title: &str, region: &str, context: &Contex
             let (schema, event_time) = brought_along(options);
             (Some(schema), Some(event_time))
         }
-        ConnectorOptions::File(_) | ConnectorOptions::Stdin(_) => (declared, None),
+        ConnectorOptions::File(_) | ConnectorOptions::Stdin(_) | ConnectorOptions::Replay(_) => (declared, None),
     };
+    let read = check_format(&entry.node, kind, format.as_ref(), context);
+    if connector.range().is_some() && keys.event_time.is_none() {
+        refuse_range(&rest, context);
+    }
     if let (Some(event_time), Some(schema)) = (&keys.event_time, &schema) {
         check_event_time(event_time, schema, context);
     }
@@ -64,6 +68,7 @@ pub(super) fn resolve(entry: &Entry, title: &str, region: &str, context: &Contex
         None if looks_back(&connector) => None,
         None => Some(MAX_FUTURE),
     };
+    let deduplicate = deduplicate(&entry.node, title, schema.as_ref(), context);
     let config = SourceConfig {
         name: entry.key.clone(),
         connector,
@@ -73,6 +78,7 @@ pub(super) fn resolve(entry: &Entry, title: &str, region: &str, context: &Contex
         max_delay: keys.max_delay.get_ref().0,
         idle_after,
         max_future,
+        deduplicate,
         on_bad: match keys.on_bad {
             OnBadKey::DeadLetter => OnBad::DeadLetter,
             OnBadKey::Skip => OnBad::Skip,
@@ -85,8 +91,43 @@ pub(super) fn resolve(entry: &Entry, title: &str, region: &str, context: &Contex
         location: context.document.location(entry.node.span.clone()),
         written: context.as_written(&entry.node),
     };
-    check_options(&config, &rest, context);
+    if read {
+        check_options(&config, &rest, context);
+    }
     Some(config)
+}
+
+/// Resolves `deduplicate`.
+fn deduplicate(
+    source: &Node,
+    title: &str,
+    schema: Option<&SourceSchema>,
+    context: &Context<'_>,
+) -> Option<Deduplicate> {
+    let node = source.get("deduplicate")?;
+    let title = format!("{title}.deduplicate");
+    if !context.is_table(node, &title) {
+        return None;
+    }
+    let keys: DeduplicateKeys = context.read(node, &title)?;
+    let within = context.positive("within", &keys.within);
+    let span = keys.key.span();
+    let columns = keys.key.into_inner().into_vec();
+    if columns.is_empty() {
+        context.refuse(span.clone(), "`key` is empty", "name the column that two equal records share");
+    }
+    for column in
+        schema.iter().flat_map(|schema| columns.iter().filter(|c| schema.fields.iter().all(|f| f.name != **c)))
+    {
+        let names: Vec<&str> = schema.iter().flat_map(|s| &s.fields).map(|field| field.name.as_str()).collect();
+        let help = match nearest(column, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the columns are {}", names.join(", ")),
+        };
+        let column = context.filler.borrow().secrets.redact(column);
+        context.refuse(span.clone(), format!("there is no column `{column}` to deduplicate on"), help);
+    }
+    Some(Deduplicate { columns, within })
 }
 
 /// The connector that a table names, if this build has it.
@@ -119,6 +160,7 @@ pub(super) fn fields(kind: &str) -> &'static [&'static str] {
     match kind {
         "file" => fields_of::<FileOptions>(),
         "stdin" => fields_of::<StdinOptions>(),
+        "replay" => fields_of::<ReplayOptions>(),
         _ => fields_of::<GeneratorOptions>(),
     }
 }
@@ -128,6 +170,7 @@ fn connector(kind: &str, table: &Node, title: &str, context: &Context<'_>) -> Op
     Some(match kind {
         "file" => ConnectorOptions::File(read_foreign(table, title, document, findings)?),
         "stdin" => ConnectorOptions::Stdin(read_foreign(table, title, document, findings)?),
+        "replay" => ConnectorOptions::Replay(read_foreign(table, title, document, findings)?),
         _ => ConnectorOptions::Generator(read_foreign(table, title, document, findings)?),
     })
 }
@@ -146,7 +189,7 @@ fn check_options(config: &SourceConfig, table: &Node, context: &Context<'_>) {
 fn looks_back(connector: &ConnectorOptions) -> bool {
     match connector {
         ConnectorOptions::File(options) => !options.follow,
-        ConnectorOptions::Stdin(_) => true,
+        ConnectorOptions::Stdin(_) | ConnectorOptions::Replay(_) => true,
         ConnectorOptions::Generator(options) => options.events.is_some() || options.start.is_some(),
     }
 }
@@ -158,12 +201,37 @@ fn brought_along(options: &GeneratorOptions) -> (SourceSchema, String) {
     (SourceSchema { fields: fields.collect() }, profile.event_time.to_string())
 }
 
+/// Reports a format that the connector does not read; false if it does not.
+fn check_format(table: &Node, kind: &str, format: Option<&Format>, context: &Context<'_>) -> bool {
+    let (Some(node), Some(format)) = (table.get("format"), format) else { return true };
+    let (message, help) = match (kind, format) {
+        ("file" | "stdin", Format::Parquet) => {
+            (format!("connector \"{kind}\" does not read Parquet"), "read Parquet files by connector = \"replay\"")
+        }
+        ("replay", Format::Csv(_)) => (
+            "a replay does not read CSV".to_string(),
+            "write \"parquet\" or \"json\", or read CSV by connector = \"file\"",
+        ),
+        _ => return true,
+    };
+    context.refuse(node.span.clone(), message, help);
+    false
+}
+
+/// Reports a time range where nothing says which column is the time.
+fn refuse_range(table: &Node, context: &Context<'_>) {
+    for entry in table.entries().iter().filter(|entry| entry.key == "from" || entry.key == "to") {
+        let message = format!("`{}` is an event time, and the source names none", entry.key);
+        context.refuse(entry.key_span.clone(), message, "add event_time = \"COLUMN\"");
+    }
+}
+
 fn refuse_own_schema(table: &Node, format: Option<&Format>, context: &Context<'_>) {
     for entry in table.entries().iter().filter(|entry| entry.key == "schema" || entry.key == "schema_file") {
         let message = format!("a generator brings its own schema; `{}` has no place here", entry.key);
         context.refuse(entry.key_span.clone(), message, "remove it");
     }
-    if let (Some(node), Some(Format::Csv(_))) = (table.get("format"), format) {
+    if let (Some(node), Some(Format::Csv(_) | Format::Parquet)) = (table.get("format"), format) {
         context.refuse(node.span.clone(), "a generator writes JSON", "remove `format`");
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::de::{IgnoredAny, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_spanned::Spanned as At;
+use watershed_sinks::ByteSize;
 
 use super::keys::keys;
 
@@ -25,6 +26,13 @@ keys! {
         lanes: Option<At<i64>> = words "one for each core",
         /// Longest time that a record waits for others to be worked on together with it.
         linger: At<Period> = value "\"5ms\"",
+        /// What state and rows on their way may take of memory, as in "4GB": beyond it state goes to the local disk, and
+        /// sources wait.
+        memory: At<ByteSize> = value "\"2GB\"",
+        /// Folder on a local disk for state that is beyond `memory`.
+        spill: Option<At<String>> = words "var/<region>/spill",
+        /// How long a stop may take: what was read is finished and committed in this time, or left to the next run.
+        drain_timeout: At<Period> = value "\"30s\"",
     }
 }
 
@@ -56,7 +64,7 @@ keys! {
     pub(super) struct SourceKeys {
         /// Where the events come from.
         connector: At<String> = required,
-        /// How a record is written: "json" (one object a record) or "csv", or a table such as
+        /// How a record is written: "json" (one object a record), "csv", or "parquet" (replays only), or a table such as
         /// { type = "csv", delimiter = ";" }.
         format: Option<IgnoredAny> = words "\"json\"",
         /// The columns: name = "type", or name = { type = "timestamp", format = "epoch_ms" }.
@@ -70,7 +78,10 @@ keys! {
         /// Silence after which a split no longer holds back the watermark.
         idle_after: At<Period> = value "\"10s\"",
         /// How far ahead of the clock an event time may be before the record is bad; "off" takes any.
-        max_future: Option<At<MaxFuture>> = words "\"1h\"; \"off\" for files, standard input and bounded generators",
+        max_future: Option<At<MaxFuture>> = words "\"1h\"; \"off\" for files, standard input, replays and bounded generators",
+        /// Records that come twice are taken once: { key = "event_id", within = "10m" }. `key` is a column or several,
+        /// `within` the event time that may lie between the first and the second.
+        deduplicate: Option<IgnoredAny> = words "every record is taken",
         /// What becomes of a record that cannot be read.
         on_bad: OnBadKey = value "\"dead_letter\"",
         /// Folder or URL that takes the dead letters.
@@ -79,8 +90,17 @@ keys! {
 }
 
 keys! {
+    pub(super) struct DeduplicateKeys {
+        /// The column, or columns, that two records share if they are the same.
+        key: At<OneOrMore> = required,
+        /// Longest time between the first and the second, in event time; in time of arrival where there is no event time.
+        within: At<Period> = required,
+    }
+}
+
+keys! {
     pub(super) struct FormatKeys {
-        /// "json" or "csv".
+        /// "json", "csv" or "parquet".
         r#type: At<String> = required,
         /// CSV: the character between fields.
         delimiter: Option<At<String>> = words "\",\"",
@@ -140,6 +160,23 @@ keys! {
         allowed_lateness: At<Period> = value "\"0s\"",
         /// A sink that takes the rows that came too late.
         late: Option<At<String>> = words "they are counted and dropped",
+    }
+}
+
+/// A name, or a list of names.
+#[derive(Clone, Deserialize)]
+#[serde(untagged, expecting = "a column such as \"event_id\", or a list of columns")]
+pub(super) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    pub(super) fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(name) => vec![name],
+            Self::More(names) => names,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Records to record batches: bytes in, typed columns out, and every record that does not fit named with its reason.
+//! Records to record batches: bytes (or columns as they were stored) in, typed columns out, and every record that does not fit named with its reason.
 //!
 //! The one idea: one exact path per format defines what a record means; everything faster must give the same answer
 //! and hands what it does not understand back to it, one record at a time. Synchronous and pure.
@@ -7,7 +7,9 @@ mod arena;
 mod base64;
 mod batch;
 mod column;
+mod columnar;
 mod csv;
+mod fit;
 pub mod infer;
 pub mod json;
 mod mismatch;
@@ -65,6 +67,8 @@ pub enum Format {
     Json,
     /// One CSV row a record.
     Csv(CsvOptions),
+    /// Columns already, as Parquet keeps them.
+    Parquet,
 }
 
 /// The dialect of CSV.
@@ -131,6 +135,7 @@ pub fn decoder(format: &Format, schema: &SourceSchema, projection: &[usize]) -> 
     match format {
         Format::Json => json::decoder(schema, projection),
         Format::Csv(options) => csv::decoder(options, schema, projection),
+        Format::Parquet => columnar::decoder(schema, projection),
     }
 }
 

@@ -63,7 +63,7 @@ impl Clock {
 
 /// True for instants that can be written as a date again, with room for the windows around them: 250,000 years either
 /// way. What is beyond is a wrong unit, not an event.
-fn readable(us: &i64) -> bool {
+pub(super) fn readable(us: &i64) -> bool {
     const LIMIT: i64 = 250_000 * 365 * 86_400 * MICROS;
     (-LIMIT..=LIMIT).contains(us)
 }

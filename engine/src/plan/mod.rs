@@ -38,6 +38,8 @@ pub struct PlannedPipeline {
     pub sort_by: Vec<String>,
     /// Hash of the statement.
     pub sql_hash: Arc<str>,
+    /// Hash of everything that the meaning of its state depends on.
+    pub fingerprint: Arc<str>,
     /// How long windows stay open behind the watermark.
     pub allowed_lateness: i64,
     /// What it does with rows.

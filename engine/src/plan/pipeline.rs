@@ -9,7 +9,7 @@ use datafusion::common::{DFSchema, Result as DataFusionResult};
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Expr, Extension, LogicalPlan};
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
@@ -153,14 +153,16 @@ pub(super) async fn plan(
 
     let time_column = time_column(&optimised, parted.windows.as_ref())?;
     let sort_by = sort_by(&parted, &optimised);
-    let compiled = Compiler { state: &state, session: &session }.stage(parted).await?;
     let output = output_schema(&written);
+    let fingerprint = fingerprint(&parted.cuts, &output);
+    let compiled = Compiler { state: &state, session: &session }.stage(parted).await?;
     Ok(PlannedPipeline {
         name: name.into(),
         output_schema: output,
         time_column,
         sort_by,
         sql_hash: sql_hash(sql).into(),
+        fingerprint: fingerprint.into(),
         allowed_lateness: i64::try_from(allowed_lateness.as_micros()).unwrap_or(i64::MAX),
         stage: compiled.stage,
         tables: compiled.tables,
@@ -176,8 +178,29 @@ fn output_schema(plan: &LogicalPlan) -> SchemaRef {
 
 /// A hash that tells one statement from another, the same on every machine; white space at the ends does not count.
 fn sql_hash(sql: &str) -> String {
-    let digest = Sha256::digest(sql.trim());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    short_hash(sql.trim())
+}
+
+fn short_hash(text: &str) -> String {
+    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A hash of what the state of a pipeline means: each cut with everything below it, and the shape of its rows. What
+/// stands above the windows may change, and the state can still be taken over.
+fn fingerprint(cuts: &[Cut], output: &SchemaRef) -> String {
+    let mut text = String::new();
+    for cut in cuts {
+        let plan = match cut {
+            Cut::Aggregate { node, .. } => LogicalPlan::Aggregate(node.clone()),
+            Cut::Collect { node, .. } => LogicalPlan::Extension(Extension { node: Arc::new(node.clone()) }),
+        };
+        text.push_str(&plan.display_indent_schema().to_string());
+        text.push('\n');
+    }
+    for field in output.fields() {
+        text.push_str(&format!("{} {}\n", field.name(), field.data_type()));
+    }
+    short_hash(&text)
 }
 
 fn time_column(plan: &LogicalPlan, windows: Option<&WindowColumns>) -> Result<Option<String>, SqlError> {

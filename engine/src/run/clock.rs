@@ -13,8 +13,8 @@ pub(crate) struct SplitClock {
 }
 
 impl SplitClock {
-    fn new() -> Self {
-        Self { watermark: AtomicI64::new(BEGINNING), idle: AtomicBool::new(false) }
+    fn new(watermark: i64) -> Self {
+        Self { watermark: AtomicI64::new(watermark), idle: AtomicBool::new(false) }
     }
 
     /// Publishes a watermark. What the split has brought up to it must have been handed over before.
@@ -43,12 +43,18 @@ pub(crate) struct SourceClock {
 }
 
 impl SourceClock {
-    /// Adds a split; until it shows a record it holds its pipelines back.
-    pub(crate) fn add(&self) -> Arc<SplitClock> {
-        let clock = Arc::new(SplitClock::new());
+    /// Adds a split whose watermark is known to be `watermark`. At [`BEGINNING`], it holds its pipelines back until it shows
+    /// a record.
+    pub(crate) fn add(&self, watermark: i64) -> Arc<SplitClock> {
+        let clock = Arc::new(SplitClock::new(watermark));
         // Nobody panics while holding the lock.
         self.splits.write().unwrap_or_else(|poisoned| poisoned.into_inner()).push(clock.clone());
         clock
+    }
+
+    /// The least watermark of the splits that are not idle; none if all are.
+    pub(crate) fn least(&self) -> Option<i64> {
+        least(self.times(None))
     }
 
     fn times(&self, except: Option<&Arc<SplitClock>>) -> Vec<SplitTime> {
@@ -65,8 +71,9 @@ pub(crate) struct PipelineClock {
 }
 
 impl PipelineClock {
-    pub(crate) fn new(sources: Vec<Arc<SourceClock>>) -> Self {
-        Self { sources, reached: AtomicI64::new(BEGINNING) }
+    /// A clock that has reached `reached`.
+    pub(crate) fn new(sources: Vec<Arc<SourceClock>>, reached: i64) -> Self {
+        Self { sources, reached: AtomicI64::new(reached) }
     }
 
     /// The watermark that windows have been closed by.

@@ -1,4 +1,7 @@
 //! What becomes of bad records: kept with their reason, counted only, or the end of the run.
+//!
+//! Kept ones have a writer of their own per source, which ends its epochs with everybody else: a dead letter is in the
+//! lake exactly once, too.
 
 use std::sync::Arc;
 
@@ -7,8 +10,11 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tokio::sync::mpsc;
 use watershed_connectors::{Records, SplitId};
 
+use super::barrier::{Aligner, Barrier};
+use super::coordinator::{CoordinatorMessage, LettersCut};
 use super::error::RunError;
-use super::lane::now_us;
+use super::lane::{Closed, Stopped};
+use super::outlet::Outlet;
 use crate::sql::window_column_type;
 
 /// One bad record.
@@ -27,11 +33,29 @@ impl DeadLetter {
     }
 }
 
+/// What the writer of a source's dead letters is told.
+pub(crate) enum LetterMessage {
+    /// By a lane.
+    Lane(usize, LaneLetters),
+    /// The epoch is durable: show what it prepared.
+    Publish,
+    /// The last epoch is published.
+    End,
+}
+
+/// What a lane tells the writer.
+pub(crate) enum LaneLetters {
+    /// Dead letters.
+    Letters(RecordBatch),
+    /// The lane ends an epoch here.
+    Barrier(Barrier),
+}
+
 /// Where a source's bad records go.
 #[derive(Debug, Clone)]
 pub(crate) enum DeadLetters {
-    /// To a sink of their own.
-    Keep(mpsc::Sender<RecordBatch>),
+    /// To a writer of their own.
+    Keep(mpsc::Sender<LetterMessage>),
     /// Nowhere; they are counted.
     Skip,
     /// The first one ends the run.
@@ -39,23 +63,93 @@ pub(crate) enum DeadLetters {
 }
 
 impl DeadLetters {
-    /// Takes the bad records of one chunk. Blocks while the sink is behind.
-    pub(crate) fn send(&self, source: &Arc<str>, split: &SplitId, letters: Vec<DeadLetter>) -> Result<(), RunError> {
+    /// Takes the bad records of one chunk. Blocks while the writer is behind.
+    pub(super) fn send(
+        &self,
+        lane: usize,
+        source: &Arc<str>,
+        split: &SplitId,
+        letters: Vec<DeadLetter>,
+        now: i64,
+    ) -> Result<(), Stopped> {
         let Some(first) = letters.first() else { return Ok(()) };
         match self {
             Self::Skip => Ok(()),
-            Self::Fail => Err(RunError::BadRecord {
+            Self::Fail => Err(Stopped::Failed(RunError::BadRecord {
                 source_name: source.to_string(),
                 split: split.to_string(),
                 position: first.position,
                 reason: first.reason.clone(),
-            }),
+            })),
             Self::Keep(sender) => {
                 let batch =
-                    to_batch(source, split, &letters).map_err(|error| RunError::query(source, &error.into()))?;
-                sender.blocking_send(batch).map_err(|_| RunError::Lost("the writer of dead letters"))
+                    to_batch(source, split, &letters, now).map_err(|error| RunError::query(source, &error.into()))?;
+                let message = LetterMessage::Lane(lane, LaneLetters::Letters(batch));
+                Ok(sender.blocking_send(message).map_err(|_| Closed)?)
             }
         }
+    }
+
+    /// Says that `lane` ends an epoch here.
+    pub(super) fn end_epoch(&self, lane: usize, barrier: Barrier) -> Result<(), Closed> {
+        let Self::Keep(sender) = self else { return Ok(()) };
+        sender.blocking_send(LetterMessage::Lane(lane, LaneLetters::Barrier(barrier))).map_err(|_| Closed)
+    }
+}
+
+/// Writes the dead letters of one source.
+pub(crate) struct LetterTask {
+    pub(crate) source: Arc<str>,
+    pub(crate) inbox: mpsc::Receiver<LetterMessage>,
+    pub(crate) outlet: Outlet,
+    pub(crate) aligner: Aligner<LaneLetters>,
+    pub(crate) coordinator: mpsc::UnboundedSender<CoordinatorMessage>,
+}
+
+impl LetterTask {
+    /// Works until the last epoch is published.
+    pub(crate) async fn run(mut self) -> Result<(), RunError> {
+        while let Some(message) = self.inbox.recv().await {
+            if matches!(message, LetterMessage::End) {
+                return Ok(());
+            }
+            self.handle(message).await?;
+        }
+        Err(RunError::Lost("the coordinator"))
+    }
+
+    pub(super) async fn handle(&mut self, message: LetterMessage) -> Result<(), RunError> {
+        match message {
+            LetterMessage::Lane(lane, letters) => self.take(lane, letters).await,
+            LetterMessage::Publish => {
+                self.outlet.publish().await?;
+                self.tell(CoordinatorMessage::Published)
+            }
+            LetterMessage::End => Ok(()),
+        }
+    }
+
+    async fn take(&mut self, lane: usize, letters: LaneLetters) -> Result<(), RunError> {
+        let Some(letters) = self.aligner.offer(lane, letters) else { return Ok(()) };
+        match letters {
+            LaneLetters::Letters(batch) => self.outlet.write(batch).await.map(drop),
+            LaneLetters::Barrier(barrier) => {
+                if !self.aligner.pass(lane) {
+                    return Ok(());
+                }
+                let out = self.outlet.cut(barrier.epoch, barrier.flush).await?;
+                let cut = LettersCut { source: self.source.clone(), out };
+                self.tell(CoordinatorMessage::Letters(cut))?;
+                for (lane, letters) in self.aligner.release() {
+                    Box::pin(self.take(lane, letters)).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn tell(&self, message: CoordinatorMessage) -> Result<(), RunError> {
+        self.coordinator.send(message).map_err(|_| RunError::Lost("the coordinator"))
     }
 }
 
@@ -71,14 +165,19 @@ pub(crate) fn schema() -> SchemaRef {
     ]))
 }
 
-fn to_batch(source: &str, split: &SplitId, letters: &[DeadLetter]) -> Result<RecordBatch, arrow::error::ArrowError> {
+fn to_batch(
+    source: &str,
+    split: &SplitId,
+    letters: &[DeadLetter],
+    now: i64,
+) -> Result<RecordBatch, arrow::error::ArrowError> {
     let rows = letters.len();
     let mut records = BinaryBuilder::new();
     letters.iter().for_each(|letter| records.append_value(&letter.bytes));
     RecordBatch::try_new(
         schema(),
         vec![
-            Arc::new(TimestampMicrosecondArray::from(vec![now_us(); rows]).with_timezone("UTC")),
+            Arc::new(TimestampMicrosecondArray::from(vec![now; rows]).with_timezone("UTC")),
             Arc::new(StringArray::from(vec![source; rows])),
             Arc::new(StringArray::from(vec![split.as_str(); rows])),
             Arc::new(UInt64Array::from_iter_values(letters.iter().map(|letter| letter.position))),

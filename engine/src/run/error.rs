@@ -4,6 +4,7 @@ use datafusion::common::DataFusionError;
 use watershed_connectors::SourceError;
 use watershed_sinks::SinkError;
 
+use crate::checkpoint::StateError;
 use crate::sql::SqlError;
 
 /// A failure that ends the run.
@@ -61,6 +62,17 @@ pub enum RunError {
         /// What happened.
         error: SqlError,
     },
+    /// The state store can't be read or written, or another process owns it.
+    #[error(transparent)]
+    Checkpoint(#[from] StateError),
+    /// The state does not fit what is to be run.
+    #[error("{0}")]
+    State(String),
+    /// The run was told to stop and could not do so in time.
+    #[error(
+        "could not finish within drain_timeout = {0:?}; nothing is lost: the next run goes on from the last checkpoint"
+    )]
+    DrainTimeout(std::time::Duration),
     /// The configuration does not allow this run.
     #[error("{0}")]
     Config(String),
@@ -80,6 +92,8 @@ impl RunError {
         matches!(
             self,
             Self::Config(_)
+                | Self::State(_)
+                | Self::Checkpoint(StateError::Config { .. })
                 | Self::Table { .. }
                 | Self::Source { error: SourceError::Config { .. }, .. }
                 | Self::Sink { error: SinkError::Config { .. }, .. }

@@ -2,27 +2,29 @@
 //!
 //! Lanes share nothing per event. What they hand to pipelines goes over bounded channels, so that a slow sink stops
 //! them, and they in turn the readers. Messages of a lane arrive in order: what it says after a chunk comes after it.
+//! A barrier is looked for between two chunks, ahead of those that wait: what waits is not part of the epoch, and is read
+//! again after a crash.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::buffer::ScalarBuffer;
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, TimestampMicrosecondType};
-use datafusion::common::cast::{as_date32_array, as_primitive_array};
-use datafusion::common::{DataFusionError, Result as DataFusionResult};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use watershed_connectors::{Records, SplitId};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use watershed_connectors::{Position, Records, SplitId};
 
+use super::barrier::Barrier;
 use super::clock::{PipelineClock, SplitClock};
-use super::dead_letters::{DeadLetter, DeadLetters};
+use super::coordinator::{CoordinatorMessage, LaneCut};
 use super::error::RunError;
+use super::feed::{Chunk, Fed};
+use super::intake::{Intake, LaneSource};
 use super::ledger::Ledger;
-use crate::decode::Decode;
+use super::step::Step;
+use super::tally::{Tallies, Tally};
+use super::world::World;
+use crate::checkpoint::{Budget, SplitState};
 use crate::plan::{CutWindow, PlannedBranch};
-use crate::report::Counters;
 use crate::rows::Rows;
 use crate::watermark::SplitWatermark;
 use crate::window::{PaneGrid, PanePart, PaneRows, PaneStore};
@@ -36,22 +38,37 @@ pub(crate) struct LaneSplit {
     pub(crate) source: usize,
     pub(crate) id: SplitId,
     pub(crate) clock: Arc<SplitClock>,
+    /// Where the last checkpoint left it.
+    pub(crate) restored: Option<SplitState>,
 }
 
 /// What a lane is told.
 pub(crate) enum LaneMessage {
-    /// Records of a split, and the memory they take.
-    Chunk { split: Arc<LaneSplit>, records: Records, permit: OwnedSemaphorePermit },
+    /// Records.
+    Chunk(Box<ReadChunk>),
     /// The split is silent and caught up.
     Idle(Arc<LaneSplit>),
     /// The split has ended.
     Ended(Arc<LaneSplit>),
     /// Hand over what pipeline `pipeline` holds up to `through`.
     Seal { pipeline: usize, through: i64 },
+    /// Look after the barrier.
+    Wake,
 }
 
-/// What a pipeline is told by lanes.
-pub(crate) enum PipelineMessage {
+/// Records of a split as they were read.
+pub(crate) struct ReadChunk {
+    pub(crate) split: Arc<LaneSplit>,
+    pub(crate) records: Records,
+    /// The position behind them.
+    pub(crate) position: Position,
+    /// Event time before which nothing is to come, where the source can tell.
+    pub(crate) promise: Option<i64>,
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// What a lane tells a pipeline.
+pub(crate) enum LaneOutput {
     /// A watermark may have moved.
     Progress,
     /// Rows of a pipeline without windows.
@@ -60,10 +77,24 @@ pub(crate) enum PipelineMessage {
     Session(Box<SessionRows>),
     /// Late rows, as the source's rows.
     Late(RecordBatch),
+    /// Panes by cut, handed over before their time as they take too much memory.
+    Panes(Vec<(usize, PanePart, PaneRows)>),
     /// The answer to [`LaneMessage::Seal`]: panes by cut.
     Sealed(Vec<(usize, PanePart, PaneRows)>),
+    /// The lane ends an epoch here: all its panes by cut.
+    Barrier(Barrier, Vec<(usize, PanePart, PaneRows)>),
+}
+
+/// What a pipeline is told.
+pub(crate) enum PipelineMessage {
+    /// By a lane.
+    Lane(usize, LaneOutput),
     /// No more records will come.
     Drained,
+    /// The epoch is durable: show what it prepared.
+    Publish,
+    /// The last epoch is published.
+    End,
 }
 
 /// Rows for a session window.
@@ -84,13 +115,20 @@ pub(crate) struct SessionRows {
 
 /// What a pipeline is to a lane.
 pub(crate) struct LanePipeline {
+    pub(crate) lane: usize,
     pub(crate) name: Arc<str>,
     pub(crate) sender: mpsc::Sender<PipelineMessage>,
     pub(crate) clock: Arc<PipelineClock>,
-    pub(crate) counters: Arc<Counters>,
     pub(crate) allowed_lateness: i64,
     /// True if late rows go to a sink.
     pub(crate) wants_late: bool,
+}
+
+impl LanePipeline {
+    /// Blocks while the pipeline is behind.
+    pub(super) fn send(&self, output: LaneOutput) -> Result<(), Closed> {
+        self.sender.blocking_send(PipelineMessage::Lane(self.lane, output)).map_err(|_| Closed)
+    }
 }
 
 /// One reader of a source's rows: a branch of a pipeline.
@@ -120,40 +158,68 @@ impl TapKind {
     }
 }
 
-/// A source as one lane reads it.
-pub(crate) struct LaneSource {
-    pub(crate) name: Arc<str>,
-    pub(crate) decoder: Box<dyn Decode>,
-    /// Event time, by index into the decoded batch, if a window needs it.
-    pub(crate) event_time: Option<usize>,
-    /// Microseconds.
-    pub(crate) max_delay: i64,
-    /// Microseconds ahead of the clock; none: any.
-    pub(crate) max_future: Option<i64>,
-    pub(crate) dead_letters: DeadLetters,
-    pub(crate) taps: Arc<Vec<Tap>>,
-}
-
 /// One lane.
 pub(crate) struct Lane {
+    pub(crate) number: usize,
+    /// How many there are.
+    pub(crate) lanes: usize,
     pub(crate) inbox: mpsc::UnboundedReceiver<LaneMessage>,
     pub(crate) sources: Vec<LaneSource>,
-    pub(crate) pipelines: Arc<Vec<LanePipeline>>,
+    pub(crate) pipelines: Vec<LanePipeline>,
     pub(crate) stores: BTreeMap<(usize, usize), PaneStore>,
-    pub(crate) total: Arc<Counters>,
-    pub(crate) splits: BTreeMap<usize, SplitWatermark>,
+    pub(crate) splits: BTreeMap<usize, LiveSplit>,
+    pub(crate) barrier: watch::Receiver<Barrier>,
+    /// The last round that the lane has ended.
+    pub(crate) ended: u64,
+    pub(crate) tallies: Arc<Tallies>,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) coordinator: mpsc::UnboundedSender<CoordinatorMessage>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) world: World,
 }
 
-/// Records decoded and checked.
-struct Decoded {
-    batch: RecordBatch,
-    times: Option<ScalarBuffer<i64>>,
+/// Where a split stands on its lane.
+#[derive(Debug)]
+pub(crate) struct LiveSplit {
+    split: Arc<LaneSplit>,
+    watermark: SplitWatermark,
+    /// Where the last epoch ended, and where the split is now.
+    from: Option<Position>,
+    to: Option<Position>,
+    ended: bool,
+    /// True if it has moved since the last epoch.
+    moved: bool,
 }
 
-/// A closed channel: the pipeline has ended, and with it the run.
-struct Closed;
+impl LiveSplit {
+    fn new(split: &Arc<LaneSplit>, max_delay: i64) -> Self {
+        let restored = split.restored.as_ref();
+        let to = restored.and_then(|state| state.to.clone());
+        Self {
+            split: split.clone(),
+            watermark: SplitWatermark::resumed(max_delay, restored.and_then(|state| state.greatest_time)),
+            from: to.clone(),
+            to,
+            ended: false,
+            moved: false,
+        }
+    }
 
-enum Stopped {
+    /// Its state if it has moved; the next epoch begins here.
+    fn cut(&mut self) -> Option<SplitState> {
+        if !std::mem::take(&mut self.moved) {
+            return None;
+        }
+        let from = std::mem::replace(&mut self.from, self.to.clone());
+        let greatest_time = self.watermark.greatest();
+        Some(SplitState { from, to: self.to.clone(), ended: self.ended, greatest_time })
+    }
+}
+
+/// A closed channel: whoever was at the other end has ended, and with it the run.
+pub(super) struct Closed;
+
+pub(super) enum Stopped {
     Closed,
     Failed(RunError),
 }
@@ -183,15 +249,23 @@ impl Lane {
         Ok(())
     }
 
-    fn handle(&mut self, message: LaneMessage) -> Result<(), Stopped> {
+    /// Takes one message, after ending the epoch if that was asked for.
+    pub(super) fn handle(&mut self, message: LaneMessage) -> Result<(), Stopped> {
+        let wanted = *self.barrier.borrow();
+        if wanted.round > self.ended {
+            self.end_epoch(wanted)?;
+        }
         match message {
-            LaneMessage::Chunk { split, records, permit } => self.chunk(&split, &records, Arc::new(permit)),
+            LaneMessage::Wake => Ok(()),
+            LaneMessage::Chunk(read) => self.chunk(*read),
             LaneMessage::Idle(split) => {
                 split.clock.set_idle();
                 Ok(self.progress(split.source)?)
             }
             LaneMessage::Ended(split) => {
-                self.splits.remove(&split.number);
+                let live = self.live(&split);
+                live.ended = true;
+                live.moved = true;
                 split.clock.end();
                 Ok(self.progress(split.source)?)
             }
@@ -200,9 +274,60 @@ impl Lane {
                 for (&(_, cut), store) in self.stores.range_mut((pipeline, 0)..(pipeline + 1, 0)) {
                     sealed.extend(store.seal(through).into_iter().map(|(pane, rows)| (cut, pane, rows)));
                 }
-                Ok(send(&self.pipelines[pipeline], PipelineMessage::Sealed(sealed))?)
+                Ok(self.pipelines[pipeline].send(LaneOutput::Sealed(sealed))?)
             }
         }
+    }
+
+    /// All panes of the lane, by pipeline and cut.
+    fn take_panes(&mut self) -> Vec<Vec<(usize, PanePart, PaneRows)>> {
+        let mut panes: Vec<Vec<_>> = self.pipelines.iter().map(|_| Vec::new()).collect();
+        for (&(pipeline, cut), store) in &mut self.stores {
+            panes[pipeline].extend(store.take_all().into_iter().map(|(part, rows)| (cut, part, rows)));
+        }
+        self.budget.set_active(self.number, 0);
+        panes
+    }
+
+    /// Says what the hash tables take, and hands them over where that is too much: once frozen they can be spilled.
+    fn weigh(&mut self) -> Result<(), Closed> {
+        let Some(limit) = self.budget.limit() else { return Ok(()) };
+        let bytes = self.stores.values().map(PaneStore::bytes).sum();
+        self.budget.set_active(self.number, bytes);
+        if bytes <= limit / (2 * self.lanes) {
+            return Ok(());
+        }
+        for (number, panes) in self.take_panes().into_iter().enumerate() {
+            self.pipelines[number].send(LaneOutput::Panes(panes))?;
+        }
+        Ok(())
+    }
+
+    /// Hands over everything this lane holds, and where its splits stand.
+    fn end_epoch(&mut self, barrier: Barrier) -> Result<(), Stopped> {
+        let panes = self.take_panes();
+        for (pipeline, panes) in self.pipelines.iter().zip(panes) {
+            pipeline.send(LaneOutput::Barrier(barrier, panes))?;
+        }
+        for source in &self.sources {
+            source.dead_letters.end_epoch(self.number, barrier)?;
+        }
+        let mut splits = Vec::new();
+        self.splits.retain(|_, live| {
+            if let Some(state) = live.cut() {
+                splits.push((live.split.source, live.split.id.clone(), state));
+            }
+            !live.ended
+        });
+        self.ended = barrier.round;
+        self.tally = self.tallies.of(barrier.round + 1);
+        self.world.reach(Step::LaneCut);
+        self.coordinator.send(CoordinatorMessage::Lane(LaneCut { splits })).map_err(|_| Stopped::Closed)
+    }
+
+    fn live(&mut self, split: &Arc<LaneSplit>) -> &mut LiveSplit {
+        let max_delay = self.sources[split.source].max_delay;
+        self.splits.entry(split.number).or_insert_with(|| LiveSplit::new(split, max_delay))
     }
 
     /// Tells every pipeline that reads `source` to look at its watermark.
@@ -210,35 +335,36 @@ impl Lane {
         let mut told = None;
         for tap in self.sources[source].taps.iter() {
             if told != Some(tap.pipeline) {
-                send(&self.pipelines[tap.pipeline], PipelineMessage::Progress)?;
+                self.pipelines[tap.pipeline].send(LaneOutput::Progress)?;
                 told = Some(tap.pipeline);
             }
         }
         Ok(())
     }
 
-    fn chunk(
-        &mut self,
-        split: &Arc<LaneSplit>,
-        records: &Records,
-        permit: Arc<OwnedSemaphorePermit>,
-    ) -> Result<(), Stopped> {
+    fn chunk(&mut self, read: ReadChunk) -> Result<(), Stopped> {
+        let ReadChunk { split, records, position, promise, permit } = read;
+        let before = self.live(&split).watermark.clone();
         let source = &mut self.sources[split.source];
-        let decoded = source.decode(split, records, &self.pipelines, &self.total)?;
+        let at = Intake { lane: self.number, round: self.ended + 1, tally: &self.tally, now: self.world.now_us() };
+        let decoded = source.decode(&split, &records, at)?;
         let rows = decoded.batch.num_rows();
         let mut reads = vec![None; self.pipelines.len()];
         for tap in source.taps.iter() {
-            reads[tap.pipeline] = Some(self.pipelines[tap.pipeline].counters.clone());
+            reads[tap.pipeline] = Some(self.tally.pipelines[tap.pipeline].clone());
         }
-        let ledger = Ledger::open(&self.total, reads.into_iter(), rows);
+        let ledger = Ledger::open(&self.tally.total, reads.into_iter(), rows);
 
-        let before = self.splits.entry(split.number).or_insert_with(|| SplitWatermark::new(source.max_delay));
         let mut after = before.clone();
         if let Some(times) = &decoded.times {
             after.advance(times);
         }
+        if let Some(promise) = promise {
+            after.promise(promise);
+        }
         if rows > 0 {
-            let chunk = Chunk { split, decoded: &decoded, before, after: after.now(), ledger, permit };
+            let permit = Arc::new(permit);
+            let chunk = Chunk { split: &split, decoded: &decoded, before: &before, after: after.now(), ledger, permit };
             for tap in source.taps.iter() {
                 let pipeline = &self.pipelines[tap.pipeline];
                 match chunk.feed(tap, pipeline, self.stores.get_mut(&(tap.pipeline, tap.cut))) {
@@ -249,240 +375,13 @@ impl Lane {
             }
         }
         if decoded.times.is_some() {
-            *before = after;
-            split.clock.publish(before.now());
+            split.clock.publish(after.now());
         }
+        let live = self.live(&split);
+        live.watermark = after;
+        live.to = Some(position);
+        live.moved = true;
+        self.weigh()?;
         Ok(self.progress(split.source)?)
     }
-}
-
-fn send(pipeline: &LanePipeline, message: PipelineMessage) -> Result<(), Closed> {
-    pipeline.sender.blocking_send(message).map_err(|_| Closed)
-}
-
-impl LaneSource {
-    /// Decodes records, sets the bad ones aside, and reads event times.
-    fn decode(
-        &mut self,
-        split: &LaneSplit,
-        records: &Records,
-        pipelines: &[LanePipeline],
-        total: &Counters,
-    ) -> Result<Decoded, RunError> {
-        let decoded = self.decoder.decode(records);
-        for warning in self.decoder.take_warnings() {
-            tracing::warn!(source = %self.name, split = %split.id, "{warning}");
-        }
-        let mut letters: Vec<DeadLetter> =
-            records.rejected().iter().map(|r| DeadLetter::new(r.position, r.reason.clone(), &r.bytes)).collect();
-        letters.extend(
-            decoded
-                .bad
-                .iter()
-                .map(|b| DeadLetter::new(records.position(b.index), b.reason.clone(), records.payload(b.index))),
-        );
-        let mut batch = decoded.batch;
-        let mut times = None;
-        if let Some(column) = self.event_time {
-            let read = event_times(batch.column(column)).map_err(|error| RunError::query(&self.name, &error))?;
-            let faults = time_faults(&read, batch.column(column), self.max_future);
-            times = Some(read);
-            if !faults.is_empty() {
-                let record_of = good_records(records.len(), decoded.bad.iter().map(|bad| bad.index));
-                let mut keep = vec![true; batch.num_rows()];
-                for (row, reason) in faults {
-                    keep[row] = false;
-                    let record = record_of[row];
-                    letters.push(DeadLetter::new(records.position(record), reason, records.payload(record)));
-                }
-                batch = filter_record_batch(&batch, &BooleanArray::from(keep))
-                    .map_err(|error| RunError::query(&self.name, &error.into()))?;
-                times = Some(event_times(batch.column(column)).map_err(|error| RunError::query(&self.name, &error))?);
-            }
-        }
-        let read = (records.len() + records.rejected().len()) as u64;
-        let (bad, bytes) = (letters.len() as u64, records.byte_len() as u64);
-        let mut told = vec![false; pipelines.len()];
-        self.taps.iter().for_each(|tap| told[tap.pipeline] = true);
-        let readers = pipelines.iter().zip(told).filter(|(_, reads)| *reads).map(|(p, _)| p.counters.as_ref());
-        for counters in readers.chain([total]) {
-            Counters::add(&counters.read, read);
-            Counters::add(&counters.bad, bad);
-            Counters::add(&counters.bytes_in, bytes);
-        }
-        self.dead_letters.send(&self.name, &split.id, letters)?;
-        Ok(Decoded { batch, times })
-    }
-}
-
-/// Record behind each good row.
-fn good_records(records: usize, bad: impl Iterator<Item = usize>) -> Vec<usize> {
-    let mut bad = bad.peekable();
-    (0..records).filter(|record| bad.next_if_eq(record).is_none()).collect()
-}
-
-/// Event times in microseconds. Where a value is null the number means nothing.
-fn event_times(column: &ArrayRef) -> DataFusionResult<ScalarBuffer<i64>> {
-    match column.data_type() {
-        DataType::Date32 => {
-            let days = as_date32_array(column)?;
-            Ok(days.values().iter().map(|&day| i64::from(day) * 86_400_000_000).collect())
-        }
-        _ => Ok(as_primitive_array::<TimestampMicrosecondType>(column)?.values().clone()),
-    }
-}
-
-/// Rows whose event time is missing or too far ahead of the clock.
-fn time_faults(times: &[i64], column: &ArrayRef, max_future: Option<i64>) -> Vec<(usize, String)> {
-    let limit = max_future.map(|ahead| now_us().saturating_add(ahead));
-    let ahead = limit.is_some_and(|limit| times.iter().any(|&time| time > limit));
-    if column.null_count() == 0 && !ahead {
-        return Vec::new();
-    }
-    let mut faults = Vec::new();
-    for (row, &time) in times.iter().enumerate() {
-        if column.is_null(row) {
-            faults.push((row, "the event time is missing".to_string()));
-        } else if limit.is_some_and(|limit| time > limit) {
-            faults.push((row, "the event time is further ahead of the clock than max_future allows".to_string()));
-        }
-    }
-    faults
-}
-
-/// The clock, in microseconds since the Unix epoch.
-pub(crate) fn now_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// A decoded chunk on its way into the taps of its source.
-struct Chunk<'a> {
-    split: &'a Arc<LaneSplit>,
-    decoded: &'a Decoded,
-    /// The split's watermark before the chunk.
-    before: &'a SplitWatermark,
-    /// The same, after it.
-    after: i64,
-    ledger: Arc<Ledger>,
-    permit: Arc<OwnedSemaphorePermit>,
-}
-
-enum Fed {
-    Closed,
-    Failed(DataFusionError),
-}
-
-impl<E: Into<DataFusionError>> From<E> for Fed {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-impl From<Closed> for Fed {
-    fn from(_: Closed) -> Self {
-        Self::Closed
-    }
-}
-
-impl Chunk<'_> {
-    fn feed(&self, tap: &Tap, pipeline: &LanePipeline, store: Option<&mut PaneStore>) -> Result<(), Fed> {
-        let rows = tap.branch.rows.run(Rows::decoded(self.decoded.batch.project(&tap.columns)?))?;
-        if rows.batch.num_rows() == 0 {
-            return Ok(());
-        }
-        match (&tap.kind, store) {
-            (TapKind::Grid(grid), Some(store)) => self.feed_panes(tap, pipeline, *grid, rows, store),
-            (TapKind::Session, _) => self.feed_session(tap, pipeline, rows),
-            (TapKind::Rows | TapKind::Grid(_), _) => {
-                self.count_aggregated(tap, &rows);
-                let message = PipelineMessage::Rows { batch: rows.batch, permit: self.permit.clone() };
-                Ok(send(pipeline, message)?)
-            }
-        }
-    }
-
-    fn count_aggregated(&self, tap: &Tap, rows: &Rows) {
-        match &rows.origin {
-            None => self.ledger.all_aggregated(tap.pipeline),
-            Some(origin) => self.ledger.aggregated(tap.pipeline, origin.iter().copied()),
-        }
-    }
-
-    fn feed_panes(
-        &self,
-        tap: &Tap,
-        pipeline: &LanePipeline,
-        grid: PaneGrid,
-        rows: Rows,
-        store: &mut PaneStore,
-    ) -> Result<(), Fed> {
-        let times = event_times(rows.batch.column(tap.branch.time))?;
-        let besides = pipeline.clock.besides(&self.split.clock);
-        let lateness = pipeline.allowed_lateness;
-        let earliest = times.iter().min().copied().unwrap_or_default();
-        if grid.first_end(earliest).saturating_add(lateness) > besides.with(self.after) {
-            self.count_aggregated(tap, &rows);
-            return Ok(store.push(&rows.batch, &times)?);
-        }
-        // Some window of some row may have closed: each row is judged by the watermark just before it.
-        let before = self.watermarks_before();
-        let watermark = |row: usize| besides.with(before[rows.origin_of(row) as usize]);
-        let closed: Vec<i64> = (0..times.len()).map(|row| watermark(row).saturating_sub(lateness)).collect();
-        let timely: BooleanArray =
-            times.iter().zip(&closed).map(|(&time, &closed)| Some(grid.last_end(time) > closed)).collect();
-        self.late(tap, pipeline, &rows, &timely)?;
-        let kept: Vec<i64> = timely.values().set_indices().map(|row| closed[row]).collect();
-        let rows = rows.filter(&timely)?;
-        if rows.batch.num_rows() > 0 {
-            self.count_aggregated(tap, &rows);
-            let times = event_times(rows.batch.column(tap.branch.time))?;
-            store.push_partly_late(&rows.batch, &times, &kept)?;
-        }
-        Ok(())
-    }
-
-    /// Counts rows that are not timely, and sends them where they are wanted.
-    fn late(&self, tap: &Tap, pipeline: &LanePipeline, rows: &Rows, timely: &BooleanArray) -> Result<(), Fed> {
-        let late: Vec<u32> =
-            (0..timely.len()).filter(|&row| !timely.value(row)).map(|row| rows.origin_of(row)).collect();
-        if late.is_empty() {
-            return Ok(());
-        }
-        self.ledger.late(tap.pipeline, late.iter().copied());
-        if pipeline.wants_late {
-            send(pipeline, PipelineMessage::Late(late_rows(&self.decoded.batch, late)?))?;
-        }
-        Ok(())
-    }
-
-    fn feed_session(&self, tap: &Tap, pipeline: &LanePipeline, rows: Rows) -> Result<(), Fed> {
-        let times = event_times(rows.batch.column(tap.branch.time))?;
-        let besides = pipeline.clock.besides(&self.split.clock);
-        let before = self.watermarks_before();
-        let watermarks = (0..times.len()).map(|row| besides.with(before[rows.origin_of(row) as usize])).collect();
-        let keys = tap.branch.keys.iter().map(|&key| rows.batch.column(key).clone()).collect();
-        let message = SessionRows {
-            cut: tap.cut,
-            branch: tap.branch_number,
-            rows,
-            times,
-            watermarks,
-            keys,
-            ledger: self.ledger.clone(),
-            source_rows: pipeline.wants_late.then(|| self.decoded.batch.clone()),
-            _permit: self.permit.clone(),
-        };
-        Ok(send(pipeline, PipelineMessage::Session(Box::new(message)))?)
-    }
-
-    fn watermarks_before(&self) -> Vec<i64> {
-        self.decoded.times.as_ref().map(|times| self.before.before_each(times)).unwrap_or_default()
-    }
-}
-
-/// The source's rows behind late rows, each once.
-pub(crate) fn late_rows(source: &RecordBatch, mut late: Vec<u32>) -> DataFusionResult<RecordBatch> {
-    late.dedup();
-    Ok(arrow::compute::take_record_batch(source, &UInt32Array::from(late))?)
 }

@@ -1,34 +1,64 @@
-//! Runs a planned region: readers feed lanes, lanes feed pipelines, pipelines feed sinks.
+//! Runs a planned region: readers feed lanes, lanes feed pipelines, pipelines feed sinks, and the coordinator ends epochs.
 //!
 //! Who owns what: this module starts every thread and task and waits for each to end. Readers are bounded by a budget of
-//! bytes in flight; everything behind them by bounded channels.
+//! bytes in flight; everything behind them by bounded channels. A part takes one message at a time and moves only by
+//! them, so that a test can put the same parts together and choose the order itself.
+//!
+//! | room | what |
+//! |---|---|
+//! | `setup`, `restore`, `recover` | from a plan and the last epoch to parts that do not move yet |
+//! | `reader`, `sources` | splits are read, chunk by chunk |
+//! | `lane`, `intake`, `times`, `feed` | decode, lateness, panes |
+//! | `pipeline` | windows close, rows leave |
+//! | `outlet`, `dead_letters` | rows on their way into files |
+//! | `barrier`, `coordinator`, `acks`, `step` | an epoch ends |
+//! | `clock`, `tally`, `ledger` | watermarks and counts |
 
+mod acks;
+mod barrier;
 mod clock;
+mod coordinator;
 mod dead_letters;
 mod error;
+mod feed;
+mod intake;
 mod lane;
 mod ledger;
 mod outlet;
 mod pipeline;
 mod reader;
+mod recover;
+mod restore;
 mod setup;
+mod sources;
+mod spawn;
+mod step;
+mod tally;
+mod times;
+mod world;
+
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use watershed_sinks::SinkError;
 
 pub use error::RunError;
 pub use reader::CHUNK_BYTES;
+pub use step::Step;
+pub use world::{Connect, World};
 
 use crate::plan::PlannedRegion;
-use crate::report::{Counters, PipelineReport, Progress, RunReport};
+use crate::report::{PipelineReport, Progress, RunReport};
 use crate::watermark::{BEGINNING, END};
-use lane::PipelineMessage;
-use setup::Running;
+use restore::Begin;
+use setup::Setup;
+use tally::Tallies;
 
 /// How a run is driven from outside.
 #[derive(Debug)]
@@ -41,6 +71,30 @@ pub struct RunOptions {
     pub stop: watch::Receiver<bool>,
     /// Told where the run stands, several times a second.
     pub progress: Option<watch::Sender<Progress>>,
+    /// Leaves earlier state behind and begins anew.
+    pub reset_state: bool,
+    /// Reads nothing, closes every window that the state holds, and ends.
+    pub drain: bool,
+    /// Puts out only windows that lie wholly in this range of event time; none: all.
+    pub only: Option<Range<i64>>,
+    /// Clock, stores and whatever else comes from outside.
+    pub world: World,
+}
+
+impl RunOptions {
+    /// A run on this machine that goes on from the last checkpoint, if there is one.
+    pub fn new(stop: watch::Receiver<bool>) -> Self {
+        Self {
+            lanes: 0,
+            chunk_bytes: 0,
+            stop,
+            progress: None,
+            reset_state: false,
+            drain: false,
+            only: None,
+            world: World::default(),
+        }
+    }
 }
 
 /// How often progress is told.
@@ -50,118 +104,69 @@ const PROGRESS_TICK: Duration = Duration::from_millis(100);
 pub async fn run(planned: PlannedRegion, options: RunOptions) -> Result<RunReport, RunError> {
     let begun = Instant::now();
     let lanes = if options.lanes == 0 { planned.region.lanes } else { options.lanes };
-    let chunk_bytes = if options.chunk_bytes == 0 { CHUNK_BYTES } else { options.chunk_bytes };
-    let (stop_reading, reading_stops) = watch::channel(false);
-    let stop_reading = Arc::new(stop_reading);
-    let forwarding = tokio::spawn(forward(options.stop, stop_reading.clone()));
-    let running = setup::start(planned, lanes, chunk_bytes, reading_stops).await?;
-    let total = running.total.clone();
-    let names = running.names.clone();
-    let watermarks = running.watermarks.clone();
-    let telling = options.progress.map(|sender| tokio::spawn(tell(sender, total.clone(), watermarks, begun)));
-    let outcome = finish(running, &stop_reading).await;
-    forwarding.abort();
+    let drain_timeout = planned.region.drain_timeout;
+    let (finish, finished) = watch::channel(false);
+    let setup = Setup {
+        lanes,
+        chunk_bytes: if options.chunk_bytes == 0 { CHUNK_BYTES } else { options.chunk_bytes },
+        begin: if options.reset_state { Begin::Anew } else { Begin::Resume },
+        drain: options.drain,
+        only: options.only,
+        stop: options.stop.clone(),
+        finished,
+        world: options.world,
+    };
+    let assembly = setup::assemble(planned, setup).await?;
+    let (tallies, watermarks) = (assembly.tallies.clone(), assembly.watermarks.clone());
+    let names = assembly.names.clone();
+    let (base, resumed) = (assembly.coordinator.base.clone(), assembly.coordinator.manifest.generation > 1);
+    let telling = options.progress.map(|sender| tokio::spawn(tell(sender, tallies.clone(), watermarks, begun)));
+    let ended = tokio::select! {
+        ended = spawn::run(assembly, finish) => ended,
+        () = too_slow(options.stop, drain_timeout) => Err(RunError::DrainTimeout(drain_timeout)),
+    };
     if let Some(telling) = telling {
         telling.abort();
     }
-    let reports = outcome?;
-    let pipelines: BTreeMap<String, PipelineReport> = names.into_iter().zip(reports).collect();
-    let still_open: u64 = pipelines.values().map(|report| report.open_windows).sum();
-    if still_open > 0 {
-        tracing::info!(windows = still_open, "stopped with windows open; their rows were not written");
-    }
-    Ok(RunReport::new(total.counts(), begun.elapsed(), pipelines))
-}
-
-/// Waits for the readers, then the pipelines, then the lanes; the first failure stops them all.
-async fn finish(mut running: Running, stop_reading: &watch::Sender<bool>) -> Result<Vec<PipelineReport>, RunError> {
-    let mut reports: Vec<Option<PipelineReport>> = vec![None; running.names.len()];
-    let mut readers_done = false;
-    let outcome = loop {
-        tokio::select! {
-            joined = running.readers.join_next(), if !readers_done => match joined {
-                Some(Ok(Ok(()))) => {}
-                Some(Ok(Err(error))) => break Err(error),
-                Some(Err(_)) => break Err(RunError::Lost("a reader")),
-                None => {
-                    readers_done = true;
-                    for sender in running.senders.drain(..) {
-                        // A pipeline that is gone already tells why itself.
-                        let _ = sender.send(PipelineMessage::Drained).await;
-                    }
-                }
-            },
-            joined = running.pipelines.join_next() => match joined {
-                Some(Ok(Ok((number, report)))) => reports[number] = Some(report),
-                Some(Ok(Err(error))) => break Err(error),
-                Some(Err(_)) => break Err(RunError::Lost("a pipeline")),
-                None => break Ok(()),
-            },
-            Some(error) = running.failures.recv() => break Err(error),
-        }
-    };
-    // Readers that work on threads of their own can't be cut off; they look after this.
-    stop_reading.send_replace(true);
-    running.readers.shutdown().await;
-    running.pipelines.shutdown().await;
-    running.lane_senders.clear();
-    running.senders.clear();
-    let mut lanes = running.lanes;
-    while let Some(joined) = lanes.join_next().await {
-        match joined {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) if outcome.is_ok() => return Err(error),
-            Ok(Err(_)) => {}
-            Err(_) if outcome.is_ok() => return Err(RunError::Lost("a lane")),
-            Err(_) => {}
-        }
-    }
-    // Every lane is gone, and with them every sender of dead letters: their writers commit what is left and end.
-    let letters = wait_all(running.dead_letters).await;
-    match outcome {
-        // Whoever read our standard output has seen enough; that is an end, not a failure.
-        Err(RunError::Write { error: SinkError::Closed { .. }, .. }) => Ok(zero_reports(reports)),
-        Err(error) => Err(error),
-        Ok(()) => letters.map(|()| zero_reports(reports)),
-    }
-}
-
-/// Passes the wish to stop on to the readers.
-async fn forward(mut stop: watch::Receiver<bool>, stop_reading: Arc<watch::Sender<bool>>) {
-    // An error says that whoever could have asked is gone: then nobody will.
-    if stop.wait_for(|stop| *stop).await.is_ok() {
-        stop_reading.send_replace(true);
-    }
-}
-
-fn zero_reports(reports: Vec<Option<PipelineReport>>) -> Vec<PipelineReport> {
-    reports
+    let last = ended?;
+    let totals = tallies.so_far();
+    let mut lifetime = base.total;
+    lifetime += totals.total;
+    let pipelines: BTreeMap<String, PipelineReport> = names
         .into_iter()
-        .map(|report| report.unwrap_or(PipelineReport { counts: Default::default(), open_windows: 0 }))
-        .collect()
+        .zip(totals.pipelines)
+        .map(|(name, counts)| {
+            let open_windows = last.as_ref().and_then(|last| last.pipelines.get(&name)).map_or(0, |p| p.open_windows);
+            (name, PipelineReport { counts, open_windows })
+        })
+        .collect();
+    let open: u64 = pipelines.values().map(|report| report.open_windows).sum();
+    if open > 0 {
+        tracing::info!(windows = open, "stopped with windows open; the checkpoint keeps them for the next run");
+    }
+    let epoch = last.map(|last| last.epoch);
+    Ok(RunReport::new(totals.total, lifetime, resumed, epoch, begun.elapsed(), pipelines))
 }
 
-async fn wait_all(mut tasks: JoinSet<Result<(), RunError>>) -> Result<(), RunError> {
-    let mut first = Ok(());
-    while let Some(joined) = tasks.join_next().await {
-        let outcome = joined.unwrap_or(Err(RunError::Lost("the writer of dead letters")));
-        if first.is_ok() {
-            first = outcome;
-        }
+/// Ends when a run that was told to stop has not done so in time.
+async fn too_slow(mut stop: watch::Receiver<bool>, bound: Duration) {
+    // An error says that whoever could have asked is gone: then nobody will.
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
     }
-    first
+    tokio::time::sleep(bound).await;
 }
 
 async fn tell(
     sender: watch::Sender<Progress>,
-    total: Arc<Counters>,
+    tallies: Arc<Tallies>,
     watermarks: Vec<watch::Receiver<i64>>,
     begun: Instant,
 ) {
     let mut tick = tokio::time::interval(PROGRESS_TICK);
     loop {
         tick.tick().await;
-        let counts = total.counts();
+        let counts = tallies.so_far().total;
         let watermark = watermarks.iter().map(|watermark| *watermark.borrow()).min();
         sender.send_replace(Progress {
             read: counts.read,

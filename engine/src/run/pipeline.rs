@@ -4,25 +4,33 @@
 //! until each has answered; since a lane's messages arrive in order, all rows before that instant are here by then.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use arrow::array::RecordBatch;
-use datafusion::common::Result as DataFusionResult;
+use datafusion::common::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::context::SessionContext;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use tokio::sync::{mpsc, watch};
-use watershed_sinks::Flush;
+use tokio::task::JoinHandle;
 
+use super::barrier::{Aligner, Barrier};
 use super::clock::PipelineClock;
+use super::coordinator::{CoordinatorMessage, CutBlocks, PipelineCut};
 use super::error::RunError;
-use super::lane::{LaneMessage, PipelineMessage, SessionRows, late_rows, now_us};
+use super::feed::late_rows;
+use super::lane::{LaneMessage, LaneOutput, PipelineMessage, SessionRows};
 use super::outlet::Outlet;
+use super::step::Step;
+use super::tally::{Tallies, Tally};
+use super::world::World;
+use crate::checkpoint::{Block, Budget};
 use crate::plan::{CutPlan, CutWindow, PlannedPipeline, Stage};
-use crate::report::{Counters, PipelineReport};
+use crate::report::Counters;
 use crate::watermark::{BEGINNING, END};
-use crate::window::{SessionStore, Spans, WindowStore};
+use crate::window::{Compacted, PanePart, PaneRows, SessionState, SessionStore, Spans, WindowStore};
 
 /// How often a pipeline looks at the clock, for streams that have fallen silent.
 const CLOCK_TICK: Duration = Duration::from_millis(50);
@@ -33,29 +41,58 @@ const SESSION_SHARE: u32 = 10;
 pub(crate) struct PipelineParts {
     pub(crate) number: usize,
     pub(crate) clock: Arc<PipelineClock>,
-    pub(crate) counters: Arc<Counters>,
-    pub(crate) total: Arc<Counters>,
+    pub(crate) tallies: Arc<Tallies>,
+    /// Counts of the epoch it is in.
+    pub(crate) tally: Arc<Tally>,
     pub(crate) inbox: mpsc::Receiver<PipelineMessage>,
     pub(crate) lanes: Vec<mpsc::UnboundedSender<LaneMessage>>,
+    pub(crate) coordinator: mpsc::UnboundedSender<CoordinatorMessage>,
     pub(crate) outlet: Outlet,
     pub(crate) late: Option<Outlet>,
-    pub(crate) commit_every: Duration,
     /// Where all splits are idle the watermark follows the clock less this, in microseconds; none: it stays.
     pub(crate) clock_delay: Option<i64>,
     /// The watermark, for whoever watches.
     pub(crate) watermark: watch::Sender<i64>,
+    /// What the last checkpoint left: windows closed so far, and the state of each cut.
+    pub(crate) restored: Option<RestoredPipeline>,
+    /// Puts out only windows that lie wholly in this range of event time.
+    pub(crate) only: Option<Range<i64>>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) world: World,
+}
+
+/// A pipeline's state out of a checkpoint.
+pub(crate) struct RestoredPipeline {
+    /// The watermark by which windows have closed.
+    pub(crate) watermark: i64,
+    pub(crate) cuts: Vec<RestoredCut>,
+}
+
+/// The state of one cut out of a checkpoint.
+pub(crate) enum RestoredCut {
+    Panes { closed_through: Option<i64>, panes: Vec<(PanePart, Vec<Arc<Block>>)> },
+    Sessions(SessionState),
 }
 
 /// A running pipeline.
 pub(crate) struct PipelineTask {
     name: Arc<str>,
-    parts: PipelineParts,
+    pub(super) parts: PipelineParts,
     session: SessionContext,
     allowed_lateness: i64,
     windows: Option<Windows>,
+    aligner: Aligner<LaneOutput>,
+    phase: Phase,
     seal: Option<Seal>,
     sealed_through: i64,
-    next_session_pass: Instant,
+    next_session_pass: SystemTime,
+    compacting: Option<Compacting>,
+}
+
+/// A merge of blocks that runs elsewhere, for the store of one cut.
+struct Compacting {
+    cut: usize,
+    merging: JoinHandle<DataFusionResult<Compacted>>,
 }
 
 /// A handshake under way.
@@ -75,6 +112,8 @@ enum Phase {
     Drained,
     /// The lanes are done as well.
     Complete,
+    /// All windows that could close have closed.
+    Done,
 }
 
 struct Windows {
@@ -90,71 +129,278 @@ enum CutStore {
 }
 
 impl PipelineTask {
-    /// Sets a pipeline up.
-    pub(crate) fn new(plan: PlannedPipeline, parts: PipelineParts) -> Result<Self, RunError> {
+    /// Sets a pipeline up, with the state that its last checkpoint left.
+    pub(crate) fn new(plan: PlannedPipeline, mut parts: PipelineParts) -> Result<Self, RunError> {
         let failed = |error| RunError::query(&plan.name, &error);
+        let restored = parts.restored.take();
+        let watermark = restored.as_ref().map_or(BEGINNING, |restored| restored.watermark);
         let windows = match plan.stage {
             Stage::Rows(_) => None,
             Stage::Windows { cuts, above, one_at_a_time } => {
+                let mut states = restored.into_iter().flat_map(|restored| restored.cuts);
                 let stores = cuts
                     .iter()
-                    .map(|cut| store(cut, plan.allowed_lateness))
+                    .map(|cut| store(cut, plan.allowed_lateness, &parts.budget, states.next()))
                     .collect::<DataFusionResult<Vec<_>>>()
                     .map_err(failed)?;
                 Some(Windows { cuts, stores, above, one_at_a_time })
             }
         };
+        let sealed_through = match watermark {
+            BEGINNING => BEGINNING,
+            watermark => watermark.saturating_sub(plan.allowed_lateness),
+        };
         Ok(Self {
             name: plan.name,
-            parts,
             session: plan.session,
             allowed_lateness: plan.allowed_lateness,
             windows,
+            aligner: Aligner::new(parts.lanes.len()),
+            phase: Phase::Reading,
             seal: None,
-            sealed_through: BEGINNING,
-            next_session_pass: Instant::now(),
+            sealed_through,
+            next_session_pass: parts.world.environment.now(),
+            compacting: None,
+            parts,
         })
     }
 
-    /// Runs until no more records will come, or the lanes are gone.
-    pub(crate) async fn run(mut self) -> Result<PipelineReport, RunError> {
-        let mut commit = tokio::time::interval(self.parts.commit_every);
-        commit.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    /// Runs until the last epoch is published.
+    pub(crate) async fn run(mut self) -> Result<(), RunError> {
         let mut clock = tokio::time::interval(CLOCK_TICK);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut phase = Phase::Reading;
         loop {
             tokio::select! {
                 message = self.parts.inbox.recv() => match message {
                     None => return Err(RunError::Lost("a lane")),
-                    Some(PipelineMessage::Drained) => phase = Phase::Drained,
-                    Some(message) => self.take(message).await?,
+                    Some(PipelineMessage::End) => return Ok(()),
+                    Some(message) => self.handle(message).await?,
                 },
-                _ = commit.tick() => self.commit(Flush::Due).await?,
-                _ = clock.tick() => {}
+                _ = clock.tick() => self.advance().await?,
+                merged = merged(&mut self.compacting) => self.compacted(merged)?,
             }
-            if self.seal.as_ref().is_some_and(|seal| seal.missing == 0) {
-                let Some(seal) = self.seal.take() else { continue };
-                self.close(seal.through).await?;
-                match seal.phase {
-                    Phase::Reading => {}
-                    Phase::Drained => phase = Phase::Complete,
-                    Phase::Complete => break,
-                }
-            }
-            self.maybe_seal(phase)?;
         }
-        self.commit(Flush::All).await?;
-        Ok(PipelineReport { counts: self.parts.counters.counts(), open_windows: self.open_windows() })
     }
 
-    async fn commit(&mut self, flush: Flush) -> Result<(), RunError> {
-        let files = self.parts.outlet.commit(flush).await?;
-        Counters::add(&self.parts.total.files, files);
-        if let Some(late) = &mut self.parts.late {
-            late.commit(flush).await?;
+    /// Begins a merge of blocks on another thread, where one pays and none runs.
+    fn start_compaction(&mut self) {
+        if self.compacting.is_some() {
+            return;
+        }
+        let stores = self.windows.iter().flat_map(|windows| windows.stores.iter().enumerate());
+        let found = stores.filter_map(|(cut, store)| match store {
+            CutStore::Grid(store) => Some((cut, store.compaction()?)),
+            CutStore::Session(_) => None,
+        });
+        if let Some((cut, compaction)) = found.into_iter().next() {
+            let merging = tokio::task::spawn_blocking(move || compaction.run());
+            self.compacting = Some(Compacting { cut, merging });
+        }
+    }
+
+    fn compacted(&mut self, (cut, merged): (usize, DataFusionResult<Compacted>)) -> Result<(), RunError> {
+        let merged = merged.map_err(|error| RunError::query(&self.name, &error))?;
+        if let Some(Windows { stores, .. }) = &mut self.windows
+            && let CutStore::Grid(store) = &mut stores[cut]
+        {
+            store.compacted(&merged);
+        }
+        self.start_compaction();
+        Ok(())
+    }
+
+    /// Runs every merge that pays, here and now.
+    #[cfg(test)]
+    pub(super) fn compact(&mut self) -> Result<(), RunError> {
+        for store in self.windows.iter_mut().flat_map(|windows| &mut windows.stores) {
+            if let CutStore::Grid(store) = store {
+                store.compact().map_err(|error| RunError::query(&self.name, &error))?;
+            }
         }
         Ok(())
+    }
+
+    /// Lets go of memory, if there is too little: state goes to the local disk, and what a checkpoint stores of rows on their
+    /// way need not be kept.
+    fn relieve(&mut self) -> Result<(), RunError> {
+        let over = self.parts.budget.over();
+        if over == 0 {
+            return Ok(());
+        }
+        let failed = |error| RunError::query(&self.name, &error);
+        let mut freed = 0;
+        for store in self.windows.iter_mut().flat_map(|windows| &mut windows.stores) {
+            match store {
+                _ if freed >= over => break,
+                CutStore::Grid(store) => freed += store.spill(over - freed).map_err(failed)?,
+                CutStore::Session(store) => {
+                    for block in store.blocks() {
+                        if freed < over {
+                            freed += block.spill().map_err(failed)?;
+                        }
+                    }
+                }
+            }
+        }
+        if freed < over {
+            self.tell(CoordinatorMessage::Pressure)?;
+        }
+        Ok(())
+    }
+
+    /// Takes one message, and does what has become possible by it.
+    pub(super) async fn handle(&mut self, message: PipelineMessage) -> Result<(), RunError> {
+        match message {
+            PipelineMessage::Lane(lane, output) => {
+                if let Some(output) = self.aligner.offer(lane, output) {
+                    self.take(lane, output).await?;
+                }
+            }
+            PipelineMessage::Drained => self.phase = Phase::Drained,
+            PipelineMessage::Publish => self.publish().await?,
+            PipelineMessage::End => {}
+        }
+        self.advance().await
+    }
+
+    /// Closes what every lane has sealed, and begins a handshake if windows could close.
+    pub(super) async fn advance(&mut self) -> Result<(), RunError> {
+        if self.seal.as_ref().is_some_and(|seal| seal.missing == 0)
+            && let Some(seal) = self.seal.take()
+        {
+            self.close(seal.through).await?;
+            self.sealed_through = self.sealed_through.max(seal.through);
+            match seal.phase {
+                Phase::Reading | Phase::Done => {}
+                Phase::Drained => self.phase = Phase::Complete,
+                Phase::Complete => {
+                    self.phase = Phase::Done;
+                    self.tell(CoordinatorMessage::Done)?;
+                }
+            }
+        }
+        self.relieve()?;
+        self.maybe_seal()
+    }
+
+    async fn take(&mut self, lane: usize, output: LaneOutput) -> Result<(), RunError> {
+        match output {
+            LaneOutput::Progress => Ok(()),
+            LaneOutput::Rows { batch, permit } => {
+                self.write(batch).await?;
+                drop(permit);
+                Ok(())
+            }
+            LaneOutput::Late(batch) => match &mut self.parts.late {
+                Some(late) => late.write(batch).await.map(drop),
+                None => Ok(()),
+            },
+            LaneOutput::Session(rows) => self.session_rows(*rows).await,
+            LaneOutput::Panes(panes) => self.add(panes),
+            LaneOutput::Sealed(panes) => {
+                self.add(panes)?;
+                if let Some(seal) = &mut self.seal {
+                    seal.missing -= 1;
+                }
+                Ok(())
+            }
+            LaneOutput::Barrier(barrier, panes) => {
+                self.add(panes)?;
+                if !self.aligner.pass(lane) {
+                    return Ok(());
+                }
+                self.end_epoch(barrier).await?;
+                self.start_compaction();
+                for (lane, output) in self.aligner.release() {
+                    if let Some(output) = self.aligner.offer(lane, output) {
+                        Box::pin(self.take(lane, output)).await?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn add(&mut self, panes: Vec<(usize, PanePart, PaneRows)>) -> Result<(), RunError> {
+        let Some(windows) = &mut self.windows else { return Ok(()) };
+        for (cut, part, rows) in panes {
+            if let CutStore::Grid(store) = &mut windows.stores[cut] {
+                store.add(part, rows).map_err(|error| RunError::query(&self.name, &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every lane has passed the barrier: what is here now is the epoch.
+    async fn end_epoch(&mut self, barrier: Barrier) -> Result<(), RunError> {
+        let failed = |error| RunError::query(&self.name, &error);
+        let mut cuts = Vec::new();
+        let through = self.sealed_through;
+        for store in self.windows.iter_mut().flat_map(|windows| &mut windows.stores) {
+            cuts.push(match store {
+                CutStore::Grid(store) => {
+                    let panes = store.checkpoint().map_err(failed)?;
+                    let closed_through = match through {
+                        BEGINNING | END => store.emitted_through(),
+                        through => Some(through),
+                    };
+                    CutBlocks::Panes { closed_through, panes }
+                }
+                CutStore::Session(store) => CutBlocks::Sessions(store.checkpoint().map_err(failed)?),
+            });
+        }
+        let out = self.parts.outlet.cut(barrier.epoch, barrier.flush).await?;
+        let late = match &mut self.parts.late {
+            Some(late) => late.cut(barrier.epoch, barrier.flush).await?,
+            None => Default::default(),
+        };
+        self.parts.tally = self.parts.tallies.of(barrier.round + 1);
+        self.parts.world.reach(Step::Prepared);
+        self.tell(CoordinatorMessage::Pipeline(PipelineCut {
+            pipeline: self.parts.number,
+            watermark: self.closed_by(),
+            open_windows: self.open_windows(),
+            cuts,
+            out,
+            late,
+        }))
+    }
+
+    /// The watermark by which windows have closed: what a restored pipeline goes on from. At the end of all splits it is not
+    /// the end of time, since new splits may come in a later run.
+    fn closed_by(&self) -> Option<i64> {
+        match self.sealed_through {
+            BEGINNING => None,
+            END => {
+                let stores = self.windows.iter().flat_map(|windows| &windows.stores);
+                let emitted = stores.filter_map(|store| match store {
+                    CutStore::Grid(store) => store.emitted_through(),
+                    CutStore::Session(store) => store.emitted_through(),
+                });
+                emitted.max().map(|end| end.saturating_add(self.allowed_lateness))
+            }
+            through => Some(through.saturating_add(self.allowed_lateness)),
+        }
+    }
+
+    async fn publish(&mut self) -> Result<(), RunError> {
+        let files = self.parts.outlet.publish().await?;
+        self.count(|counters| Counters::add(&counters.files, files));
+        if let Some(late) = &mut self.parts.late {
+            late.publish().await?;
+        }
+        self.parts.world.reach(Step::PublishedOne);
+        self.tell(CoordinatorMessage::Published)
+    }
+
+    fn tell(&self, message: CoordinatorMessage) -> Result<(), RunError> {
+        self.parts.coordinator.send(message).map_err(|_| RunError::Lost("the coordinator"))
+    }
+
+    /// Adds to this pipeline's counts and to those of all.
+    fn count(&self, add: impl Fn(&Counters)) {
+        add(&self.parts.tally.pipelines[self.parts.number]);
+        add(&self.parts.tally.total);
     }
 
     fn open_windows(&self) -> u64 {
@@ -167,39 +413,9 @@ impl PipelineTask {
             .sum()
     }
 
-    async fn take(&mut self, message: PipelineMessage) -> Result<(), RunError> {
-        match message {
-            PipelineMessage::Progress | PipelineMessage::Drained => Ok(()),
-            PipelineMessage::Rows { batch, permit } => {
-                self.write(batch).await?;
-                drop(permit);
-                Ok(())
-            }
-            PipelineMessage::Late(batch) => match &mut self.parts.late {
-                Some(late) => late.write(batch).await,
-                None => Ok(()),
-            },
-            PipelineMessage::Session(rows) => self.session_rows(*rows).await,
-            PipelineMessage::Sealed(panes) => {
-                if let Some(windows) = &mut self.windows {
-                    for (cut, part, rows) in panes {
-                        if let CutStore::Grid(store) = &mut windows.stores[cut] {
-                            store.add(part, rows).map_err(|error| RunError::query(&self.name, &error))?;
-                        }
-                    }
-                }
-                if let Some(seal) = &mut self.seal {
-                    seal.missing -= 1;
-                }
-                Ok(())
-            }
-        }
-    }
-
     async fn write(&mut self, batch: RecordBatch) -> Result<(), RunError> {
-        let rows = batch.num_rows() as u64;
-        self.parts.outlet.write(batch).await?;
-        Counters::add(&self.parts.total.rows_out, rows);
+        let rows = self.parts.outlet.write(batch).await?;
+        self.count(|counters| Counters::add(&counters.rows_out, rows));
         Ok(())
     }
 
@@ -216,18 +432,17 @@ impl PipelineTask {
         if let (Some(outlet), Some(source)) = (&mut self.parts.late, &rows.source_rows)
             && !late.is_empty()
         {
-            let batch = late_rows(source, late).map_err(failed)?;
-            outlet.write(batch).await?;
+            outlet.write(late_rows(source, late).map_err(failed)?).await?;
         }
         Ok(())
     }
 
     /// Begins a handshake if windows could close, or the end is near.
-    fn maybe_seal(&mut self, phase: Phase) -> Result<(), RunError> {
-        if self.seal.is_some() {
+    fn maybe_seal(&mut self) -> Result<(), RunError> {
+        if self.seal.is_some() || self.phase == Phase::Done {
             return Ok(());
         }
-        let clock = self.parts.clock_delay.map(|delay| now_us().saturating_sub(delay));
+        let clock = self.parts.clock_delay.map(|delay| self.parts.world.now_us().saturating_sub(delay));
         let reached = self.parts.clock.advance(clock);
         self.parts.watermark.send_if_modified(|shown| std::mem::replace(shown, reached) != reached);
         let through = match reached {
@@ -235,15 +450,14 @@ impl PipelineTask {
             BEGINNING => BEGINNING,
             _ => reached.saturating_sub(self.allowed_lateness),
         };
-        if phase == Phase::Reading && !self.closes_any(through) {
+        if self.phase == Phase::Reading && !self.closes_any(through) {
             return Ok(());
         }
         for lane in &self.parts.lanes {
             let message = LaneMessage::Seal { pipeline: self.parts.number, through };
             lane.send(message).map_err(|_| RunError::Lost("a lane"))?;
         }
-        self.sealed_through = through;
-        self.seal = Some(Seal { through, missing: self.parts.lanes.len(), phase });
+        self.seal = Some(Seal { through, missing: self.parts.lanes.len(), phase: self.phase });
         Ok(())
     }
 
@@ -265,43 +479,52 @@ impl PipelineTask {
 
     fn sessions_due(&self, through: i64) -> bool {
         let due = self.windows.iter().flat_map(|windows| &windows.stores).any(|store| match store {
-            CutStore::Session(store) => store.may_close(through),
+            CutStore::Session(store) => store.may_close(through.saturating_add(self.allowed_lateness)),
             CutStore::Grid(_) => false,
         });
-        due && (through == END || Instant::now() >= self.next_session_pass)
+        due && (through == END || self.parts.world.environment.now() >= self.next_session_pass)
     }
 
     /// Closes windows up to `through`; every row before it is here.
     async fn close(&mut self, through: i64) -> Result<(), RunError> {
         let Some(windows) = &mut self.windows else { return Ok(()) };
         let failed = |error| RunError::query(&self.name, &error);
-        let begun = Instant::now();
+        let begun = self.parts.world.environment.now();
         let cuts = windows.stores.len();
+        let only = self.parts.only.clone();
         // Rows of closed windows, by the end of the window and the cut they are for.
         let mut closed: BTreeMap<i64, Vec<Vec<(RecordBatch, Spans)>>> = BTreeMap::new();
         let mut count = 0;
         for (cut, store) in windows.stores.iter_mut().enumerate() {
             match store {
                 CutStore::Grid(store) => {
-                    for window in store.close(through).map_err(failed)? {
+                    let wanted = |start, end| only.as_ref().is_none_or(|only| only.start <= start && end <= only.end);
+                    let windows = store.close(through).map_err(failed)?.into_iter();
+                    for window in windows.filter(|window| wanted(window.start, window.end)) {
                         let rows = window.rows.into_iter().map(|rows| (rows, Spans::One(window.start, window.end)));
                         closed.entry(window.end).or_insert_with(|| vec![Vec::new(); cuts])[cut].extend(rows);
                     }
                 }
                 CutStore::Session(store) => {
-                    let Some(sessions) = store.close(through).map_err(failed)? else { continue };
+                    // A session adds the allowed lateness to its own end.
+                    let watermark = through.saturating_add(self.allowed_lateness);
+                    let Some(sessions) = store.close(watermark).map_err(failed)? else { continue };
+                    let sessions = match (&only, &windows.cuts[cut].window) {
+                        (Some(only), CutWindow::Session { gap, .. }) => sessions.within(only, *gap).map_err(failed)?,
+                        _ => sessions,
+                    };
                     count += sessions.sessions as u64;
                     for (end, rows) in sessions.by_end(windows.one_at_a_time).map_err(failed)? {
                         closed.entry(end).or_insert_with(|| vec![Vec::new(); cuts])[cut].push(rows);
                     }
-                    self.next_session_pass = begun + begun.elapsed() * SESSION_SHARE;
+                    let now = self.parts.world.environment.now();
+                    self.next_session_pass = now + now.duration_since(begun).unwrap_or_default() * SESSION_SHARE;
                 }
             }
         }
         let session_window = windows.cuts.iter().any(|cut| matches!(cut.window, CutWindow::Session { .. }));
         count += if session_window { 0 } else { closed.len() as u64 };
-        Counters::add(&self.parts.counters.windows, count);
-        Counters::add(&self.parts.total.windows, count);
+        self.count(|counters| Counters::add(&counters.windows, count));
         for (_, by_cut) in closed {
             let Some(windows) = &self.windows else { return Ok(()) };
             for (cut, rows) in windows.cuts.iter().zip(by_cut) {
@@ -318,11 +541,34 @@ impl PipelineTask {
     }
 }
 
-fn store(cut: &CutPlan, allowed_lateness: i64) -> DataFusionResult<CutStore> {
+/// Waits for a merge; for ever if none runs.
+async fn merged(compacting: &mut Option<Compacting>) -> (usize, DataFusionResult<Compacted>) {
+    let Some(Compacting { cut, merging }) = compacting else { return std::future::pending().await };
+    let (cut, merged) = (*cut, merging.await);
+    *compacting = None;
+    (cut, merged.unwrap_or_else(|error| Err(DataFusionError::External(Box::new(error)))))
+}
+
+fn store(
+    cut: &CutPlan,
+    allowed_lateness: i64,
+    budget: &Arc<Budget>,
+    restored: Option<RestoredCut>,
+) -> DataFusionResult<CutStore> {
     Ok(match &cut.window {
-        CutWindow::Grid(grid) => CutStore::Grid(WindowStore::new(*grid, cut.work.clone())),
+        CutWindow::Grid(grid) => {
+            let mut store = WindowStore::with_budget(*grid, cut.work.clone(), budget.clone());
+            if let Some(RestoredCut::Panes { closed_through, panes }) = restored {
+                store.restore(panes, closed_through.unwrap_or(BEGINNING))?;
+            }
+            CutStore::Grid(store)
+        }
         CutWindow::Session { gap, key_types } => {
-            let store = SessionStore::new(*gap, allowed_lateness, cut.work.clone(), key_types.clone())?;
+            let (work, keys, budget) = (cut.work.clone(), key_types.clone(), budget.clone());
+            let mut store = SessionStore::new(*gap, allowed_lateness, work, keys, budget)?;
+            if let Some(RestoredCut::Sessions(state)) = restored {
+                store.restore(state)?;
+            }
             CutStore::Session(Box::new(store))
         }
     })

@@ -7,7 +7,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use watershed_connectors::{Position, ReadLimits, ReadStatus, Reader, Records, Source, SourceError};
 
 use super::error::RunError;
-use super::lane::{LaneMessage, LaneSplit};
+use super::lane::{LaneMessage, LaneSplit, ReadChunk};
+use crate::checkpoint::Budget;
 
 /// Payload bytes of a chunk: some thousand events, so that what is paid per chunk is small per event, and small enough to
 /// stay in a core's cache from decode to pane.
@@ -17,6 +18,10 @@ const WAIT: Duration = Duration::from_millis(50);
 /// Pauses between attempts to reach a source again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How often a reader that waits for memory looks again, and after how long it says so.
+const MEMORY_WAIT: Duration = Duration::from_millis(10);
+const LONG_WAIT: Duration = Duration::from_secs(30);
 
 /// Everything a reader's driver needs.
 pub(crate) struct Driver {
@@ -33,6 +38,14 @@ pub(crate) struct Driver {
     pub(crate) linger: Duration,
     pub(crate) idle_after: Duration,
     pub(crate) stop: watch::Receiver<bool>,
+    /// What state takes of memory.
+    pub(crate) memory: Arc<Budget>,
+    /// Told what is durable, where the source wants to know.
+    pub(crate) acks: Option<watch::Receiver<Option<Position>>>,
+    /// Let go of when the last record has been read: the end of reading is when nobody holds one.
+    pub(crate) reading: Option<mpsc::Sender<()>>,
+    /// Turns true when the last epoch is published.
+    pub(crate) finished: watch::Receiver<bool>,
 }
 
 impl Driver {
@@ -44,7 +57,7 @@ impl Driver {
             Some(open) => open.acquire().await.ok(),
             None => None,
         };
-        let mut position: Option<Position> = None;
+        let mut position = self.split.restored.as_ref().and_then(|state| state.to.clone());
         let mut pause = FIRST_PAUSE;
         let mut failing = false;
         loop {
@@ -57,7 +70,10 @@ impl Driver {
                         tracing::info!(source = %self.source_name, split = %self.split.id, "reached again");
                         failing = false;
                     }
-                    let outcome = self.drain(reader.as_mut(), &mut pause).await;
+                    let outcome = match self.drain(reader.as_mut(), &mut pause).await {
+                        Ok(()) => self.last_ack(reader.as_mut()).await,
+                        Err(error) => Err(error),
+                    };
                     position = Some(reader.position());
                     outcome
                 }
@@ -86,6 +102,7 @@ impl Driver {
         let mut silent_since = Instant::now();
         let mut idle = false;
         loop {
+            self.wait_for_memory().await;
             // The semaphore is never closed; without a permit there is nothing left to do.
             let Ok(mut permit) = self.budget.clone().acquire_many_owned(self.chunk_bytes as u32).await else {
                 return Ok(());
@@ -97,14 +114,17 @@ impl Driver {
                 _ = stopped(&mut stop) => return Ok(()),
                 status = self.fill(reader, &mut records) => status?,
             };
+            self.acknowledge(reader).await?;
             if !records.is_empty() {
                 *pause = FIRST_PAUSE;
                 silent_since = Instant::now();
                 idle = false;
                 let surplus = self.chunk_bytes.saturating_sub(records.byte_len());
                 drop(permit.split(surplus));
-                let chunk = LaneMessage::Chunk { split: self.split.clone(), records, permit };
-                if self.lane.send(chunk).is_err() {
+                let position = reader.position();
+                let promise = reader.promise();
+                let chunk = ReadChunk { split: self.split.clone(), records, position, promise, permit };
+                if self.lane.send(LaneMessage::Chunk(Box::new(chunk))).is_err() {
                     return Ok(());
                 }
             }
@@ -120,6 +140,45 @@ impl Driver {
                 ReadStatus::CaughtUp | ReadStatus::More => {}
             }
         }
+    }
+
+    /// Waits while state takes more than the budget and a quarter: it is on its way to the disk by then.
+    async fn wait_for_memory(&mut self) {
+        let Some(limit) = self.memory.limit() else { return };
+        let mut waited = Duration::ZERO;
+        while self.memory.used() > limit + limit / 4 && !*self.stop.borrow() {
+            tokio::time::sleep(MEMORY_WAIT).await;
+            waited += MEMORY_WAIT;
+            if waited == LONG_WAIT {
+                let (used, split) = (self.memory.used(), &self.split.id);
+                tracing::warn!(source = %self.source_name, %split, used, limit, "waiting for memory; raise `memory`?");
+            }
+        }
+    }
+
+    /// Tells the origin what has become durable.
+    async fn acknowledge(&mut self, reader: &mut dyn Reader) -> Result<(), SourceError> {
+        let Some(acks) = &mut self.acks else { return Ok(()) };
+        let Ok(true) = acks.has_changed() else { return Ok(()) };
+        let position = acks.borrow_and_update().clone();
+        match position {
+            Some(position) => reader.acknowledge(&position).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Reading is over; what the last epoch made durable is still to be told.
+    async fn last_ack(&mut self, reader: &mut dyn Reader) -> Result<(), SourceError> {
+        self.reading = None;
+        if self.acks.is_none() {
+            return Ok(());
+        }
+        let mut finished = self.finished.clone();
+        // An error says that the run has failed: then there is nothing to tell.
+        if finished.wait_for(|finished| *finished).await.is_ok() {
+            self.acknowledge(reader).await?;
+        }
+        Ok(())
     }
 
     /// Reads a chunk; a small one waits up to `linger` for more.

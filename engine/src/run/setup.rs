@@ -1,26 +1,32 @@
-//! Starts everything a run needs, in the order in which it can still be refused: sinks, tables, sources, then threads.
+//! Puts a run together, in the order in which it can still be refused: sources, sinks, state, tables, then threads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
-use watershed_connectors::{Source, SourceError, SplitId};
 use watershed_sinks::{Flush, ParquetOptions, SinkContext};
 
-use super::clock::{PipelineClock, SourceClock};
-use super::dead_letters::{self, DeadLetters};
+use super::acks::Acks;
+use super::barrier::{Aligner, Barrier};
+use super::clock::PipelineClock;
+use super::coordinator::{Audience, Coordinator, Phase, Seen};
+use super::dead_letters::{self, DeadLetters, LetterMessage, LetterTask};
 use super::error::RunError;
-use super::lane::{Lane, LaneMessage, LanePipeline, LaneSource, LaneSplit, PipelineMessage, Tap, TapKind};
-use super::outlet::Outlet;
+use super::lane::{Lane, LaneMessage, LanePipeline, PipelineMessage};
+use super::outlet::{NamedSink, Outlet};
 use super::pipeline::{PipelineParts, PipelineTask};
-use super::reader::{Driver, stopped};
+use super::reader::Driver;
+use super::restore::{self, Begin, Recovered};
+use super::sources::{self, Drivers, LiveSource, Reading, clock_delay};
+use super::step::Step;
+use super::tally::{Tallies, Totals};
+use super::world::World;
+use crate::checkpoint::Budget;
 use crate::config::{OnBad, Region, SourceConfig};
 use crate::connect;
-use crate::decode::decoder;
-use crate::plan::{CutWindow, PlannedPipeline, PlannedRegion, Stage};
-use crate::report::{Counters, PipelineReport};
+use crate::plan::{CutWindow, PlannedPipeline, PlannedRegion, Stage, StaticTable};
+use crate::report::Counts;
 use crate::watermark::BEGINNING;
 use crate::window::PaneStore;
 
@@ -30,357 +36,310 @@ const CHUNKS_PER_LANE: usize = 16;
 const PIPELINE_INBOX: usize = 64;
 /// Batches of dead letters that may wait for their writer.
 const DEAD_LETTER_INBOX: usize = 16;
-/// Files of a bounded source that are open at once, per lane.
-const OPEN_FILES_PER_LANE: usize = 8;
-/// How often a source that can grow is asked for new splits.
-const DISCOVERY: Duration = Duration::from_secs(1);
 
-/// Everything that runs, and the ends by which it is stopped.
-pub(super) struct Running {
+/// How a run is put together.
+pub(super) struct Setup {
+    pub(super) lanes: usize,
+    pub(super) chunk_bytes: usize,
+    pub(super) begin: Begin,
+    /// Reads nothing, as if every source had ended.
+    pub(super) drain: bool,
+    /// Puts out only windows in this range.
+    pub(super) only: Option<Range<i64>>,
+    pub(super) stop: watch::Receiver<bool>,
+    pub(super) finished: watch::Receiver<bool>,
+    pub(super) world: World,
+}
+
+/// A run whose parts do not move yet.
+pub(super) struct Assembly {
     pub(super) names: Vec<String>,
-    pub(super) readers: JoinSet<Result<(), RunError>>,
-    pub(super) pipelines: JoinSet<Result<(usize, PipelineReport), RunError>>,
-    pub(super) lanes: JoinSet<Result<(), RunError>>,
-    pub(super) dead_letters: JoinSet<Result<(), RunError>>,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) pipelines: Vec<PipelineTask>,
+    pub(super) letters: Vec<LetterTask>,
+    pub(super) coordinator: Coordinator,
+    pub(super) drivers: Vec<Driver>,
+    /// Those that look for new splits, with the number of the first they would find.
+    pub(super) discoveries: Vec<(Drivers, usize)>,
+    /// Ends when the last record has been read.
+    pub(super) reading: mpsc::Receiver<()>,
     pub(super) senders: Vec<mpsc::Sender<PipelineMessage>>,
-    pub(super) lane_senders: Vec<mpsc::UnboundedSender<LaneMessage>>,
-    pub(super) failures: mpsc::UnboundedReceiver<RunError>,
-    pub(super) total: Arc<Counters>,
+    pub(super) tallies: Arc<Tallies>,
     pub(super) watermarks: Vec<watch::Receiver<i64>>,
+    pub(super) tables: Vec<Tables>,
 }
 
-/// A source that some pipeline reads.
-struct LiveSource {
-    config: SourceConfig,
-    source: Arc<dyn Source>,
-    splits: Vec<SplitId>,
-    clock: Arc<SourceClock>,
-    dead_letters: DeadLetters,
-    taps: Arc<Vec<Tap>>,
-    projection: Vec<usize>,
-    event_time: Option<usize>,
+/// The reference tables of one pipeline.
+pub(super) struct Tables {
+    pub(super) pipeline: Arc<str>,
+    pub(super) tables: Vec<StaticTable>,
+    pub(super) session: datafusion::execution::context::SessionContext,
 }
 
-pub(super) async fn start(
-    planned: PlannedRegion,
-    lanes: usize,
-    chunk_bytes: usize,
-    stop: watch::Receiver<bool>,
-) -> Result<Running, RunError> {
-    let PlannedRegion { region, pipelines: plans } = planned;
-    if plans.is_empty() {
+/// The outlets of one pipeline, and its state.
+struct Outlets {
+    out: Outlet,
+    late: Option<Outlet>,
+}
+
+pub(super) async fn assemble(planned: PlannedRegion, setup: Setup) -> Result<Assembly, RunError> {
+    if planned.pipelines.is_empty() {
         return Err(RunError::Config("there is no pipeline to run; add [pipelines.NAME]".to_string()));
     }
-    let total = Arc::new(Counters::default());
-    let mut dead_letters = JoinSet::new();
-    let names = source_names(&plans);
-    let mut sources = Vec::new();
-    for name in &names {
-        sources.push(open_source(&region, name, &plans, &mut dead_letters).await?);
+    let world = setup.world.clone();
+    let region = &planned.region;
+    let budget = Arc::new(Budget::new(region.memory, Some(region.spill.clone())));
+    let mut live = Vec::new();
+    for name in sources::names(&planned.pipelines) {
+        live.push(LiveSource::open(&planned.region, &name, &planned.pipelines, &world).await?);
     }
-
-    let mut lane_pipelines = Vec::new();
-    let mut parts = Vec::new();
-    let mut senders = Vec::new();
-    let mut watermarks = Vec::new();
-    let (lane_senders, lane_inboxes): (Vec<_>, Vec<_>) =
-        (0..lanes).map(|_| mpsc::unbounded_channel::<LaneMessage>()).unzip();
-    for (number, plan) in plans.iter().enumerate() {
-        let counters = Arc::new(Counters::default());
-        let (outlet, late) = open_outlets(&region, plan, &counters).await?;
+    // Sinks before state: were it the other way round, an epoch that another process ends in between would be missed.
+    let mut free = 1;
+    let mut outlets = Vec::new();
+    for plan in &planned.pipelines {
+        outlets.push(open_outlets(&planned.region, plan, &budget, &world, &mut free).await?);
+    }
+    let mut letters = Vec::new();
+    for source in &live {
+        letters.push(open_letters(&planned.region, &source.config, &budget, &world, &mut free).await?);
+    }
+    let stateless: Vec<&str> =
+        live.iter().filter(|live| !live.source.resumes()).map(|live| live.name.as_ref()).collect();
+    let mut recovered = restore::recover(&planned, setup.begin, free, &stateless, &budget, &world).await?;
+    publish_again(&recovered, &planned, &mut outlets, &live, &mut letters, &world).await?;
+    for (plan, outlets) in planned.pipelines.iter().zip(&mut outlets) {
+        recovered.rows_of_pipeline(&plan.name, &mut outlets.out, outlets.late.as_mut()).await?;
+    }
+    for (source, letters) in live.iter().zip(&mut letters) {
+        if let Some(outlet) = letters {
+            recovered.rows_of_dead_letters(&source.name, outlet).await?;
+        }
+    }
+    for plan in &planned.pipelines {
         for table in &plan.tables {
             let failed = |error| RunError::Table { pipeline: plan.name.to_string(), error };
             table.load(&plan.session).await.map_err(failed)?;
         }
-        let read: Vec<&LiveSource> = sources.iter().filter(|source| reads(plan, &source.config.name)).collect();
-        let clock = Arc::new(PipelineClock::new(read.iter().map(|source| source.clock.clone()).collect()));
+    }
+    world.reach(Step::Restored);
+    connect_parts(planned, setup, live, outlets, letters, recovered, budget)
+}
+
+/// Shows once more what the last epoch of the process before had prepared.
+async fn publish_again(
+    recovered: &Recovered,
+    planned: &PlannedRegion,
+    outlets: &mut [Outlets],
+    live: &[LiveSource],
+    letters: &mut [Option<Outlet>],
+    world: &World,
+) -> Result<(), RunError> {
+    for (plan, outlets) in planned.pipelines.iter().zip(outlets) {
+        let Some(state) = recovered.manifest.pipelines.get(plan.name.as_ref()) else { continue };
+        let files = outlets.out.publish_again(&state.out).await?;
+        if let Some(late) = &mut outlets.late {
+            late.publish_again(&state.late).await?;
+        }
+        tracing::debug!(pipeline = %plan.name, files, "files of the last epoch are visible");
+    }
+    for (source, outlet) in live.iter().zip(letters) {
+        if let (Some(state), Some(outlet)) = (recovered.manifest.sources.get(source.name.as_ref()), outlet) {
+            outlet.publish_again(&state.dead_letters).await?;
+        }
+    }
+    world.reach(Step::PublishedAgain);
+    Ok(())
+}
+
+/// Gives every part the ends of the channels that it talks over.
+fn connect_parts(
+    planned: PlannedRegion,
+    setup: Setup,
+    live: Vec<LiveSource>,
+    outlets: Vec<Outlets>,
+    letters: Vec<Option<Outlet>>,
+    mut recovered: Recovered,
+    budget: Arc<Budget>,
+) -> Result<Assembly, RunError> {
+    let PlannedRegion { region, pipelines: plans } = planned;
+    let world = setup.world;
+    let tallies = Arc::new(Tallies::new(plans.len()));
+    let (coordinator, coordinator_inbox) = mpsc::unbounded_channel();
+    let (barrier, barrier_asked) = watch::channel(Barrier { round: 0, epoch: 0, flush: Flush::Due });
+    let (lane_senders, lane_inboxes): (Vec<_>, Vec<_>) =
+        (0..setup.lanes).map(|_| mpsc::unbounded_channel::<LaneMessage>()).unzip();
+
+    let mut letter_tasks = Vec::new();
+    let mut letter_senders = Vec::new();
+    let mut dead_letters = Vec::new();
+    for (source, outlet) in live.iter().zip(letters) {
+        dead_letters.push(match (source.config.on_bad, outlet) {
+            (OnBad::Fail, _) => DeadLetters::Fail,
+            (OnBad::DeadLetter, Some(outlet)) => {
+                let (sender, inbox) = mpsc::channel::<LetterMessage>(DEAD_LETTER_INBOX);
+                letter_senders.push(sender.clone());
+                letter_tasks.push(LetterTask {
+                    source: source.name.clone(),
+                    inbox,
+                    outlet,
+                    aligner: Aligner::new(setup.lanes),
+                    coordinator: coordinator.clone(),
+                });
+                DeadLetters::Keep(sender)
+            }
+            _ => DeadLetters::Skip,
+        });
+    }
+
+    let mut tables = Vec::new();
+    let mut clocks = Vec::new();
+    let mut senders = Vec::new();
+    let mut watermarks = Vec::new();
+    let mut pipelines = Vec::new();
+    let mut wants_late = Vec::new();
+    let stores: Vec<_> = (0..setup.lanes).map(|_| pane_stores(&plans)).collect();
+    let lateness: Vec<i64> = plans.iter().map(|plan| plan.allowed_lateness).collect();
+    let names: Vec<Arc<str>> = plans.iter().map(|plan| plan.name.clone()).collect();
+    let base = base(&recovered, &names);
+    for (number, (mut plan, outlets)) in plans.into_iter().zip(outlets).enumerate() {
+        let read: Vec<&LiveSource> = live.iter().filter(|live| live.read_by(&plan)).collect();
+        let restored = recovered.windows_of(&plan)?;
+        let reached = restored.as_ref().map_or(BEGINNING, |restored| restored.watermark);
+        let clock = Arc::new(PipelineClock::new(read.iter().map(|source| source.clock.clone()).collect(), reached));
         let (sender, inbox) = mpsc::channel(PIPELINE_INBOX);
         let (shown, watermark) = watch::channel(BEGINNING);
-        lane_pipelines.push(LanePipeline {
-            name: plan.name.clone(),
-            sender: sender.clone(),
-            clock: clock.clone(),
-            counters: counters.clone(),
-            allowed_lateness: plan.allowed_lateness,
-            wants_late: late.is_some(),
-        });
         if matches!(plan.stage, Stage::Windows { .. }) {
             watermarks.push(watermark);
         }
-        parts.push(PipelineParts {
+        wants_late.push(outlets.late.is_some());
+        clocks.push(clock.clone());
+        senders.push(sender);
+        tables.push(Tables {
+            pipeline: plan.name.clone(),
+            tables: std::mem::take(&mut plan.tables),
+            session: plan.session.clone(),
+        });
+        let parts = PipelineParts {
             number,
             clock,
-            counters,
-            total: total.clone(),
+            tally: tallies.of(1),
+            tallies: tallies.clone(),
             inbox,
             lanes: lane_senders.clone(),
-            outlet,
-            late,
-            commit_every: region.checkpoint.interval,
+            coordinator: coordinator.clone(),
+            outlet: outlets.out,
+            late: outlets.late,
             clock_delay: clock_delay(&read),
             watermark: shown,
-        });
-        senders.push(sender);
-    }
-
-    let (failed, failures) = mpsc::unbounded_channel();
-    let lane_pipelines = Arc::new(lane_pipelines);
-    let mut lane_tasks = JoinSet::new();
-    for (number, inbox) in lane_inboxes.into_iter().enumerate() {
-        let lane = Lane {
-            inbox,
-            sources: sources.iter().map(lane_source).collect::<Result<_, _>>()?,
-            pipelines: lane_pipelines.clone(),
-            stores: pane_stores(&plans),
-            total: total.clone(),
-            splits: BTreeMap::new(),
-        };
-        spawn_lane(number, lane, &mut lane_tasks, failed.clone())?;
-    }
-    drop(lane_pipelines);
-
-    let mut pipelines = JoinSet::new();
-    let pipeline_names = plans.iter().map(|plan| plan.name.to_string()).collect();
-    let refreshing = plans.iter().any(|plan| plan.tables.iter().any(|table| table.refresh.is_some()));
-    for (number, (mut plan, parts)) in plans.into_iter().zip(parts).enumerate() {
-        let tables = std::mem::take(&mut plan.tables);
-        let session = plan.session.clone();
-        let name = plan.name.clone();
-        let task = PipelineTask::new(plan, parts)?;
-        pipelines.spawn(async move {
-            let refresh = async {
-                match refreshing {
-                    true => refresh_tables(&name, &tables, &session).await,
-                    false => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                report = task.run() => report.map(|report| (number, report)),
-                never = refresh => match never {},
-            }
-        });
-    }
-
-    let mut readers = JoinSet::new();
-    let budget = Arc::new(Semaphore::new(CHUNKS_PER_LANE * lanes * chunk_bytes));
-    let mut number = 0;
-    for (index, live) in sources.iter().enumerate() {
-        let drivers = Drivers {
-            index,
-            config: live.config.clone(),
-            source: live.source.clone(),
-            clock: live.clock.clone(),
-            lanes: lane_senders.clone(),
+            restored,
+            only: setup.only.clone(),
             budget: budget.clone(),
-            open: live.source.bounded().then(|| Arc::new(Semaphore::new(OPEN_FILES_PER_LANE * lanes))),
-            chunk_bytes,
-            linger: region.linger,
-            stop: stop.clone(),
+            world: world.clone(),
         };
-        // Every split is on the clock before the first is read: none can fall behind a watermark it did not know.
-        let made: Vec<Driver> = live.splits.iter().map(|split| drivers.make(split, &mut number)).collect();
-        made.into_iter().for_each(|driver| spawn_driver(driver, &mut readers));
-        if live.source.discovers() {
-            readers.spawn(drivers.discover(live.splits.clone(), number + 1_000_000 * (index + 1)));
+        pipelines.push(PipelineTask::new(plan, parts)?);
+    }
+
+    let mut lanes = Vec::new();
+    for (number, (inbox, stores)) in lane_inboxes.into_iter().zip(stores).enumerate() {
+        let pipeline = |index: usize| LanePipeline {
+            lane: number,
+            name: names[index].clone(),
+            sender: senders[index].clone(),
+            clock: clocks[index].clone(),
+            allowed_lateness: lateness[index],
+            wants_late: wants_late[index],
+        };
+        lanes.push(Lane {
+            number,
+            lanes: setup.lanes,
+            inbox,
+            sources: live.iter().zip(&dead_letters).map(|(s, l)| s.for_lane(l)).collect::<Result<_, _>>()?,
+            pipelines: (0..names.len()).map(pipeline).collect(),
+            stores,
+            splits: BTreeMap::new(),
+            barrier: barrier_asked.clone(),
+            ended: 0,
+            tally: tallies.of(1),
+            tallies: tallies.clone(),
+            coordinator: coordinator.clone(),
+            budget: budget.clone(),
+            world: world.clone(),
+        });
+    }
+
+    let acks = Arc::new(Acks::default());
+    let (reading, reading_ends) = mpsc::channel(1);
+    let shared = Reading {
+        lanes: lane_senders.clone(),
+        budget: Arc::new(Semaphore::new(CHUNKS_PER_LANE * setup.lanes * setup.chunk_bytes)),
+        chunk_bytes: setup.chunk_bytes,
+        linger: region.linger,
+        stop: setup.stop,
+        finished: setup.finished,
+        reading,
+        acks: acks.clone(),
+        memory: budget.clone(),
+    };
+    let mut number = 0;
+    let mut drivers = Vec::new();
+    let mut discoveries = Vec::new();
+    for (index, source) in live.iter().enumerate().filter(|_| !setup.drain) {
+        let state = recovered.manifest.sources.get(source.name.as_ref()).cloned().unwrap_or_default();
+        let mut own = Drivers::new(index, source, state, &shared);
+        own.warn_of_lost(&source.splits);
+        drivers.extend(own.make(&source.splits, &mut number));
+        if source.source.discovers() {
+            // Numbers only have to differ.
+            discoveries.push((own, 1_000_000_000 * (index + 1)));
         }
     }
-    Ok(Running {
-        names: pipeline_names,
-        readers,
+    let audience = Audience { barrier, lanes: lane_senders, pipelines: senders.clone(), letters: letter_senders, acks };
+    let mut seen = BTreeMap::new();
+    for (index, source) in live.iter().enumerate() {
+        let Some(keys) = source.seen.clone() else { continue };
+        recovered.keys_of(&source.name, &keys)?;
+        let by_clock = source.config.event_time.is_none();
+        seen.insert(index, Seen { keys, clock: source.clock.clone(), watermark: BEGINNING, by_clock });
+    }
+    let coordinator = Coordinator {
+        inbox: coordinator_inbox,
+        audience,
+        sources: live.iter().map(|source| source.name.clone()).collect(),
+        pipelines: names.clone(),
+        seen,
+        budget,
+        chain: recovered.chain,
+        writer: recovered.writer,
+        manifest: recovered.manifest,
+        base,
+        tallies: tallies.clone(),
+        interval: region.checkpoint.interval,
+        world,
+        phase: Phase::Waiting,
+        round: 0,
+        done: 0,
+    };
+    Ok(Assembly {
+        names: names.iter().map(|name| name.to_string()).collect(),
+        lanes,
         pipelines,
-        lanes: lane_tasks,
-        dead_letters,
+        letters: letter_tasks,
+        coordinator,
+        drivers,
+        discoveries,
+        reading: reading_ends,
         senders,
-        lane_senders,
-        failures,
-        total,
+        tallies,
         watermarks,
+        tables,
     })
 }
 
-fn source_names(plans: &[PlannedPipeline]) -> Vec<Arc<str>> {
-    let names: BTreeSet<Arc<str>> =
-        plans.iter().flat_map(|plan| plan.branches().map(|(_, branch)| branch.rows.source.clone())).collect();
-    names.into_iter().collect()
-}
-
-fn reads(plan: &PlannedPipeline, source: &str) -> bool {
-    plan.branches().any(|(_, branch)| branch.rows.source.as_ref() == source)
-}
-
-/// The delay behind the clock at which silent sources let their watermark go on; none if one of them must not.
-fn clock_delay(sources: &[&LiveSource]) -> Option<i64> {
-    let delay = |live: &&LiveSource| {
-        let follows = live.config.max_future.is_some() && !live.source.bounded();
-        follows.then(|| micros(live.config.max_delay))
-    };
-    sources.iter().map(delay).try_fold(0, |most, delay| delay.map(|delay| most.max(delay)))
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-async fn open_source(
-    region: &Region,
-    name: &Arc<str>,
-    plans: &[PlannedPipeline],
-    tasks: &mut JoinSet<Result<(), RunError>>,
-) -> Result<LiveSource, RunError> {
-    let failed = |error| RunError::Source { source_name: name.to_string(), error };
-    let Some(config) = region.sources.get(name.as_ref()) else {
-        return Err(RunError::Config(format!("there is no source `{name}`")));
-    };
-    let Some(schema) = &config.schema else {
-        return Err(RunError::Config(format!("source `{name}` has no schema")));
-    };
-    let source = connect::source(config).map_err(failed)?;
-    let splits = source.splits().await.map_err(failed)?;
-
-    let late_wanted =
-        |plan: &PlannedPipeline| region.pipelines.get(plan.name.as_ref()).is_some_and(|config| config.late.is_some());
-    let mut wanted: BTreeSet<usize> = BTreeSet::new();
-    let mut windowed = false;
-    for plan in plans {
-        for (_, branch) in plan.branches().filter(|(_, branch)| branch.rows.source == *name) {
-            wanted.extend(&branch.rows.columns);
-            windowed |= matches!(plan.stage, Stage::Windows { .. });
-            if late_wanted(plan) {
-                wanted.extend(0..schema.fields.len());
-            }
-        }
-    }
-    let time_column = config.event_time.as_ref().filter(|_| windowed);
-    let time_column = time_column.and_then(|time| schema.fields.iter().position(|field| field.name == *time));
-    wanted.extend(time_column);
-    let projection: Vec<usize> = wanted.into_iter().collect();
-    let place = |column: &usize| projection.iter().position(|wanted| wanted == column);
-
-    let mut taps = Vec::new();
-    for (pipeline, plan) in plans.iter().enumerate() {
-        let mut numbers: BTreeMap<usize, usize> = BTreeMap::new();
-        for (cut, branch) in plan.branches() {
-            let number = numbers.entry(cut).or_default();
-            if branch.rows.source == *name {
-                taps.push(Tap {
-                    pipeline,
-                    cut,
-                    branch_number: *number,
-                    branch: branch.clone(),
-                    columns: branch.rows.columns.iter().filter_map(place).collect(),
-                    kind: TapKind::of(window_of(plan, cut)),
-                });
-            }
-            *number += 1;
-        }
-    }
-    let event_time = time_column.as_ref().and_then(place);
-    let dead_letters = match config.on_bad {
-        OnBad::Skip => DeadLetters::Skip,
-        OnBad::Fail => DeadLetters::Fail,
-        OnBad::DeadLetter => DeadLetters::Keep(open_dead_letters(region, config, tasks)?),
-    };
-    Ok(LiveSource {
-        config: config.clone(),
-        source,
-        splits,
-        clock: Arc::new(SourceClock::default()),
-        dead_letters,
-        taps: Arc::new(taps),
-        projection,
-        event_time,
-    })
-}
-
-fn window_of(plan: &PlannedPipeline, cut: usize) -> Option<&CutWindow> {
-    match &plan.stage {
-        Stage::Rows(_) => None,
-        Stage::Windows { cuts, .. } => cuts.get(cut).map(|cut| &cut.window),
-    }
-}
-
-/// Starts the writer of a source's dead letters. It opens its folder when the first one comes.
-fn open_dead_letters(
-    region: &Region,
-    config: &SourceConfig,
-    tasks: &mut JoinSet<Result<(), RunError>>,
-) -> Result<mpsc::Sender<arrow::array::RecordBatch>, RunError> {
-    let (sender, mut inbox) = mpsc::channel(DEAD_LETTER_INBOX);
-    let context = SinkContext {
-        pipeline: config.name.as_str().into(),
-        region: region.name.clone(),
-        sql_hash: "".into(),
-        schema: dead_letters::schema(),
-        time_column: Some("time".to_string()),
-        sort_by: Vec::new(),
-    };
-    let mut options = ParquetOptions::at(&config.dead_letters);
-    options.partition_by = vec!["date".to_string()];
-    let commit_every = region.checkpoint.interval;
-    let source_name = config.name.clone();
-    tasks.spawn(async move {
-        let Some(first) = inbox.recv().await else { return Ok(()) };
-        let failed = |error| RunError::Sink { pipeline: format!("{source_name} (dead letters)"), error };
-        let sink = connect::parquet(options, context).map_err(failed)?;
-        let name: Arc<str> = format!("{source_name} (dead letters)").into();
-        let mut outlet = Outlet::open(name, dead_letters::schema(), vec![sink], Arc::default()).await?;
-        outlet.write(first).await?;
-        let mut tick = tokio::time::interval(commit_every);
-        loop {
-            tokio::select! {
-                batch = inbox.recv() => match batch {
-                    Some(batch) => outlet.write(batch).await?,
-                    None => return outlet.commit(Flush::All).await.map(drop),
-                },
-                _ = tick.tick() => drop(outlet.commit(Flush::Due).await?),
-            }
-        }
-    });
-    Ok(sender)
-}
-
-async fn open_outlets(
-    region: &Region,
-    plan: &PlannedPipeline,
-    counters: &Arc<Counters>,
-) -> Result<(Outlet, Option<Outlet>), RunError> {
-    let failed = |error| RunError::Sink { pipeline: plan.name.to_string(), error };
-    let Some(config) = region.pipelines.get(plan.name.as_ref()) else {
-        return Err(RunError::Config(format!("there is no pipeline `{}`", plan.name)));
-    };
-    let named =
-        |name: &str| region.sinks.get(name).ok_or_else(|| RunError::Config(format!("there is no sink `{name}`")));
-    let mut sinks = Vec::new();
-    for name in &config.sinks {
-        let context = connect::sink_context(region, plan);
-        sinks.push(connect::sink(named(name)?, context).map_err(failed)?);
-    }
-    let outlet = Outlet::open(plan.name.clone(), plan.output_schema.clone(), sinks, counters.clone()).await?;
-    let Some(late) = &config.late else { return Ok((outlet, None)) };
-    let source = plan.branches().find_map(|(_, branch)| region.sources.get(branch.rows.source.as_ref()));
-    let Some(context) = source.and_then(|source| connect::late_context(region, plan, source)) else {
-        return Err(RunError::Config(format!("pipeline `{}` has no source for late rows", plan.name)));
-    };
-    let schema = context.schema.clone();
-    let sink = connect::sink(named(late)?, context).map_err(failed)?;
-    let late = Outlet::open(plan.name.clone(), schema, vec![sink], Arc::default()).await?;
-    Ok((outlet, Some(late)))
-}
-
-fn lane_source(live: &LiveSource) -> Result<LaneSource, RunError> {
-    let schema = live.config.schema.as_ref();
-    let schema = schema.ok_or_else(|| RunError::Config(format!("source `{}` has no schema", live.config.name)))?;
-    let decoder = decoder(&live.config.format, schema, &live.projection)
-        .map_err(|error| RunError::Config(format!("source `{}`: {error}", live.config.name)))?;
-    Ok(LaneSource {
-        name: live.config.name.as_str().into(),
-        decoder,
-        event_time: live.event_time,
-        max_delay: micros(live.config.max_delay),
-        max_future: live.config.max_future.map(micros),
-        dead_letters: live.dead_letters.clone(),
-        taps: live.taps.clone(),
-    })
+/// The counts with which the run begins.
+fn base(recovered: &Recovered, names: &[Arc<str>]) -> Totals {
+    let of =
+        |name: &Arc<str>| recovered.manifest.pipelines.get(name.as_ref()).map_or(Counts::default(), |p| p.counters);
+    Totals { total: recovered.manifest.counters, pipelines: names.iter().map(of).collect() }
 }
 
 fn pane_stores(plans: &[PlannedPipeline]) -> BTreeMap<(usize, usize), PaneStore> {
@@ -396,122 +355,65 @@ fn pane_stores(plans: &[PlannedPipeline]) -> BTreeMap<(usize, usize), PaneStore>
     stores
 }
 
-/// Gives the lane a thread of its own. A failure is told at once; the end of the thread is waited for.
-fn spawn_lane(
-    number: usize,
-    lane: Lane,
-    tasks: &mut JoinSet<Result<(), RunError>>,
-    failed: mpsc::UnboundedSender<RunError>,
-) -> Result<(), RunError> {
-    let (done, ended) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new()
-        .name(format!("lane-{number}"))
-        .spawn(move || {
-            if let Err(error) = lane.run() {
-                // Nobody listens any more if another failure came first.
-                let _ = failed.send(error);
-            }
-            let _ = done.send(());
-        })
-        .map_err(|error| RunError::Config(format!("can't start a thread for lane {number}: {error}")))?;
-    tasks.spawn(async move { ended.await.map_err(|_| RunError::Lost("a lane")) });
-    Ok(())
-}
-
-fn spawn_driver(driver: Driver, readers: &mut JoinSet<Result<(), RunError>>) {
-    if driver.source.blocks() {
-        let handle = tokio::runtime::Handle::current();
-        readers.spawn_blocking(move || handle.block_on(driver.run()));
-    } else {
-        readers.spawn(driver.run());
+/// The outlet of a source's dead letters, if they are kept.
+async fn open_letters(
+    region: &Region,
+    config: &SourceConfig,
+    budget: &Arc<Budget>,
+    world: &World,
+    free: &mut u64,
+) -> Result<Option<Outlet>, RunError> {
+    if config.on_bad != OnBad::DeadLetter {
+        return Ok(None);
     }
+    let context = SinkContext {
+        pipeline: config.name.as_str().into(),
+        region: region.name.clone(),
+        sql_hash: "".into(),
+        schema: dead_letters::schema(),
+        time_column: Some("time".to_string()),
+        sort_by: Vec::new(),
+    };
+    let mut options = ParquetOptions::at(&config.dead_letters);
+    options.partition_by = vec!["date".to_string()];
+    let name: Arc<str> = format!("{} (dead letters)", config.name).into();
+    let failed = |error| RunError::Sink { pipeline: name.to_string(), error };
+    let sink = world.connect.dead_letters(options, context).map_err(failed)?;
+    let sinks = vec![("dead_letters".to_string(), sink)];
+    let (outlet, epoch) =
+        Outlet::open(name.clone(), dead_letters::schema(), sinks, budget.clone(), world.clone()).await?;
+    *free = (*free).max(epoch);
+    Ok(Some(outlet))
 }
 
-/// Reads the tables again, each on its own interval. A failed read keeps the rows of the last.
-async fn refresh_tables(
-    pipeline: &str,
-    tables: &[crate::plan::StaticTable],
-    session: &datafusion::execution::context::SessionContext,
-) -> std::convert::Infallible {
-    let loops = tables.iter().filter_map(|table| {
-        let every = table.refresh?;
-        Some(async move {
-            loop {
-                tokio::time::sleep(every).await;
-                if let Err(error) = table.load(session).await {
-                    tracing::warn!(pipeline, %error, "reference table not refreshed; the last rows stay in use");
-                }
-            }
-        })
-    });
-    futures::future::join_all(loops.map(|refresh: _| -> futures::future::BoxFuture<'_, ()> { Box::pin(refresh) }))
-        .await;
-    std::future::pending().await
-}
-
-/// Makes drivers for the splits of one source.
-struct Drivers {
-    index: usize,
-    config: SourceConfig,
-    source: Arc<dyn Source>,
-    clock: Arc<SourceClock>,
-    lanes: Vec<mpsc::UnboundedSender<LaneMessage>>,
-    budget: Arc<Semaphore>,
-    open: Option<Arc<Semaphore>>,
-    chunk_bytes: usize,
-    linger: Duration,
-    stop: watch::Receiver<bool>,
-}
-
-impl Drivers {
-    fn make(&self, id: &SplitId, number: &mut usize) -> Driver {
-        let split = LaneSplit { number: *number, source: self.index, id: id.clone(), clock: self.clock.add() };
-        let lane = self.lanes[*number % self.lanes.len()].clone();
-        *number += 1;
-        Driver {
-            source_name: self.config.name.as_str().into(),
-            source: self.source.clone(),
-            split: Arc::new(split),
-            lane,
-            budget: self.budget.clone(),
-            open: self.open.clone(),
-            chunk_bytes: self.chunk_bytes,
-            linger: self.linger,
-            idle_after: self.config.idle_after,
-            stop: self.stop.clone(),
-        }
-    }
-
-    /// Finds new splits and reads them, until the run stops.
-    async fn discover(mut self, known: Vec<SplitId>, mut number: usize) -> Result<(), RunError> {
-        let mut known: BTreeSet<SplitId> = known.into_iter().collect();
-        let mut readers: JoinSet<Result<(), RunError>> = JoinSet::new();
-        let mut tick = tokio::time::interval(DISCOVERY);
-        let mut stop = self.stop.clone();
-        loop {
-            tokio::select! {
-                _ = stopped(&mut stop) => break,
-                Some(joined) = readers.join_next() => joined.unwrap_or(Err(RunError::Lost("a reader")))?,
-                _ = tick.tick() => match self.source.splits().await {
-                    Ok(splits) => for split in splits {
-                        if known.insert(split.clone()) {
-                            tracing::info!(source = %self.config.name, %split, "new split");
-                            spawn_driver(self.make(&split, &mut number), &mut readers);
-                        }
-                    },
-                    Err(error @ SourceError::Retry { .. }) => {
-                        tracing::debug!(source = %self.config.name, %error, "could not look for new splits");
-                    }
-                    Err(error) => {
-                        return Err(RunError::Source { source_name: self.config.name.clone(), error });
-                    }
-                }
-            }
-        }
-        self.lanes.clear();
-        while let Some(joined) = readers.join_next().await {
-            joined.unwrap_or(Err(RunError::Lost("a reader")))?;
-        }
-        Ok(())
-    }
+async fn open_outlets(
+    region: &Region,
+    plan: &PlannedPipeline,
+    budget: &Arc<Budget>,
+    world: &World,
+    free: &mut u64,
+) -> Result<Outlets, RunError> {
+    let failed = |error| RunError::Sink { pipeline: plan.name.to_string(), error };
+    let Some(config) = region.pipelines.get(plan.name.as_ref()) else {
+        return Err(RunError::Config(format!("there is no pipeline `{}`", plan.name)));
+    };
+    let make = |name: &str, context: SinkContext| -> Result<NamedSink, RunError> {
+        let sink = region.sinks.get(name).ok_or_else(|| RunError::Config(format!("there is no sink `{name}`")))?;
+        Ok((name.to_string(), world.connect.sink(sink, context).map_err(failed)?))
+    };
+    let named = config.sinks.iter().map(|name| make(name, connect::sink_context(region, plan)));
+    let sinks = named.collect::<Result<Vec<_>, _>>()?;
+    let (out, epoch) =
+        Outlet::open(plan.name.clone(), plan.output_schema.clone(), sinks, budget.clone(), world.clone()).await?;
+    *free = (*free).max(epoch);
+    let Some(late) = &config.late else { return Ok(Outlets { out, late: None }) };
+    let source = plan.branches().find_map(|(_, branch)| region.sources.get(branch.rows.source.as_ref()));
+    let Some(context) = source.and_then(|source| connect::late_context(region, plan, source)) else {
+        return Err(RunError::Config(format!("pipeline `{}` has no source for late rows", plan.name)));
+    };
+    let schema = context.schema.clone();
+    let sinks = vec![make(late, context)?];
+    let (late, epoch) = Outlet::open(plan.name.clone(), schema, sinks, budget.clone(), world.clone()).await?;
+    *free = (*free).max(epoch);
+    Ok(Outlets { out, late: Some(late) })
 }

@@ -1,12 +1,14 @@
 //! Panes of tumbling and hopping windows, as one lane fills them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use datafusion::common::Result;
 
 use crate::aggregate::{AggregateSpec, GroupTable};
+use crate::checkpoint::footprint;
 use crate::sql::WindowSpec;
 
 /// The grid that panes and windows lie on, aligned to the Unix epoch.
@@ -87,6 +89,16 @@ pub enum PaneRows {
     Batches(Vec<RecordBatch>),
 }
 
+impl PaneRows {
+    /// Bytes it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            PaneRows::Table(table) => table.size(),
+            PaneRows::Batches(batches) => batches.iter().map(footprint).sum(),
+        }
+    }
+}
+
 /// Rows of one pane that are in the same windows.
 ///
 /// A hop's row that comes when some of its windows have closed counts in the others only, so it goes into a part of its
@@ -104,13 +116,20 @@ pub struct PanePart {
 pub struct PaneStore {
     grid: PaneGrid,
     work: Work,
-    panes: BTreeMap<PanePart, PaneRows>,
+    panes: BTreeMap<PanePart, Open>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Open {
+    rows: PaneRows,
+    bytes: usize,
 }
 
 impl PaneStore {
     /// An empty store.
     pub fn new(grid: PaneGrid, work: Work) -> Self {
-        Self { grid, work, panes: BTreeMap::new() }
+        Self { grid, work, panes: BTreeMap::new(), bytes: 0 }
     }
 
     /// Takes rows that are late for some of their windows, but not for all. `closed` gives for each row the instant up to
@@ -165,20 +184,34 @@ impl PaneStore {
     }
 
     fn push_part(&mut self, part: PanePart, batch: &RecordBatch) -> Result<()> {
-        let rows = match self.panes.entry(part) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => entry.insert(match &self.work {
-                Work::Aggregate(spec) => PaneRows::Table(Box::new(GroupTable::new(spec.clone())?)),
-                Work::Collect => PaneRows::Batches(Vec::new()),
-            }),
+        let open = match self.panes.entry(part) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let rows = match &self.work {
+                    Work::Aggregate(spec) => PaneRows::Table(Box::new(GroupTable::new(spec.clone())?)),
+                    Work::Collect => PaneRows::Batches(Vec::new()),
+                };
+                entry.insert(Open { rows, bytes: 0 })
+            }
         };
-        match rows {
-            PaneRows::Table(table) => table.update(batch),
+        let before = open.bytes;
+        match &mut open.rows {
+            PaneRows::Table(table) => {
+                table.update(batch)?;
+                open.bytes = table.size();
+            }
             PaneRows::Batches(batches) => {
+                open.bytes += footprint(batch);
                 batches.push(batch.clone());
-                Ok(())
             }
         }
+        self.bytes = (self.bytes + open.bytes).saturating_sub(before);
+        Ok(())
+    }
+
+    /// Bytes that the open panes take.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Hands over every pane that ends at or before `through`.
@@ -188,9 +221,17 @@ impl PaneStore {
             if self.grid.pane_end(entry.key().pane) > through {
                 break;
             }
-            sealed.push(entry.remove_entry());
+            let (part, open) = entry.remove_entry();
+            self.bytes = self.bytes.saturating_sub(open.bytes);
+            sealed.push((part, open.rows));
         }
         sealed
+    }
+
+    /// Hands over every pane, so that a checkpoint can have it.
+    pub fn take_all(&mut self) -> Vec<(PanePart, PaneRows)> {
+        self.bytes = 0;
+        std::mem::take(&mut self.panes).into_iter().map(|(part, open)| (part, open.rows)).collect()
     }
 }
 

@@ -11,30 +11,38 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
 
-use crate::aggregate::{AggregateSpec, GroupTable};
+use super::merge::merged;
+use crate::aggregate::AggregateSpec;
+use crate::checkpoint::{Block, Budget};
 
 /// The shared partial aggregates of one hopping window.
 #[derive(Debug)]
 pub(super) struct Sliding {
     spec: Arc<AggregateSpec>,
+    budget: Arc<Budget>,
     /// First pane that is not in the suffixes.
     flip: i64,
-    suffixes: BTreeMap<i64, RecordBatch>,
-    prefix: Option<RecordBatch>,
+    suffixes: BTreeMap<i64, Arc<Block>>,
+    prefix: Option<Arc<Block>>,
     /// First pane that is not in the prefix.
     next: i64,
 }
 
 impl Sliding {
-    pub(super) fn new(spec: Arc<AggregateSpec>) -> Self {
-        Self { spec, flip: i64::MIN, suffixes: BTreeMap::new(), prefix: None, next: i64::MIN }
+    pub(super) fn new(spec: Arc<AggregateSpec>, budget: Arc<Budget>) -> Self {
+        Self { spec, budget, flip: i64::MIN, suffixes: BTreeMap::new(), prefix: None, next: i64::MIN }
     }
 
     /// Says that `pane` has got more rows: what was merged of it is void.
     pub(super) fn touch(&mut self, pane: i64) {
         if pane < self.next {
-            *self = Self::new(self.spec.clone());
+            self.forget();
         }
+    }
+
+    /// Drops everything that was merged; the next window is merged anew.
+    pub(super) fn forget(&mut self) {
+        *self = Self::new(self.spec.clone(), self.budget.clone());
     }
 
     /// The results of the window over `panes`. Windows come in ascending order; `frozen` gives the states of panes that all
@@ -42,12 +50,12 @@ impl Sliding {
     pub(super) fn window<'a>(
         &mut self,
         panes: Range<i64>,
-        frozen: impl Fn(Range<i64>) -> Vec<(i64, &'a [RecordBatch])>,
-        own: &[&RecordBatch],
+        frozen: impl Fn(Range<i64>) -> Vec<(i64, &'a [Arc<Block>])>,
+        own: &[Arc<Block>],
     ) -> Result<RecordBatch> {
         if panes.start >= self.flip {
             self.suffixes.clear();
-            let mut suffix: Option<RecordBatch> = None;
+            let mut suffix: Option<Arc<Block>> = None;
             for (pane, states) in frozen(panes.clone()).into_iter().rev() {
                 let merged = self.merge(states.iter().chain(&suffix))?;
                 self.suffixes.insert(pane, merged.clone());
@@ -65,18 +73,15 @@ impl Sliding {
         }
         self.next = panes.end;
         let suffix = self.suffixes.first_key_value().map(|(_, suffix)| suffix);
-        let mut merged = GroupTable::new(self.spec.clone())?;
-        for states in suffix.into_iter().chain(&self.prefix).chain(own.iter().copied()) {
-            merged.merge(states)?;
-        }
-        merged.finish()
+        let all: Vec<Arc<Block>> = suffix.into_iter().chain(&self.prefix).chain(own).cloned().collect();
+        merged(&self.spec, Vec::new(), &all)?.finish()
     }
 
-    fn merge<'a>(&self, states: impl Iterator<Item = &'a RecordBatch>) -> Result<RecordBatch> {
-        let mut merged = GroupTable::new(self.spec.clone())?;
-        for states in states {
-            merged.merge(states)?;
+    fn merge<'a>(&self, states: impl Iterator<Item = &'a Arc<Block>>) -> Result<Arc<Block>> {
+        let states: Vec<Arc<Block>> = states.cloned().collect();
+        if let [one] = states.as_slice() {
+            return Ok(one.clone());
         }
-        merged.freeze()
+        Ok(Block::new(merged(&self.spec, Vec::new(), &states)?.freeze()?, &self.budget))
     }
 }

@@ -141,6 +141,8 @@ pub(crate) fn region_file(folder: &Path, sql: &str) -> String {
     format!(
         r#"
 region = "eu-test"
+[checkpoint]
+url = "{folder}/state"
 
 [sources.orders]
 connector = "file"

@@ -86,13 +86,14 @@ fn same(streamed: &[Row], batch: &[Row]) -> bool {
 async fn streamed(folder: &Path, sql: &str, shape: &Shape) -> (Vec<RecordBatch>, RunReport) {
     let out = folder.join("out");
     let _ = std::fs::remove_dir_all(&out);
+    let _ = std::fs::remove_dir_all(folder.join("state"));
     let config = data::region_file(folder, sql);
     let path = folder.join("region.toml");
     std::fs::write(&path, config).unwrap();
     let region = watershed_engine::config::load(&path).unwrap_or_else(|errors| panic!("{sql}\n{errors:?}"));
     let planned = plan_region(&region).await.unwrap_or_else(|errors| panic!("{sql}\n{errors:?}"));
     let (_keep, stop) = tokio::sync::watch::channel(false);
-    let options = RunOptions { lanes: shape.lanes, chunk_bytes: shape.chunk_bytes, stop, progress: None };
+    let options = RunOptions { lanes: shape.lanes, chunk_bytes: shape.chunk_bytes, ..RunOptions::new(stop) };
     let report = run(planned, options).await.unwrap_or_else(|error| panic!("{sql}\n{error}"));
 
     let plain = SessionConfig::new().set_bool("datafusion.execution.parquet.schema_force_view_types", false);

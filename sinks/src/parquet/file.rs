@@ -4,7 +4,6 @@
 //! are handed to the upload from here.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use arrow::array::{Array, RecordBatch, UInt32Array};
 use arrow::compute::{SortColumn, SortOptions, concat, interleave_record_batch, lexsort_to_indices};
@@ -16,6 +15,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use tokio::io::AsyncWriteExt;
 
+use super::cursor::{Came, Moment, RowPlace};
 use super::place::Place;
 use super::plan::Plan;
 use super::trouble::{Repeat, trouble};
@@ -62,14 +62,22 @@ pub(super) struct OpenFile {
     buffered_bytes: usize,
     rows: u64,
     encoded_bytes: u64,
-    first_row: Instant,
-    last_row: Instant,
+    begin: RowPlace,
+    first_row: Moment,
+    last_row: Moment,
     /// Counts up over the sink's files: which was used last.
     pub(super) used: u64,
 }
 
 impl OpenFile {
-    pub(super) fn new(shape: &Arc<Shape>, folder: &str, staged: String, now: Instant) -> Result<Self, SinkError> {
+    /// A file whose first row will be the one at `begin`.
+    pub(super) fn new(
+        shape: &Arc<Shape>,
+        folder: &str,
+        staged: String,
+        begin: RowPlace,
+        came: Came,
+    ) -> Result<Self, SinkError> {
         Ok(Self {
             upload: shape.place.begin(&staged)?,
             shape: Arc::clone(shape),
@@ -80,17 +88,18 @@ impl OpenFile {
             buffered_bytes: 0,
             rows: 0,
             encoded_bytes: 0,
-            first_row: now,
-            last_row: now,
+            begin,
+            first_row: came.first,
+            last_row: came.last,
             used: 0,
         })
     }
 
     /// Takes rows up to a full row group, and gives back what is left over.
-    pub(super) fn push(&mut self, rows: RecordBatch, now: Instant) -> Option<RecordBatch> {
+    pub(super) fn push(&mut self, rows: RecordBatch, came: Moment) -> Option<RecordBatch> {
         let bytes = memory_size(&rows);
         let room = self.shape.row_group_bytes.saturating_sub(self.buffered_bytes);
-        self.last_row = now;
+        self.last_row = came;
         if bytes <= room {
             self.take(rows, bytes);
             return None;
@@ -133,11 +142,16 @@ impl OpenFile {
         self.encoded_bytes + (self.buffered_bytes as f64 * ratio) as u64
     }
 
-    pub(super) fn first_row(&self) -> Instant {
+    /// The place of its first row.
+    pub(super) fn begin(&self) -> RowPlace {
+        self.begin
+    }
+
+    pub(super) fn first_row(&self) -> Moment {
         self.first_row
     }
 
-    pub(super) fn last_row(&self) -> Instant {
+    pub(super) fn last_row(&self) -> Moment {
         self.last_row
     }
 

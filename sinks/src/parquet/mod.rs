@@ -8,9 +8,12 @@
 //! | `prepare` | files that are due get their footer and reach the disk |
 //! | `commit` | `_watershed/staged/…` → `region=<r>/date=<d>/hour=<h>/<pipeline>-<epoch>-<n>.parquet`, unless a file is there |
 //!
-//! Memory is bounded by what waits in buffers and by how many files are half written; both limits stand in `sink.rs`.
+//! Memory is bounded by what waits in buffers and by how many files are half written; both limits stand in `files.rs`.
+//! A checkpoint closes no file: after a crash, the rows of those that were half written are written again (`cursor.rs`).
 
+mod cursor;
 mod file;
+mod files;
 mod names;
 mod options;
 mod partition;

@@ -1,9 +1,7 @@
-//! The sink itself: which file takes a row, and which files are due.
+//! The sink itself: from batches to the files of an epoch, and from those to visible ones.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,28 +14,19 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use serde::Deserialize;
 
-use super::file::{Finished, OpenFile, Shape};
+use super::cursor::{Came, Cursor, Moment, Resumed, RowPlace};
+use super::file::{Finished, Shape};
+use super::files::{AT_A_TIME, OpenFiles};
 use super::names;
-use super::options::{ParquetOptions, Roll};
+use super::options::ParquetOptions;
 use super::partition;
 use super::place::{Place, PreparedFile};
 use super::plan::{Level, Plan};
 use super::trouble::{Repeat, trouble};
 use super::types::to_file_types;
 use crate::error::SinkError;
-use crate::sink::{Committed, Flush, Prepared, Sink, SinkContext};
-
-/// How many files may be half written at a time. Each holds up to one part of its upload in memory and, on a disk, an
-/// open file; 64 of both fit anywhere, and a day and its night in hours do not need half of it.
-const OPEN_UPLOADS: usize = 64;
-
-/// How many row groups' worth of rows may wait in all buffers together. With the default size that is 128 MB; with one
-/// partition at a time, as windows have, it is never more than one.
-const BUFFERED_ROW_GROUPS: usize = 4;
-
-/// How many files are finished or published at a time: enough to hide the latency of a store, few enough that the row
-/// groups being encoded do not add up.
-const AT_A_TIME: usize = 4;
+use crate::numbers::Numbers;
+use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 
 /// Tells the time for rolling by age and idleness; tests move it by hand.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
@@ -48,29 +37,22 @@ pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 pub struct ParquetSink {
     pipeline: Arc<str>,
     region: Arc<str>,
+    partition_by: Vec<String>,
     shape: Arc<Shape>,
-    roll: Roll,
     clock: Clock,
-    /// Tells this process's staged files from those of any other.
-    nonce: String,
-    /// By folder.
-    files: BTreeMap<String, OpenFile>,
-    /// Memory of the rows in their buffers.
-    buffered_bytes: usize,
-    /// Finished before they were asked for, by size or by the limit of open uploads.
-    finished_early: Vec<Finished>,
-    /// The epoch that the next `prepare` is expected to have.
-    epoch: u64,
+    files: OpenFiles,
+    numbers: Numbers,
+    /// Of a dead process, until its batches have come again.
+    resumed: Option<Resumed>,
+    /// As of the last `prepare`.
+    held: Option<Held>,
     /// The epoch that was prepared last, and how many files it has.
     numbered: (u64, u64),
-    begun: u64,
-    used: u64,
-    /// Bytes of rows and of the row groups they became, to estimate what the next will shrink to.
-    memory_bytes: u64,
-    encoded_bytes: u64,
+    /// Staged files of dead processes.
     leftovers: Vec<String>,
+    /// Staged files that a commit named and could not show yet; they are nobody's leftovers.
+    unpublished: BTreeSet<String>,
     prepared_here: bool,
-    warned_of_many: bool,
     /// Why rows were lost in this process; from then on it takes no more.
     broken: Option<String>,
 }
@@ -81,7 +63,7 @@ impl fmt::Debug for ParquetSink {
             .field("pipeline", &self.pipeline)
             .field("url", &self.shape.place.shown(""))
             .field("open_files", &self.files.len())
-            .field("epoch", &self.epoch)
+            .field("epoch", &self.files.epoch)
             .finish_non_exhaustive()
     }
 }
@@ -97,11 +79,22 @@ impl ParquetSink {
     ) -> Result<Self, SinkError> {
         let plan = Plan::new(&options, &context)?;
         let place = Place::new(store, root, &options.url, None);
-        Ok(Self::with_place(&options, &context, plan, place, clock))
+        Ok(Self::with_place(options, &context, plan, place, clock))
     }
 
     /// A sink that writes to the local folder `options.url`, which is made if it is missing.
     pub fn local(options: ParquetOptions, context: SinkContext, clock: Clock) -> Result<Self, SinkError> {
+        Self::local_with(options, context, clock, |store| store)
+    }
+
+    /// As [`Self::local`], through what `wrap` makes of the store of that folder: one that fails on demand, say. Syncing
+    /// and the listing and sweeping of leftovers look at the disk directly.
+    pub fn local_with(
+        options: ParquetOptions,
+        context: SinkContext,
+        clock: Clock,
+        wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>,
+    ) -> Result<Self, SinkError> {
         let plan = Plan::new(&options, &context)?;
         let folder = options.local_path()?;
         let cannot_make = |error: io::Error| {
@@ -113,31 +106,26 @@ impl ParquetSink {
         let disk = folder.canonicalize().map_err(cannot_make)?;
         let store = LocalFileSystem::new_with_prefix(&disk)
             .map_err(|error| trouble(format!("write to {}", folder.display()), error, Repeat::Safe))?;
-        let place = Place::new(Arc::new(store), Path::ROOT, &options.url, Some(disk));
-        Ok(Self::with_place(&options, &context, plan, place, clock))
+        let place = Place::new(wrap(Arc::new(store)), Path::ROOT, &options.url, Some(disk));
+        Ok(Self::with_place(options, &context, plan, place, clock))
     }
 
-    fn with_place(options: &ParquetOptions, context: &SinkContext, plan: Plan, place: Place, clock: Clock) -> Self {
+    fn with_place(options: ParquetOptions, context: &SinkContext, plan: Plan, place: Place, clock: Clock) -> Self {
+        let shape = Arc::new(Shape { plan, place, row_group_bytes: options.row_group_size.as_usize() });
         Self {
             pipeline: Arc::clone(&context.pipeline),
             region: Arc::clone(&context.region),
-            shape: Arc::new(Shape { plan, place, row_group_bytes: options.row_group_size.as_usize() }),
-            roll: options.roll,
+            partition_by: options.partition_by,
+            files: OpenFiles::new(Arc::clone(&shape), options.roll, context),
+            shape,
             clock,
-            // Hash keys are random in each process, and each `RandomState` has others.
-            nonce: format!("{:016x}", RandomState::new().hash_one(std::process::id())),
-            files: BTreeMap::new(),
-            buffered_bytes: 0,
-            finished_early: Vec::new(),
-            epoch: 1,
+            numbers: Numbers::default(),
+            resumed: None,
+            held: None,
             numbered: (0, 0),
-            begun: 0,
-            used: 0,
-            memory_bytes: 0,
-            encoded_bytes: 0,
             leftovers: Vec::new(),
+            unpublished: BTreeSet::new(),
             prepared_here: false,
-            warned_of_many: false,
             broken: None,
         }
     }
@@ -155,128 +143,38 @@ impl ParquetSink {
         }
     }
 
-    async fn append(&mut self, folder: String, rows: RecordBatch) -> Result<(), SinkError> {
+    /// Takes the rows of one batch, but for those that a dead process put into finished files.
+    async fn append(&mut self, number: u64, portions: Vec<partition::Portion>) -> Result<(), SinkError> {
         let now = (self.clock)();
-        let mut left = Some(rows);
-        while let Some(rows) = left.take() {
-            self.used += 1;
-            let file = match self.files.entry(folder.clone()) {
-                Entry::Occupied(file) => file.into_mut(),
-                Entry::Vacant(place) => {
-                    self.begun += 1;
-                    let staged = names::staged(self.epoch, self.begun, &self.nonce);
-                    let staged = format!("{}/{staged}", names::staged_folder(&self.region, &self.pipeline));
-                    place.insert(OpenFile::new(&self.shape, &folder, staged, now)?)
-                }
-            };
-            file.used = self.used;
-            let before = file.buffered_bytes();
-            left = file.push(rows, now);
-            self.buffered_bytes += file.buffered_bytes() - before;
-            if file.row_group_is_full() {
-                self.flush(&folder).await?;
-            }
-            let full =
-                self.files.get(&folder).is_some_and(|file| file.estimated_bytes(self.ratio()) >= self.roll.size.0);
-            if full {
-                self.finish_early(&folder).await?;
+        // Two portions of a batch may have the same folder, such as `hour=07` of two days.
+        let mut places: HashMap<String, u64> = HashMap::new();
+        for (folder, rows) in portions {
+            let count = rows.num_rows();
+            let place = places.entry(folder.clone()).or_default();
+            let finished = self.resumed.as_ref().map_or(0, |resumed| resumed.finished(&folder, number));
+            let skipped = finished.saturating_sub(*place).min(count as u64);
+            let begin = RowPlace { number, rows: *place + skipped };
+            *place += count as u64;
+            let skipped = skipped as usize;
+            if skipped < count {
+                let came = self.came(&folder, now);
+                self.files.append(folder, begin, rows.slice(skipped, count - skipped), came).await?;
             }
         }
-        self.shrink().await
-    }
-
-    /// Sends a row group of one file, after making room for its upload.
-    async fn flush(&mut self, folder: &str) -> Result<(), SinkError> {
-        if self.files.get(folder).is_some_and(|file| !file.has_started()) {
-            self.make_room_for_upload().await?;
-        }
-        if let Some(file) = self.files.get_mut(folder) {
-            let (memory, before) = (file.buffered_bytes(), file.encoded_bytes());
-            file.flush().await?;
-            let encoded = file.encoded_bytes() - before;
-            self.buffered_bytes -= memory;
-            self.learn(memory, encoded);
-        }
         Ok(())
     }
 
-    fn learn(&mut self, memory: usize, encoded: u64) {
-        self.memory_bytes += memory as u64;
-        self.encoded_bytes += encoded;
+    fn came(&self, folder: &str, now: Instant) -> Came {
+        let before = self.resumed.as_ref().and_then(|resumed| resumed.came(folder));
+        before.unwrap_or(Came { first: Moment::now(now), last: Moment::now(now) })
     }
 
-    async fn make_room_for_upload(&mut self) -> Result<(), SinkError> {
-        let Some(oldest) = self.oldest_of_too_many() else { return Ok(()) };
-        if !self.warned_of_many {
-            self.warned_of_many = true;
-            tracing::warn!(
-                pipeline = %self.pipeline,
-                partitions = OPEN_UPLOADS,
-                "rows go to more partitions at a time than files are kept open; files will be small"
-            );
-        }
-        self.finish_early(&oldest).await
-    }
-
-    /// The least recently used of the half-written files, if no more may be begun.
-    fn oldest_of_too_many(&self) -> Option<String> {
-        let started = || self.files.iter().filter(|(_, file)| file.has_started());
-        if started().count() < OPEN_UPLOADS {
-            return None;
-        }
-        started().min_by_key(|(_, file)| file.used).map(|(folder, _)| folder.clone())
-    }
-
-    /// Keeps all buffers together below their limit: the fullest goes out first.
-    async fn shrink(&mut self) -> Result<(), SinkError> {
-        let limit = self.shape.row_group_bytes.saturating_mul(BUFFERED_ROW_GROUPS);
-        while self.buffered_bytes > limit {
-            let fullest = self.files.iter().max_by_key(|(_, file)| file.buffered_bytes());
-            let Some(folder) = fullest.map(|(folder, _)| folder.clone()) else { break };
-            self.flush(&folder).await?;
-        }
-        Ok(())
-    }
-
-    async fn finish_early(&mut self, folder: &str) -> Result<(), SinkError> {
-        if let Some(file) = self.files.remove(folder) {
-            let (memory, before) = (file.buffered_bytes(), file.encoded_bytes());
-            self.buffered_bytes -= memory;
-            let finished = file.finish(self.epoch).await?;
-            self.learn(memory, finished.bytes - before);
-            self.finished_early.push(finished);
-        }
-        Ok(())
-    }
-
-    /// What rows shrink to when they are encoded; until that is known, nothing.
-    fn ratio(&self) -> f64 {
-        if self.memory_bytes == 0 { 1.0 } else { self.encoded_bytes as f64 / self.memory_bytes as f64 }
-    }
-
-    fn is_due(&self, file: &OpenFile, now: Instant) -> bool {
-        file.estimated_bytes(self.ratio()) >= self.roll.size.0
-            || now.saturating_duration_since(file.first_row()) >= self.roll.every.0
-            || now.saturating_duration_since(file.last_row()) >= self.roll.idle.0
-    }
-
-    fn take_due(&mut self, flush: Flush) -> Vec<OpenFile> {
-        let now = (self.clock)();
-        let due = self.files.iter().filter(|(_, file)| flush == Flush::All || self.is_due(file, now));
-        let folders: Vec<String> = due.map(|(folder, _)| folder.clone()).collect();
-        let files: Vec<_> = folders.iter().filter_map(|folder| self.files.remove(folder)).collect();
-        self.buffered_bytes -= files.iter().map(OpenFile::buffered_bytes).sum::<usize>();
-        files
-    }
-
-    /// Finishes what is due and gives each file its name.
+    /// Finishes what is due, gives each file its name, and notes which rows are in none.
     async fn hand_over(&mut self, epoch: u64, flush: Flush) -> Result<Vec<PreparedFile>, SinkError> {
-        let due = self.take_due(flush);
-        let mut finished = std::mem::take(&mut self.finished_early);
-        let ending = stream::iter(due).map(|file| file.finish(epoch)).buffered(AT_A_TIME);
-        finished.extend(ending.try_collect::<Vec<_>>().await?);
-        self.shape.place.sync_files(finished.iter().map(|file| file.staged.clone()).collect()).await?;
-
+        let now = (self.clock)();
+        self.files.epoch = epoch;
+        let finished = self.files.finish(flush, now).await?;
+        self.held = self.hold(now)?;
         if self.numbered.0 != epoch {
             self.numbered = (epoch, 0);
         }
@@ -289,6 +187,29 @@ impl ParquetSink {
         }
         Ok(prepared)
     }
+
+    fn hold(&self, now: Instant) -> Result<Option<Held>, SinkError> {
+        let open = self.files.state(now);
+        let cursor = Cursor { partition_by: self.partition_by.clone(), through: self.numbers.next(), open };
+        let Some(first) = cursor.first() else { return Ok(None) };
+        let cursor = serde_json::to_value(cursor).map_err(|error| SinkError::fatal("parquet sink", error))?;
+        Ok(Some(Held { first, cursor }))
+    }
+
+    async fn publish(&mut self, files: &[PreparedFile]) -> Result<(), SinkError> {
+        self.unpublished.extend(files.iter().map(|file| file.staged.clone()));
+        let place = &self.shape.place;
+        let publishing = files.iter().cloned().map(|file| {
+            let place = place.clone();
+            async move { place.publish(&file).await }
+        });
+        stream::iter(publishing).buffered(AT_A_TIME).try_collect::<()>().await?;
+        place.sync_folders(files.iter().map(|file| file.target.clone()).collect()).await?;
+        for file in files {
+            self.unpublished.remove(&file.staged);
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -296,7 +217,7 @@ impl Sink for ParquetSink {
     async fn open(&mut self) -> Result<u64, SinkError> {
         let place = &self.shape.place;
         let staging = names::staged_folder(&self.region, &self.pipeline);
-        place.probe(&format!("{staging}/probe-{}", self.nonce)).await?;
+        place.probe(&format!("{staging}/probe-{}", self.files.nonce)).await?;
         let leftovers = place.staged(&staging).await?;
         // Where the region is the outermost folder, the others' files need not be listed.
         let under = match self.shape.plan.levels.first() {
@@ -306,30 +227,31 @@ impl Sink for ParquetSink {
         let visible = place.last_epoch(&under, &self.pipeline).await?;
         let staged = leftovers.iter().filter_map(|key| names::staged_epoch(key.rsplit('/').next()?)).max();
         self.leftovers = leftovers;
-        self.epoch = visible.max(staged).unwrap_or(0) + 1;
-        Ok(self.epoch)
+        self.files.epoch = visible.max(staged).unwrap_or(0) + 1;
+        Ok(self.files.epoch)
     }
 
-    async fn write(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+    async fn write(&mut self, number: u64, batch: RecordBatch) -> Result<(), SinkError> {
         self.check_whole()?;
-        if batch.num_rows() == 0 {
-            return Ok(());
-        }
+        self.numbers.check(number)?;
         let batch = to_file_types(&batch, &self.shape.plan.columns)?;
         let portions = partition::split(&batch, &self.shape.plan, &self.region)?;
         self.broken = Some("a write was cut short".to_owned());
-        for (folder, rows) in portions {
-            if let Err(error) = self.append(folder, rows).await {
-                self.broken = Some(error.to_string());
-                return Err(error);
-            }
+        if let Err(error) = self.append(number, portions).await {
+            self.broken = Some(error.to_string());
+            return Err(error);
         }
         self.broken = None;
+        self.numbers.take(number);
+        if !self.numbers.is_again() {
+            self.resumed = None;
+        }
         Ok(())
     }
 
     async fn prepare(&mut self, epoch: u64, flush: Flush) -> Result<Prepared, SinkError> {
         self.check_whole()?;
+        self.numbers.check_whole()?;
         self.broken = Some("a prepare was cut short".to_owned());
         let prepared = match self.hand_over(epoch, flush).await {
             Ok(prepared) => prepared,
@@ -339,7 +261,7 @@ impl Sink for ParquetSink {
             }
         };
         self.broken = None;
-        self.epoch = epoch + 1;
+        self.files.epoch = epoch + 1;
         self.prepared_here = true;
         if prepared.is_empty() {
             return Ok(Prepared::nothing());
@@ -348,24 +270,43 @@ impl Sink for ParquetSink {
         Ok(Prepared(prepared))
     }
 
+    fn held(&self) -> Option<Held> {
+        self.held.clone()
+    }
+
+    async fn resume(&mut self, held: &Held) -> Result<(), SinkError> {
+        let what = || format!("what the parquet sink of {:?} held cannot be read", self.pipeline);
+        let cursor = Cursor::deserialize(&held.cursor).map_err(|error| SinkError::fatal(what(), error))?;
+        if cursor.first() != Some(held.first) || cursor.through <= held.first {
+            return Err(SinkError::fatal(what(), "its numbers contradict each other"));
+        }
+        if cursor.partition_by != self.partition_by {
+            return Err(SinkError::config(format!(
+                "partition_by: was {:?} and is now {:?}, but pipeline {:?} has files half written; \
+                 run once more with the former and stop it, which closes all files, then change it",
+                cursor.partition_by, self.partition_by, self.pipeline
+            )));
+        }
+        self.numbers.resume(held.first, cursor.through);
+        self.resumed = Some(Resumed::new(cursor, (self.clock)()));
+        self.held = Some(held.clone());
+        Ok(())
+    }
+
     async fn commit(&mut self, prepared: &Prepared) -> Result<Committed, SinkError> {
         let mut committed = Committed::default();
         if !prepared.is_nothing() {
             let files = Vec::<PreparedFile>::deserialize(&prepared.0).map_err(|error| {
                 SinkError::fatal(format!("what the parquet sink of {:?} prepared cannot be read", self.pipeline), error)
             })?;
-            let place = &self.shape.place;
-            let publishing = files.iter().cloned().map(|file| {
-                let place = place.clone();
-                async move { place.publish(&file).await }
-            });
-            stream::iter(publishing).buffered(AT_A_TIME).try_collect::<()>().await?;
-            place.sync_folders(files.iter().map(|file| file.target.clone()).collect()).await?;
+            self.publish(&files).await?;
             committed.files = files.len() as u64;
             committed.bytes = files.iter().map(|file| file.bytes).sum();
         }
         if self.prepared_here && !self.leftovers.is_empty() {
-            self.shape.place.sweep(std::mem::take(&mut self.leftovers)).await;
+            let mut leftovers = std::mem::take(&mut self.leftovers);
+            leftovers.retain(|key| !self.unpublished.contains(key));
+            self.shape.place.sweep(leftovers).await;
         }
         Ok(committed)
     }

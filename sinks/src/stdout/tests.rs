@@ -59,8 +59,8 @@ async fn stdout_conforms() {
 async fn printed(batches: impl IntoIterator<Item = RecordBatch>, style: StdoutStyle) -> String {
     let screen = Screen::default();
     let mut sink = StdoutSink::with_writer(context("orders"), screen.clone(), style);
-    for batch in batches {
-        sink.write(batch).await.unwrap();
+    for (number, batch) in (0..).zip(batches) {
+        sink.write(number, batch).await.unwrap();
     }
     screen.text()
 }
@@ -148,7 +148,7 @@ impl Write for Broken {
 async fn a_closed_pipe_is_a_quiet_end_and_a_full_disk_is_named() {
     let write = async |kind| {
         let mut sink = StdoutSink::with_writer(context("orders"), Broken(kind), StdoutStyle::Lines);
-        sink.write(batch(&[1])).await.unwrap_err()
+        sink.write(0, batch(&[1])).await.unwrap_err()
     };
     assert!(matches!(write(ErrorKind::BrokenPipe).await, SinkError::Closed { .. }));
     let full = write(ErrorKind::StorageFull).await;

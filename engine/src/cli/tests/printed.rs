@@ -56,6 +56,7 @@ fn report(open_windows: u64) -> RunReport {
         read: 1_000_000,
         bad: 1,
         filtered: 2,
+        duplicates: 0,
         late: 3,
         aggregated: 999_994,
         windows: 10,
@@ -64,7 +65,16 @@ fn report(open_windows: u64) -> RunReport {
         bytes_in: 219_000_000,
     };
     let pipelines = BTreeMap::from([("first".to_string(), PipelineReport { counts: total, open_windows })]);
-    RunReport { total, wall_s: 0.5, cpu_s: 0.9, peak_rss_bytes: 104_857_600, pipelines }
+    RunReport {
+        total,
+        lifetime: total,
+        resumed: false,
+        epoch: Some(1),
+        wall_s: 0.5,
+        cpu_s: 0.9,
+        peak_rss_bytes: 104_857_600,
+        pipelines,
+    }
 }
 
 #[test]
@@ -75,7 +85,10 @@ fn the_summary_accounts_for_every_event() {
   10 windows, 250 rows out, 2 files; 0.90 s of CPU, 104.9 MB of memory at most
 ";
     assert_eq!(summary(&report(0)), expected);
-    assert!(summary(&report(4)).ends_with("  pipeline first: 4 windows were still open; their rows are not written\n"));
+    assert!(
+        summary(&report(4))
+            .ends_with("  pipeline first: 4 windows are still open; the checkpoint keeps them for the next run\n")
+    );
 }
 
 fn batch() -> RecordBatch {

@@ -140,7 +140,8 @@ impl Decode for CsvDecoder {
     }
 }
 
-fn push_field(column: &mut Column, source: Source<'_>, range: Range<usize>) -> Result<(), Mismatch> {
+/// Pushes a field by its text. What has an inside is JSON text.
+pub(super) fn push_field(column: &mut Column, source: Source<'_>, range: Range<usize>) -> Result<(), Mismatch> {
     if !matches!(column, Column::Json(_) | Column::List(_) | Column::Struct(_) | Column::Map(_)) {
         return column.push_text(source, range);
     }

@@ -52,7 +52,8 @@ pub fn infer_schema(format: &Format, sample: &Records) -> Result<Vec<(String, St
         return Err(InferError::Empty);
     }
     let fields = match format {
-        Format::Json => from_json(sample)?,
+        // Rows of columns are shown as JSON for this.
+        Format::Json | Format::Parquet => from_json(sample)?,
         Format::Csv(options) => from_csv(options, sample)?,
     };
     if fields.is_empty() {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod chunks;
+mod columnar;
 mod csv;
 mod infer;
 mod json;

@@ -1,3 +1,4 @@
+use super::store::{FailingStore, Step};
 use super::*;
 
 fn one_folder(lake: &Lake) -> ParquetOptions {
@@ -9,7 +10,7 @@ async fn prepared() -> (Lake, ParquetSink, Prepared) {
     let lake = Lake::new();
     let mut sink = lake.sink(one_folder(&lake), context("orders"));
     let epoch = sink.open().await.unwrap();
-    sink.write(batch(&[1, 2, 3])).await.unwrap();
+    sink.write(0, batch(&[1, 2, 3])).await.unwrap();
     let prepared = sink.prepare(epoch, Flush::All).await.unwrap();
     (lake, sink, prepared)
 }
@@ -107,7 +108,7 @@ async fn leftovers_go_with_the_first_own_commit_and_nobody_elses() {
     sink.commit(&Prepared::nothing()).await.unwrap();
     assert_eq!(fs::read_dir(&staging).unwrap().count(), 2, "neither does committing what a checkpoint held");
 
-    sink.write(batch(&[1])).await.unwrap();
+    sink.write(0, batch(&[1])).await.unwrap();
     let prepared = sink.prepare(epoch, Flush::All).await.unwrap();
     assert_eq!(fs::read_dir(&staging).unwrap().count(), 3);
     sink.commit(&prepared).await.unwrap();
@@ -124,10 +125,37 @@ async fn what_the_checkpoint_held_survives_a_second_process_that_opens_first() {
     let mut next = lake.sink(one_folder(&lake), context("orders"));
     let epoch = next.open().await.unwrap();
     next.commit(&prepared).await.unwrap();
-    next.write(batch(&[4])).await.unwrap();
+    next.write(0, batch(&[4])).await.unwrap();
     let own = next.prepare(epoch, Flush::All).await.unwrap();
     next.commit(&own).await.unwrap();
     assert_eq!(sorted(lake.ids().await.into_values().flatten()), [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn the_sweep_spares_what_a_commit_named_and_could_not_show_yet() {
+    let (lake, dead, recovered) = prepared().await;
+    drop(dead);
+    for opens_first in [true, false] {
+        let mut store = None;
+        let mut sink = ParquetSink::local_with(one_folder(&lake), context("orders"), lake.clock.clock(), |inner| {
+            Arc::clone(store.insert(FailingStore::over(inner))) as _
+        })
+        .unwrap();
+        let store = store.unwrap();
+        let epoch = if opens_first { sink.open().await.unwrap() } else { 5 };
+        store.fail(Step::Copy, std::io::ErrorKind::TimedOut);
+        assert!(matches!(sink.commit(&recovered).await, Err(SinkError::Retry { .. })));
+        if !opens_first {
+            sink.open().await.unwrap();
+        }
+        store.heal();
+        sink.write(0, batch(&[4])).await.unwrap();
+        let own = sink.prepare(epoch, Flush::All).await.unwrap();
+        sink.commit(&own).await.unwrap();
+        assert!(staged_path(&lake, &recovered).exists(), "opened first: {opens_first}");
+    }
+    lake.sink(one_folder(&lake), context("orders")).commit(&recovered).await.unwrap();
+    assert_eq!(sorted(lake.ids().await.into_values().flatten()), [1, 2, 3, 4, 4]);
 }
 
 #[tokio::test]
@@ -182,14 +210,14 @@ async fn regions_share_a_folder() {
     let mut prepared = Vec::new();
     for (sink, id) in sinks.iter_mut().zip(1..) {
         assert_eq!(sink.open().await.unwrap(), 1);
-        sink.write(batch(&[id])).await.unwrap();
+        sink.write(0, batch(&[id])).await.unwrap();
         prepared.push(sink.prepare(1, Flush::All).await.unwrap());
     }
     // A restart in one region sweeps nothing of the other.
     sinks[0].commit(&prepared[0]).await.unwrap();
     let mut restarted = lake.sink(lake.options(), context_in("eu-west-1"));
     let epoch = restarted.open().await.unwrap();
-    restarted.write(batch(&[3])).await.unwrap();
+    restarted.write(0, batch(&[3])).await.unwrap();
     let own = restarted.prepare(epoch, Flush::All).await.unwrap();
     restarted.commit(&own).await.unwrap();
     sinks[1].commit(&prepared[1]).await.unwrap();

@@ -180,9 +180,9 @@ async fn a_value_too_long_for_a_folder_is_refused_before_rows_are_taken() {
     let batch = numbered("agent", Arc::new(StringArray::from(vec!["ok", &long])));
     let options = ParquetOptions { partition_by: vec!["agent".to_owned()], ..lake.options() };
     let mut sink = lake.sink(options, context_of(&batch, None));
-    let error = config_error(sink.write(batch.clone()).await);
+    let error = config_error(sink.write(0, batch.clone()).await);
     assert!(error.contains("\"agent\"") && error.contains("266 bytes") && error.contains("left(agent, 50)"), "{error}");
-    sink.write(batch.slice(0, 1)).await.unwrap();
+    sink.write(0, batch.slice(0, 1)).await.unwrap();
     let prepared = sink.prepare(1, Flush::All).await.unwrap();
     assert_eq!(prepared.0[0]["rows"], 1, "the refused batch left nothing behind");
 }

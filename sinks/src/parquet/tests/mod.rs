@@ -4,12 +4,14 @@
 
 mod commit;
 mod content;
+mod crash;
 mod folders;
 mod options;
 mod rolling;
 mod store;
 mod trouble;
 mod types;
+mod zombie;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -83,8 +85,8 @@ impl Lake {
     async fn write(&self, options: ParquetOptions, context: SinkContext, rows: &[RecordBatch]) -> Prepared {
         let mut sink = self.sink(options, context);
         let epoch = sink.open().await.unwrap();
-        for batch in rows {
-            sink.write(batch.clone()).await.unwrap();
+        for (number, batch) in (0..).zip(rows) {
+            sink.write(number, batch.clone()).await.unwrap();
         }
         let prepared = sink.prepare(epoch, Flush::All).await.unwrap();
         sink.commit(&prepared).await.unwrap();

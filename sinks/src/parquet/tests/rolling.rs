@@ -20,9 +20,9 @@ fn rows(prepared: &Prepared) -> Vec<u64> {
 async fn a_file_is_due_when_its_first_row_is_old_enough() {
     let lake = Lake::new();
     let mut sink = by_id(&lake, rolls(NEVER, 300, NEVER));
-    sink.write(batch(&[1])).await.unwrap();
+    sink.write(0, batch(&[1])).await.unwrap();
     lake.clock.advance(200);
-    sink.write(batch(&[1, 2])).await.unwrap();
+    sink.write(1, batch(&[1, 2])).await.unwrap();
     lake.clock.advance(99);
     assert!(sink.prepare(1, Flush::Due).await.unwrap().is_nothing());
     lake.clock.advance(1);
@@ -30,7 +30,7 @@ async fn a_file_is_due_when_its_first_row_is_old_enough() {
     lake.clock.advance(199);
     assert!(sink.prepare(3, Flush::Due).await.unwrap().is_nothing());
     // A row that comes after a file was closed starts another, with an age of its own.
-    sink.write(batch(&[1])).await.unwrap();
+    sink.write(2, batch(&[1])).await.unwrap();
     lake.clock.advance(1);
     assert_eq!(rows(&sink.prepare(4, Flush::Due).await.unwrap()), [1]);
     assert_eq!(rows(&sink.prepare(5, Flush::All).await.unwrap()), [1]);
@@ -41,12 +41,12 @@ async fn a_file_is_due_when_its_first_row_is_old_enough() {
 async fn a_file_is_due_when_no_row_came_for_long_enough() {
     let lake = Lake::new();
     let mut sink = by_id(&lake, rolls(NEVER, NEVER, 60));
-    for _ in 0..5 {
-        sink.write(batch(&[1])).await.unwrap();
+    for number in 0..5 {
+        sink.write(number, batch(&[1])).await.unwrap();
         lake.clock.advance(59);
         assert!(sink.prepare(1, Flush::Due).await.unwrap().is_nothing());
     }
-    sink.write(batch(&[2])).await.unwrap();
+    sink.write(5, batch(&[2])).await.unwrap();
     lake.clock.advance(1);
     assert_eq!(rows(&sink.prepare(2, Flush::Due).await.unwrap()), [5]);
     lake.clock.advance(59);
@@ -66,8 +66,8 @@ async fn a_file_is_closed_when_it_is_large_enough_and_handed_over_next() {
     let mut sink = lake.sink(options, context("orders"));
     let epoch = sink.open().await.unwrap();
     let ids: Vec<i64> = (0..40_000).collect();
-    for chunk in ids.chunks(1_000) {
-        sink.write(batch(chunk)).await.unwrap();
+    for (number, chunk) in (0..).zip(ids.chunks(1_000)) {
+        sink.write(number, batch(chunk)).await.unwrap();
     }
     let prepared = sink.prepare(epoch, Flush::Due).await.unwrap();
     sink.commit(&prepared).await.unwrap();
@@ -99,8 +99,8 @@ async fn numbers_count_up_within_an_epoch_and_begin_again_with_the_next() {
     let lake = Lake::new();
     let mut sink = by_id(&lake, rolls(NEVER, NEVER, NEVER));
     let mut names = Vec::new();
-    for epoch in [4, 4, 5] {
-        sink.write(batch(&[1, 2])).await.unwrap();
+    for (number, epoch) in [(0, 4), (1, 4), (2, 5)] {
+        sink.write(number, batch(&[1, 2])).await.unwrap();
         let prepared = sink.prepare(epoch, Flush::All).await.unwrap();
         let files = prepared.0.as_array().unwrap().clone();
         names.extend(files.iter().map(|file| file["final"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()));
@@ -124,9 +124,9 @@ async fn more_partitions_than_open_uploads_lose_nothing_and_keep_memory_bounded(
     let epoch = sink.open().await.unwrap();
     let mut expected = Vec::new();
     for round in 0..3 {
-        for start in (0..400).step_by(50) {
-            let ids: Vec<i64> = (start..start + 50).collect();
-            sink.write(batch(&ids)).await.unwrap();
+        for part in 0..8 {
+            let ids: Vec<i64> = (part * 50..part * 50 + 50).collect();
+            sink.write((round * 8 + part) as u64, batch(&ids)).await.unwrap();
             expected.extend(ids);
             let open = lake.all_files().iter().filter(|key| key.contains('#')).count();
             assert!(open <= 64, "{open} uploads are open in round {round}");
@@ -144,8 +144,8 @@ async fn more_partitions_than_open_uploads_lose_nothing_and_keep_memory_bounded(
 async fn many_small_partitions_wait_in_memory_instead_of_becoming_tiny_files() {
     let lake = Lake::new();
     let mut sink = by_id(&lake, rolls(NEVER * 1000, 300, NEVER));
-    for _ in 0..4 {
-        sink.write(batch(&(1..300).collect::<Vec<_>>())).await.unwrap();
+    for number in 0..4 {
+        sink.write(number, batch(&(1..300).collect::<Vec<_>>())).await.unwrap();
     }
     assert!(sink.prepare(1, Flush::Due).await.unwrap().is_nothing());
     lake.clock.advance(300);

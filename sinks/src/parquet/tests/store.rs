@@ -1,4 +1,4 @@
-//! A store in memory that fails where a test says so.
+//! A store that fails, or pauses, where a test says so.
 
 use std::fmt;
 use std::io;
@@ -10,6 +10,7 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use tokio::sync::Semaphore;
 
 use super::*;
 
@@ -18,6 +19,7 @@ use super::*;
 pub(super) enum Step {
     Put,
     Multipart,
+    Get,
     Copy,
     Delete,
     List,
@@ -25,15 +27,53 @@ pub(super) enum Step {
 
 type Fails = Box<dyn Fn(Step, &str) -> Option<Error> + Send + Sync>;
 
-/// A store whose steps fail as told.
+/// Holds up one step of a store.
+pub(super) struct Gate {
+    step: Step,
+    /// How many such steps still pass before one waits.
+    passing: Mutex<Option<usize>>,
+    arrived: Semaphore,
+    open: Semaphore,
+}
+
+impl Gate {
+    /// Waits until somebody waits at the gate.
+    pub(super) async fn reached(&self) {
+        self.arrived.acquire().await.unwrap().forget();
+    }
+
+    pub(super) fn open(&self) {
+        self.open.add_permits(1);
+    }
+
+    async fn pass(&self, step: Step) {
+        let waits = step == self.step && {
+            let mut passing = self.passing.lock().unwrap();
+            let waits = *passing == Some(0);
+            *passing = passing.and_then(|n| n.checked_sub(1));
+            waits
+        };
+        if waits {
+            self.arrived.add_permits(1);
+            self.open.acquire().await.unwrap().forget();
+        }
+    }
+}
+
+/// A store whose steps fail or pause as told.
 pub(super) struct FailingStore {
-    inner: InMemory,
+    inner: Arc<dyn ObjectStore>,
     fails: Mutex<Fails>,
+    gate: Mutex<Option<Arc<Gate>>>,
 }
 
 impl FailingStore {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { inner: InMemory::new(), fails: Mutex::new(Box::new(|_, _| None)) })
+        Self::over(Arc::new(InMemory::new()))
+    }
+
+    pub(super) fn over(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
+        Arc::new(Self { inner, fails: Mutex::new(Box::new(|_, _| None)), gate: Mutex::default() })
     }
 
     /// From now on, `step` fails with an I/O error of `kind`.
@@ -52,8 +92,26 @@ impl FailingStore {
         self.fail_with(|_, _| None);
     }
 
-    fn check(&self, step: Step, path: &Path) -> Result<()> {
+    /// Lets `passing` more of these steps pass; the next waits until the gate is opened.
+    pub(super) fn pause(&self, step: Step, passing: usize) -> Arc<Gate> {
+        let (arrived, open) = (Semaphore::new(0), Semaphore::new(0));
+        let gate = Arc::new(Gate { step, passing: Mutex::new(Some(passing)), arrived, open });
+        *self.gate.lock().unwrap() = Some(Arc::clone(&gate));
+        gate
+    }
+
+    async fn check(&self, step: Step, path: &Path) -> Result<()> {
+        self.wait(step).await;
         (self.fails.lock().unwrap())(step, path.as_ref()).map_or(Ok(()), Err)
+    }
+
+    fn wait(&self, step: Step) -> impl Future<Output = ()> + Send + 'static {
+        let gate = self.gate.lock().unwrap().clone();
+        async move {
+            if let Some(gate) = gate {
+                gate.pass(step).await;
+            }
+        }
     }
 }
 
@@ -72,30 +130,37 @@ impl fmt::Display for FailingStore {
 #[async_trait]
 impl ObjectStore for FailingStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        self.check(Step::Put, location)?;
+        self.check(Step::Put, location).await?;
         self.inner.put_opts(location, payload, opts).await
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        self.check(Step::Multipart, location)?;
+        self.check(Step::Multipart, location).await?;
         self.inner.put_multipart_opts(location, opts).await
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.check(Step::Get, location).await?;
         self.inner.get_opts(location, options).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        match self.check(Step::Delete, &Path::ROOT) {
-            Ok(()) => self.inner.delete_stream(locations),
-            Err(error) => futures::stream::iter([Err(error)]).boxed(),
-        }
+        let fails = (self.fails.lock().unwrap())(Step::Delete, "");
+        let (inner, wait) = (Arc::clone(&self.inner), self.wait(Step::Delete));
+        let deleting = async move {
+            wait.await;
+            match fails {
+                None => inner.delete_stream(locations),
+                Some(error) => futures::stream::iter([Err(error)]).boxed(),
+            }
+        };
+        futures::stream::once(deleting).flatten().boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        match self.check(Step::List, prefix.unwrap_or(&Path::ROOT)) {
-            Ok(()) => self.inner.list(prefix),
-            Err(error) => futures::stream::iter([Err(error)]).boxed(),
+        match (self.fails.lock().unwrap())(Step::List, "") {
+            None => self.inner.list(prefix),
+            Some(error) => futures::stream::iter([Err(error)]).boxed(),
         }
     }
 
@@ -104,7 +169,7 @@ impl ObjectStore for FailingStore {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.check(Step::Copy, to)?;
+        self.check(Step::Copy, to).await?;
         self.inner.copy_opts(from, to, options).await
     }
 }

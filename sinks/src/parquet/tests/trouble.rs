@@ -14,22 +14,31 @@ fn sink_in(store: &Arc<FailingStore>, change: impl FnOnce(&mut ParquetOptions)) 
 }
 
 /// A place in an object store, below a root of its own.
-struct Bucket(Arc<FailingStore>);
+pub(super) struct Bucket {
+    store: Arc<FailingStore>,
+    options: fn(ParquetOptions) -> ParquetOptions,
+}
+
+impl Bucket {
+    pub(super) fn new(options: fn(ParquetOptions) -> ParquetOptions) -> Self {
+        Self { store: FailingStore::new(), options }
+    }
+}
 
 #[async_trait]
 impl Fixture for Bucket {
     fn sink(&self, pipeline: &str) -> Box<dyn Sink> {
-        let store: Arc<dyn ObjectStore> = Arc::clone(&self.0) as _;
-        let options = ParquetOptions::at("mem/lake");
+        let store: Arc<dyn ObjectStore> = Arc::clone(&self.store) as _;
+        let options = (self.options)(ParquetOptions::at("mem/lake"));
         let root = Path::from("some/root");
         Box::new(ParquetSink::new(options, context(pipeline), store, root, HandClock::new().clock()).unwrap())
     }
 
     async fn visible(&self, pipeline: &str) -> Option<Vec<i64>> {
         let mut seen = Vec::new();
-        for file in visible_files(&*self.0, &Path::from("some/root")).await.unwrap() {
+        for file in visible_files(&*self.store, &Path::from("some/root")).await.unwrap() {
             if names::visible_epoch(file.location.filename().unwrap(), pipeline).is_some() {
-                let bytes = self.0.get(&file.location).await.unwrap().bytes().await.unwrap();
+                let bytes = self.store.get(&file.location).await.unwrap().bytes().await.unwrap();
                 let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
                 seen.extend(reader.flat_map(|batch| ids(&batch.unwrap())));
             }
@@ -44,7 +53,7 @@ impl Fixture for Bucket {
 
 #[tokio::test]
 async fn parquet_in_an_object_store_conforms() {
-    conformance::run(|| Bucket(FailingStore::new())).await;
+    conformance::run(|| Bucket::new(|options| options)).await;
 }
 
 #[tokio::test]
@@ -76,7 +85,7 @@ async fn passing_trouble_at_open_and_commit_is_tried_again() {
     }
     store.heal();
     let epoch = sink.open().await.unwrap();
-    sink.write(batch(&[1])).await.unwrap();
+    sink.write(0, batch(&[1])).await.unwrap();
     let prepared = sink.prepare(epoch, Flush::All).await.unwrap();
     store.fail(Step::Copy, ErrorKind::TimedOut);
     let error = sink.commit(&prepared).await.unwrap_err();
@@ -94,7 +103,7 @@ async fn passing_trouble_at_open_and_commit_is_tried_again() {
 async fn a_conflict_where_nothing_landed_is_tried_again() {
     let store = FailingStore::new();
     let mut sink = sink_in(&store, |_| {});
-    sink.write(batch(&[1])).await.unwrap();
+    sink.write(0, batch(&[1])).await.unwrap();
     let prepared = sink.prepare(1, Flush::All).await.unwrap();
     for conflict in [
         |path: &str| Error::AlreadyExists { path: path.to_owned(), source: "409".into() },
@@ -118,7 +127,7 @@ async fn a_failed_upload_ends_the_sink_loudly() {
     for (kind, is_config) in [(ErrorKind::StorageFull, true), (ErrorKind::ConnectionReset, false)] {
         let store = FailingStore::new();
         let mut sink = sink_in(&store, |_| {});
-        sink.write(batch(&[1])).await.unwrap();
+        sink.write(0, batch(&[1])).await.unwrap();
         store.fail(Step::Put, kind);
         let error = sink.prepare(1, Flush::All).await.unwrap_err();
         assert_eq!(matches!(error, SinkError::Config { .. }), is_config, "{error}");
@@ -127,7 +136,7 @@ async fn a_failed_upload_ends_the_sink_loudly() {
 
         // From here on rows are missing, so nothing may look like success.
         store.heal();
-        for error in [sink.write(batch(&[2])).await.unwrap_err(), sink.prepare(2, Flush::All).await.unwrap_err()] {
+        for error in [sink.write(1, batch(&[2])).await.unwrap_err(), sink.prepare(2, Flush::All).await.unwrap_err()] {
             assert!(matches!(&error, SinkError::Fatal { .. }), "{error}");
             assert!(error.to_string().contains("lost rows; restart"), "{error}");
         }
@@ -147,7 +156,7 @@ async fn a_disk_that_fills_up_in_the_middle_of_a_file_is_named() {
     for round in 0..20 {
         // Names never repeat, so that nothing is small by a dictionary.
         let ids: Vec<i64> = ids.iter().map(|id| id + round * 50_000).collect();
-        result = sink.write(batch(&ids)).await;
+        result = sink.write(round as u64, batch(&ids)).await;
         if result.is_err() {
             break;
         }
@@ -162,7 +171,7 @@ async fn a_write_that_was_cut_short_is_not_forgotten() {
     let options = ParquetOptions { partition_by: Vec::new(), row_group_size: ByteSize(1_000), ..lake.options() };
     let mut sink = lake.sink(options, context("orders"));
     let ids: Vec<i64> = (0..10_000).collect();
-    let mut write = sink.write(batch(&ids));
+    let mut write = sink.write(0, batch(&ids));
     assert!(futures::poll!(&mut write).is_pending(), "it waits for the encoder");
     drop(write);
     let error = sink.prepare(1, Flush::All).await.unwrap_err();

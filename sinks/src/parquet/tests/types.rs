@@ -155,7 +155,7 @@ async fn values_that_do_not_fit_are_errors_that_name_the_column() {
         let batch = columns(vec![("x", column)]);
         let options = ParquetOptions { partition_by: Vec::new(), ..lake.options() };
         let mut sink = lake.sink(options, context_of(&batch, None));
-        let error = config_error(sink.write(batch).await);
+        let error = config_error(sink.write(0, batch).await);
         assert!(error.contains("column \"x\"") && error.contains(way_out), "{error}");
         assert!(sink.prepare(1, Flush::All).await.unwrap().is_nothing(), "no half of the batch was taken");
     }
@@ -192,6 +192,6 @@ async fn a_batch_may_differ_from_the_announced_types_where_the_file_does_not() {
 
     let mut sink = lake.sink(options, context_of(&announced, None));
     let wide = columns(vec![("x", strings(vec![None])), ("y", strings(vec![None]))]);
-    let error = sink.write(wide).await.unwrap_err();
+    let error = sink.write(0, wide).await.unwrap_err();
     assert!(error.to_string().contains("2 columns came where 1 were announced"), "{error}");
 }

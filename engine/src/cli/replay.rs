@@ -1,0 +1,224 @@
+//! `watershed replay`: pipelines run again over the archive of their sources, for a range of event time, into a place of
+//! their own.
+//!
+//! The one idea: a replay is a run of the same region file in which sources are archives, sinks are folders below `--into`,
+//! and the state is there, too. So it is as exact as any run: killed and started again, it goes on.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use watershed_connectors::ReplayOptions;
+
+use super::args::Replay;
+use super::failure::{Failure, Outcome, load, refused_sql};
+use super::run::{Drive, check_report_place, drive};
+use super::screen::Screen;
+use crate::config::{ConnectorOptions, Region, SinkConfig, SinkOptions, SourceConfig};
+use crate::decode::Format;
+use crate::diagnostic::Diagnostic;
+use crate::plan::{PlannedPipeline, PlannedRegion, Stage, plan_region};
+use crate::schema::SourceSchema;
+
+/// Runs pipelines again over what an archive holds.
+pub(super) async fn replay(arguments: Replay, screen: &Arc<Screen>) -> Outcome {
+    let mut region = load(&arguments.file)?;
+    screen.hide(&region.secrets);
+    if let Some(path) = &arguments.report {
+        check_report_place(path)?;
+    }
+    let range = range(&arguments)?;
+    let planned = plan_region(&region).await.map_err(|errors| refused_sql(&region, errors))?;
+    let chosen = chosen(&planned, &arguments)?;
+    let archives = named_archives(&region, &arguments)?;
+    for source in sources_of(&planned, &chosen) {
+        let archive = match archives.get(&source) {
+            Some(place) => place.clone(),
+            None => found_archive(&planned, &source)?,
+        };
+        let Some(config) = region.sources.get_mut(&source) else { continue };
+        into_replay(config, archive, &range, &arguments.into);
+    }
+    region.pipelines.retain(|name, _| chosen.contains(name));
+    send_into(&mut region, &arguments.into)?;
+    if let Some(lanes) = arguments.lanes {
+        region.lanes = lanes;
+    }
+    let planned = plan_region(&region).await.map_err(|errors| refused_sql(&region, errors))?;
+    let drive_it = Drive {
+        report: arguments.report,
+        quiet: arguments.quiet,
+        reset_state: false,
+        drain: false,
+        only: range.wanted(),
+    };
+    drive(region, planned, drive_it, screen).await
+}
+
+/// The event times to replay.
+struct Stretch {
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+}
+
+impl Stretch {
+    /// In microseconds; none if all are wanted.
+    fn wanted(&self) -> Option<Range<i64>> {
+        let micros = |moment: DateTime<Utc>| moment.timestamp_micros();
+        let bounded = self.from.is_some() || self.to.is_some();
+        bounded.then(|| self.from.map_or(i64::MIN, micros)..self.to.map_or(i64::MAX, micros))
+    }
+}
+
+fn range(arguments: &Replay) -> Outcome<Stretch> {
+    let moment = |text: &Option<String>, flag: &str| match text {
+        None => Ok(None),
+        Some(text) => match DateTime::parse_from_rfc3339(text) {
+            Ok(moment) => Ok(Some(moment.to_utc())),
+            Err(_) => {
+                let error = Diagnostic::new(format!("{flag} {text}: this is no moment"));
+                Err(Failure::wrong(error.help("write it as 2026-03-01T00:00:00Z")))
+            }
+        },
+    };
+    let stretch = Stretch { from: moment(&arguments.from, "--from")?, to: moment(&arguments.to, "--to")? };
+    match (stretch.from, stretch.to) {
+        (Some(from), Some(to)) if from >= to => {
+            Err(Failure::wrong(Diagnostic::new("--from must be before --to; --to itself is left out")))
+        }
+        _ => Ok(stretch),
+    }
+}
+
+/// The pipelines to run: those that were named, or all that have windows.
+fn chosen(planned: &PlannedRegion, arguments: &Replay) -> Outcome<Vec<String>> {
+    let names: Vec<&str> = planned.pipelines.iter().map(|plan| plan.name.as_ref()).collect();
+    if let Some(unknown) = arguments.pipeline.iter().find(|name| !names.contains(&name.as_str())) {
+        let error = Diagnostic::new(format!("there is no pipeline `{unknown}`"));
+        return Err(Failure::wrong(error.help(format!("the pipelines are {}", names.join(", ")))));
+    }
+    if !arguments.pipeline.is_empty() {
+        return Ok(arguments.pipeline.clone());
+    }
+    let windowed = planned.pipelines.iter().filter(|plan| matches!(plan.stage, Stage::Windows { .. }));
+    let windowed: Vec<String> = windowed.map(|plan| plan.name.to_string()).collect();
+    if windowed.is_empty() {
+        let error = Diagnostic::new("no pipeline here has windows");
+        return Err(Failure::wrong(error.help("name the ones to replay: --pipeline NAME")));
+    }
+    Ok(windowed)
+}
+
+fn sources_of(planned: &PlannedRegion, chosen: &[String]) -> Vec<String> {
+    let plans = planned.pipelines.iter().filter(|plan| chosen.iter().any(|name| *name == *plan.name));
+    let mut sources: Vec<String> =
+        plans.flat_map(|plan| plan.branches().map(|(_, branch)| branch.rows.source.to_string())).collect();
+    sources.sort();
+    sources.dedup();
+    sources
+}
+
+/// What `--archive SOURCE=PLACE` says.
+fn named_archives(region: &Region, arguments: &Replay) -> Outcome<BTreeMap<String, Archive>> {
+    let mut archives = BTreeMap::new();
+    for text in &arguments.archive {
+        let Some((source, place)) = text.split_once('=') else {
+            let error = Diagnostic::new(format!("--archive {text}: write SOURCE=PLACE"));
+            return Err(Failure::wrong(error.help("as in --archive orders=lake/orders_raw")));
+        };
+        if !region.sources.contains_key(source) {
+            let names: Vec<&str> = region.sources.keys().map(String::as_str).collect();
+            let error = Diagnostic::new(format!("--archive {text}: there is no source `{source}`"));
+            return Err(Failure::wrong(error.help(format!("the sources are {}", names.join(", ")))));
+        }
+        let json = [".json", ".ndjson", ".jsonl"].iter().any(|end| {
+            let plain = place.trim_end_matches(".gz").trim_end_matches(".zst");
+            plain.ends_with(end)
+        });
+        let format = if json { Format::Json } else { Format::Parquet };
+        archives.insert(source.to_string(), Archive { place: place.to_string(), format });
+    }
+    Ok(archives)
+}
+
+/// Where a source's events are kept.
+#[derive(Clone)]
+struct Archive {
+    place: String,
+    format: Format,
+}
+
+/// The folder of the pipeline that archives `source`: no windows, every column of it, into Parquet.
+fn found_archive(planned: &PlannedRegion, source: &str) -> Outcome<Archive> {
+    let schema = planned.region.sources.get(source).and_then(|config| config.schema.as_ref());
+    let keeps_all = |plan: &&PlannedPipeline| match (&plan.stage, schema) {
+        (Stage::Rows(branches), Some(schema)) => {
+            branches.len() == 1 && *branches[0].rows.source == *source && has_columns(plan, schema)
+        }
+        _ => false,
+    };
+    let place = |plan: &PlannedPipeline| {
+        let sinks = &planned.region.pipelines.get(plan.name.as_ref())?.sinks;
+        sinks.iter().find_map(|sink| match &planned.region.sinks.get(sink)?.options {
+            SinkOptions::Parquet(options) => Some(options.url.clone()),
+            SinkOptions::Stdout | SinkOptions::Null => None,
+        })
+    };
+    let found: Vec<String> = planned.pipelines.iter().filter(keeps_all).filter_map(place).collect();
+    match found.as_slice() {
+        [place] => Ok(Archive { place: place.clone(), format: Format::Parquet }),
+        [] => {
+            let error = Diagnostic::new(format!("no pipeline here archives source `{source}`"));
+            let help = format!(
+                "an archive is a pipeline such as SELECT * FROM {source} into a parquet sink; or name its place: \
+                 --archive {source}=FOLDER"
+            );
+            Err(Failure::wrong(error.help(help)))
+        }
+        several => {
+            let error = Diagnostic::new(format!("source `{source}` has several archives: {}", several.join(", ")));
+            Err(Failure::wrong(error.help(format!("name one: --archive {source}=FOLDER"))))
+        }
+    }
+}
+
+fn has_columns(plan: &PlannedPipeline, schema: &SourceSchema) -> bool {
+    schema.fields.iter().all(|field| plan.output_schema.column_with_name(&field.name).is_some())
+}
+
+/// Lets a source read its archive.
+fn into_replay(config: &mut SourceConfig, archive: Archive, range: &Stretch, into: &Path) {
+    let options = ReplayOptions { path: archive.place, from: range.from, to: range.to };
+    config.connector = ConnectorOptions::Replay(options);
+    config.format = archive.format;
+    config.max_future = None;
+    // What is archived has been told from its duplicates.
+    config.deduplicate = None;
+    config.dead_letters = into.join("_dead_letters").join(&config.name).display().to_string();
+}
+
+/// Sends every pipeline into a folder of its own below `into`, and the state there, too.
+fn send_into(region: &mut Region, into: &Path) -> Outcome {
+    let mut sinks = BTreeMap::new();
+    for (name, pipeline) in &mut region.pipelines {
+        let parquet = pipeline.sinks.iter().filter_map(|sink| region.sinks.get(sink)).find_map(|sink| {
+            let SinkOptions::Parquet(options) = &sink.options else { return None };
+            let options =
+                watershed_sinks::ParquetOptions { url: into.join(name).display().to_string(), ..options.clone() };
+            Some(SinkConfig { name: name.clone(), options: SinkOptions::Parquet(options), ..sink.clone() })
+        });
+        let Some(sink) = parquet else {
+            let error = format!("pipeline `{name}` writes to no parquet sink, so its replay has no place to go");
+            return Err(Failure::wrong(Diagnostic::at(pipeline.location.clone(), error)));
+        };
+        pipeline.sinks = vec![name.clone()];
+        pipeline.late = None;
+        sinks.insert(name.clone(), sink);
+    }
+    region.sinks = sinks;
+    region.checkpoint.url = into.join("_state").display().to_string();
+    region.spill = into.join("_spill");
+    Ok(())
+}

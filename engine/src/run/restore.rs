@@ -1,0 +1,145 @@
+//! Reads the last epoch back: owns the chain from here on, and hands its state to those who held it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use super::error::RunError;
+use super::outlet::Outlet;
+use super::pipeline::{RestoredCut, RestoredPipeline};
+use super::recover::first_epoch;
+use super::step::Step;
+use super::world::World;
+use crate::checkpoint::{Block, Budget, Chain, CutState, Manifest, OutletState, Piece, Place, Writer};
+use crate::dedup::{SeenKeys, SeenState};
+use crate::plan::{PlannedPipeline, PlannedRegion};
+use crate::watermark::BEGINNING;
+use crate::window::{PanePart, SessionState};
+
+/// The epoch that a run begins with, and the right to write the next.
+pub(super) struct Recovered {
+    pub(super) chain: Chain,
+    pub(super) writer: Writer,
+    pub(super) manifest: Manifest,
+    /// What the manifest names, by segment and offset.
+    batches: BTreeMap<(String, u64), RecordBatch>,
+    budget: Arc<Budget>,
+}
+
+/// How a run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// Where the last epoch ended.
+    Resume,
+    /// As if there had been none.
+    Anew,
+}
+
+/// Takes the chain over and reads its state. `free` is the first epoch that no sink has seen; the sources named by
+/// `stateless` come only once.
+pub(super) async fn recover(
+    planned: &PlannedRegion,
+    begin: Begin,
+    free: u64,
+    stateless: &[&str],
+    budget: &Arc<Budget>,
+    world: &World,
+) -> Result<Recovered, RunError> {
+    let Place { store, root, shown } = world.connect.state(&planned.region.checkpoint.url)?;
+    let chain = Chain::open(store, &root, &shown, world.environment.clone());
+    world.reach(Step::StateRead);
+    let writer = match begin {
+        Begin::Resume => {
+            let first = |previous: Option<&Manifest>, epoch| first_epoch(previous, epoch, planned, free, stateless);
+            chain.take_over(first).await?
+        }
+        Begin::Anew => chain.start_over(|epoch| first_epoch(None, epoch, planned, free, stateless)).await?,
+    };
+    world.reach(Step::TakenOver);
+    if let Err(error) = budget.sweep() {
+        tracing::warn!(%error, "spill files of an earlier run stay where they are");
+    }
+    let manifest = Manifest::clone(writer.newest());
+    if begin == Begin::Resume && manifest.generation > 1 {
+        tracing::info!(epoch = manifest.epoch, generation = manifest.generation, "going on from the last checkpoint");
+    }
+    let pieces: Vec<Piece> = manifest.pieces().cloned().collect();
+    let batches = chain.read_blocks(&pieces).await?;
+    let batches = pieces.into_iter().map(|piece| (piece.segment, piece.offset)).zip(batches).collect();
+    Ok(Recovered { chain, writer, manifest, batches, budget: budget.clone() })
+}
+
+impl Recovered {
+    fn take(&mut self, piece: &Piece) -> Result<RecordBatch, RunError> {
+        self.batches.remove(&(piece.segment.clone(), piece.offset)).ok_or(RunError::Lost("a piece of state"))
+    }
+
+    fn blocks(&mut self, pieces: &[Piece]) -> Result<Vec<Arc<Block>>, RunError> {
+        let block = |piece: &Piece| Ok(Block::restored(self.take(piece)?, piece.clone(), &self.budget.clone()));
+        pieces.iter().map(block).collect()
+    }
+
+    async fn rows(&mut self, state: OutletState, outlet: &mut Outlet) -> Result<(), RunError> {
+        let rows = state.rows.iter().map(|(number, piece)| Ok((*number, self.take(piece)?)));
+        let rows = rows.collect::<Result<_, RunError>>()?;
+        outlet.restore(&state, rows).await
+    }
+
+    /// Gives a pipeline's sinks the rows back that were in no file.
+    pub(super) async fn rows_of_pipeline(
+        &mut self,
+        name: &str,
+        out: &mut Outlet,
+        late: Option<&mut Outlet>,
+    ) -> Result<(), RunError> {
+        let Some(state) = self.manifest.pipelines.get(name) else { return Ok(()) };
+        let (own, others) = (state.out.clone(), state.late.clone());
+        self.rows(own, out).await?;
+        match late {
+            Some(late) => self.rows(others, late).await,
+            None if others.rows.is_empty() => Ok(()),
+            None => Err(RunError::State(format!(
+                "pipeline `{name}`: the state holds late rows, but `late` names no sink any more; give it back, or leave \
+                 the rows behind with --reset-state"
+            ))),
+        }
+    }
+
+    /// Gives the sink of a source's dead letters its rows back.
+    pub(super) async fn rows_of_dead_letters(&mut self, source: &str, outlet: &mut Outlet) -> Result<(), RunError> {
+        let Some(state) = self.manifest.sources.get(source) else { return Ok(()) };
+        self.rows(state.dead_letters.clone(), outlet).await
+    }
+
+    /// Gives a source the keys back that it had seen.
+    pub(super) fn keys_of(&mut self, source: &str, keys: &SeenKeys) -> Result<(), RunError> {
+        let Some(state) = self.manifest.sources.get(source) else { return Ok(()) };
+        let blocks = self.blocks(&state.seen.clone())?;
+        keys.restore(SeenState { blocks }).map_err(|error| RunError::query(source, &error))
+    }
+
+    /// The windows of a pipeline; none if it begins anew.
+    pub(super) fn windows_of(&mut self, plan: &PlannedPipeline) -> Result<Option<RestoredPipeline>, RunError> {
+        let Some(state) = self.manifest.pipelines.get(plan.name.as_ref()).cloned() else { return Ok(None) };
+        let mut cuts = Vec::new();
+        for cut in &state.cuts {
+            cuts.push(match cut {
+                CutState::Panes { closed_through, panes } => {
+                    let mut restored = Vec::with_capacity(panes.len());
+                    for pane in panes {
+                        let part = PanePart { pane: pane.pane, open_from: pane.open_from };
+                        restored.push((part, self.blocks(&pane.pieces)?));
+                    }
+                    RestoredCut::Panes { closed_through: *closed_through, panes: restored }
+                }
+                CutState::Sessions { next, sessions, rows } => RestoredCut::Sessions(SessionState {
+                    next: *next,
+                    sessions: self.blocks(sessions)?,
+                    rows: self.blocks(rows)?,
+                }),
+            });
+        }
+        Ok(Some(RestoredPipeline { watermark: state.watermark.unwrap_or(BEGINNING), cuts }))
+    }
+}

@@ -1,0 +1,337 @@
+//! The sources of a run: opened, tapped by pipelines, and driven split by split.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use watershed_connectors::{Source, SourceError, SplitId};
+
+use super::acks::Acks;
+use super::clock::SourceClock;
+use super::dead_letters::DeadLetters;
+use super::error::RunError;
+use super::intake::{LaneKeys, LaneSource};
+use super::lane::{LaneMessage, LaneSplit, Tap, TapKind};
+use super::reader::{Driver, stopped};
+use super::world::World;
+use crate::checkpoint::{Budget, SourceState};
+use crate::config::{ConnectorOptions, Region, SourceConfig};
+use crate::decode::decoder;
+use crate::dedup::{SeenKeys, supports_key};
+use crate::plan::{CutWindow, PlannedPipeline, Stage};
+use crate::schema::SourceSchema;
+use crate::watermark::{BEGINNING, SplitWatermark};
+
+/// How often a source that can grow is asked for new splits.
+const DISCOVERY: Duration = Duration::from_secs(1);
+/// Files of a bounded source that are open at once, per lane.
+const OPEN_FILES_PER_LANE: usize = 8;
+
+/// Shards of the keys that were seen: so many that lanes seldom meet.
+const SEEN_SHARDS: usize = 64;
+
+/// A source that some pipeline reads.
+pub(super) struct LiveSource {
+    pub(super) name: Arc<str>,
+    pub(super) config: SourceConfig,
+    pub(super) source: Arc<dyn Source>,
+    pub(super) splits: Vec<SplitId>,
+    pub(super) clock: Arc<SourceClock>,
+    pub(super) taps: Arc<Vec<Tap>>,
+    /// What came before, where records that come twice are taken once.
+    pub(super) seen: Option<Arc<SeenKeys>>,
+    projection: Vec<usize>,
+    event_time: Option<usize>,
+}
+
+/// Names of the sources that some pipeline reads.
+pub(super) fn names(plans: &[PlannedPipeline]) -> Vec<Arc<str>> {
+    let names: BTreeSet<Arc<str>> =
+        plans.iter().flat_map(|plan| plan.branches().map(|(_, branch)| branch.rows.source.clone())).collect();
+    names.into_iter().collect()
+}
+
+impl LiveSource {
+    /// Opens a source and finds its splits.
+    pub(super) async fn open(
+        region: &Region,
+        name: &Arc<str>,
+        plans: &[PlannedPipeline],
+        world: &World,
+    ) -> Result<Self, RunError> {
+        let failed = |error| RunError::Source { source_name: name.to_string(), error };
+        let Some(config) = region.sources.get(name.as_ref()) else {
+            return Err(RunError::Config(format!("there is no source `{name}`")));
+        };
+        let Some(schema) = &config.schema else {
+            return Err(RunError::Config(format!("source `{name}` has no schema")));
+        };
+        let source = world.connect.source(config).map_err(failed)?;
+        let splits = source.splits().await.map_err(failed)?;
+
+        let late_wanted = |plan: &PlannedPipeline| {
+            region.pipelines.get(plan.name.as_ref()).is_some_and(|config| config.late.is_some())
+        };
+        let mut wanted: BTreeSet<usize> = BTreeSet::new();
+        let mut windowed = false;
+        for plan in plans {
+            for (_, branch) in plan.branches().filter(|(_, branch)| branch.rows.source == *name) {
+                wanted.extend(&branch.rows.columns);
+                windowed |= matches!(plan.stage, Stage::Windows { .. });
+                if late_wanted(plan) {
+                    wanted.extend(0..schema.fields.len());
+                }
+            }
+        }
+        let timed = windowed || config.connector.range().is_some() || config.deduplicate.is_some();
+        for key in config.deduplicate.iter().flat_map(|deduplicate| &deduplicate.columns) {
+            let column = schema.fields.iter().position(|field| field.name == *key);
+            if let Some(field) = column.map(|column| &schema.fields[column])
+                && !supports_key(&field.data_type)
+            {
+                let message = format!("source `{name}`: can't deduplicate on `{key}`, a {}", field.type_name());
+                return Err(RunError::Config(message));
+            }
+            wanted.extend(column);
+        }
+        let time_column = config.event_time.as_ref().filter(|_| timed);
+        let time_column = time_column.and_then(|time| schema.fields.iter().position(|field| field.name == *time));
+        wanted.extend(time_column);
+        let projection: Vec<usize> = wanted.into_iter().collect();
+        let names = projection.iter().filter_map(|&column| schema.fields.get(column)).map(|field| field.name.clone());
+        source.project(&names.collect::<Vec<_>>());
+        let event_time = time_column.and_then(|column| projection.iter().position(|wanted| *wanted == column));
+        Ok(Self {
+            name: name.clone(),
+            config: config.clone(),
+            source,
+            splits,
+            clock: Arc::new(SourceClock::default()),
+            taps: Arc::new(taps(name, plans, &projection)),
+            seen: config.deduplicate.as_ref().map(|d| Arc::new(SeenKeys::new(micros(d.within), SEEN_SHARDS))),
+            projection,
+            event_time,
+        })
+    }
+
+    fn keys(&self, schema: &SourceSchema) -> Option<LaneKeys> {
+        let (seen, config) = (self.seen.clone()?, self.config.deduplicate.as_ref()?);
+        let place = |key: &String| {
+            let column = schema.fields.iter().position(|field| field.name == *key)?;
+            self.projection.iter().position(|wanted| *wanted == column)
+        };
+        Some(LaneKeys { seen, columns: config.columns.iter().filter_map(place).collect() })
+    }
+
+    /// How far the watermark stays behind the newest event, in microseconds. An archive is read in no order of time: only its
+    /// promises count.
+    fn max_delay(&self) -> i64 {
+        match self.config.connector {
+            ConnectorOptions::Replay(_) => i64::MAX,
+            _ => micros(self.config.max_delay),
+        }
+    }
+
+    /// True if `plan` reads it.
+    pub(super) fn read_by(&self, plan: &PlannedPipeline) -> bool {
+        plan.branches().any(|(_, branch)| branch.rows.source == self.name)
+    }
+
+    /// The source as one lane reads it.
+    pub(super) fn for_lane(&self, dead_letters: &DeadLetters) -> Result<LaneSource, RunError> {
+        let schema = self.config.schema.as_ref();
+        let schema = schema.ok_or_else(|| RunError::Config(format!("source `{}` has no schema", self.name)))?;
+        let decoder = decoder(&self.config.format, schema, &self.projection)
+            .map_err(|error| RunError::Config(format!("source `{}`: {error}", self.name)))?;
+        Ok(LaneSource {
+            name: self.name.clone(),
+            decoder,
+            event_time: self.event_time,
+            range: self.config.connector.range(),
+            max_delay: self.max_delay(),
+            max_future: self.config.max_future.map(micros),
+            deduplicate: self.keys(schema),
+            dead_letters: dead_letters.clone(),
+            taps: self.taps.clone(),
+        })
+    }
+}
+
+fn taps(source: &Arc<str>, plans: &[PlannedPipeline], projection: &[usize]) -> Vec<Tap> {
+    let place = |column: &usize| projection.iter().position(|wanted| wanted == column);
+    let mut taps = Vec::new();
+    for (pipeline, plan) in plans.iter().enumerate() {
+        let mut numbers: BTreeMap<usize, usize> = BTreeMap::new();
+        for (cut, branch) in plan.branches() {
+            let number = numbers.entry(cut).or_default();
+            if branch.rows.source == *source {
+                taps.push(Tap {
+                    pipeline,
+                    cut,
+                    branch_number: *number,
+                    branch: branch.clone(),
+                    columns: branch.rows.columns.iter().filter_map(place).collect(),
+                    kind: TapKind::of(window_of(plan, cut)),
+                });
+            }
+            *number += 1;
+        }
+    }
+    taps
+}
+
+fn window_of(plan: &PlannedPipeline, cut: usize) -> Option<&CutWindow> {
+    match &plan.stage {
+        Stage::Rows(_) => None,
+        Stage::Windows { cuts, .. } => cuts.get(cut).map(|cut| &cut.window),
+    }
+}
+
+/// The delay behind the clock at which silent sources let their watermark go on; none if one of them must not.
+pub(super) fn clock_delay(sources: &[&LiveSource]) -> Option<i64> {
+    let delay = |live: &&LiveSource| {
+        let follows = live.config.max_future.is_some() && !live.source.bounded();
+        follows.then(|| micros(live.config.max_delay))
+    };
+    sources.iter().map(delay).try_fold(0, |most, delay| delay.map(|delay| most.max(delay)))
+}
+
+pub(super) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// What all drivers of a run share.
+#[derive(Clone)]
+pub(super) struct Reading {
+    pub(super) lanes: Vec<mpsc::UnboundedSender<LaneMessage>>,
+    pub(super) budget: Arc<Semaphore>,
+    pub(super) chunk_bytes: usize,
+    pub(super) linger: Duration,
+    pub(super) stop: watch::Receiver<bool>,
+    pub(super) finished: watch::Receiver<bool>,
+    pub(super) reading: mpsc::Sender<()>,
+    pub(super) acks: Arc<Acks>,
+    pub(super) memory: Arc<Budget>,
+}
+
+/// Makes drivers for the splits of one source.
+pub(super) struct Drivers {
+    pub(super) index: usize,
+    name: Arc<str>,
+    source: Arc<dyn Source>,
+    clock: Arc<SourceClock>,
+    max_delay: i64,
+    idle_after: Duration,
+    open: Option<Arc<Semaphore>>,
+    state: SourceState,
+    known: BTreeSet<SplitId>,
+    shared: Reading,
+}
+
+impl Drivers {
+    pub(super) fn new(index: usize, live: &LiveSource, state: SourceState, shared: &Reading) -> Self {
+        let open = OPEN_FILES_PER_LANE * shared.lanes.len();
+        Self {
+            index,
+            name: live.name.clone(),
+            source: live.source.clone(),
+            clock: live.clock.clone(),
+            max_delay: live.max_delay(),
+            idle_after: live.config.idle_after,
+            open: live.source.bounded().then(|| Arc::new(Semaphore::new(open))),
+            state,
+            known: BTreeSet::new(),
+            shared: shared.clone(),
+        }
+    }
+
+    /// Drivers for those of `splits` that are new here and have not ended in an earlier run. Every one of them is on the
+    /// clock before the first is read, so that none can fall behind a watermark it did not know.
+    pub(super) fn make(&mut self, splits: &[SplitId], number: &mut usize) -> Vec<Driver> {
+        let mut drivers = Vec::new();
+        for id in splits {
+            let restored = self.state.splits.get(id.as_str()).cloned();
+            if !self.known.insert(id.clone()) || restored.as_ref().is_some_and(|state| state.ended) {
+                continue;
+            }
+            let greatest = restored.as_ref().and_then(|state| state.greatest_time);
+            let watermark = SplitWatermark::resumed(self.max_delay, greatest).now();
+            let clock = self.clock.add(watermark.max(self.source.promise(id).unwrap_or(BEGINNING)));
+            let split = LaneSplit { number: *number, source: self.index, id: id.clone(), clock, restored };
+            let lane = self.shared.lanes[*number % self.shared.lanes.len()].clone();
+            *number += 1;
+            drivers.push(self.driver(split, lane));
+        }
+        drivers
+    }
+
+    fn driver(&self, split: LaneSplit, lane: mpsc::UnboundedSender<LaneMessage>) -> Driver {
+        let shared = &self.shared;
+        Driver {
+            source_name: self.name.clone(),
+            source: self.source.clone(),
+            acks: self.source.acknowledges().then(|| shared.acks.listen(&self.name, &split.id)),
+            split: Arc::new(split),
+            lane,
+            budget: shared.budget.clone(),
+            open: self.open.clone(),
+            chunk_bytes: shared.chunk_bytes,
+            linger: shared.linger,
+            idle_after: self.idle_after,
+            stop: shared.stop.clone(),
+            memory: shared.memory.clone(),
+            reading: Some(shared.reading.clone()),
+            finished: shared.finished.clone(),
+        }
+    }
+
+    /// Tells of splits that an earlier run had begun and that are gone: what they still held will not come any more.
+    pub(super) fn warn_of_lost(&self, splits: &[SplitId]) {
+        let listed: BTreeSet<&str> = splits.iter().map(SplitId::as_str).collect();
+        let lost = self.state.splits.iter().filter(|(id, state)| !state.ended && !listed.contains(id.as_str()));
+        for (split, _) in lost {
+            tracing::warn!(source = %self.name, split, "a split that was being read is gone; its position is kept");
+        }
+    }
+
+    /// Finds new splits and reads them, until the run stops.
+    pub(super) async fn discover(mut self, mut number: usize) -> Result<(), RunError> {
+        let mut readers: JoinSet<Result<(), RunError>> = JoinSet::new();
+        let mut tick = tokio::time::interval(DISCOVERY);
+        let mut stop = self.shared.stop.clone();
+        loop {
+            tokio::select! {
+                _ = stopped(&mut stop) => break,
+                Some(joined) = readers.join_next() => joined.unwrap_or(Err(RunError::Lost("a reader")))?,
+                _ = tick.tick() => match self.source.splits().await {
+                    Ok(splits) => for driver in self.make(&splits, &mut number) {
+                        tracing::info!(source = %self.name, split = %driver.split.id, "new split");
+                        spawn_driver(driver, &mut readers);
+                    },
+                    Err(error @ SourceError::Retry { .. }) => {
+                        tracing::debug!(source = %self.name, %error, "could not look for new splits");
+                    }
+                    Err(error) => {
+                        return Err(RunError::Source { source_name: self.name.to_string(), error });
+                    }
+                }
+            }
+        }
+        drop(self);
+        while let Some(joined) = readers.join_next().await {
+            joined.unwrap_or(Err(RunError::Lost("a reader")))?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn spawn_driver(driver: Driver, readers: &mut JoinSet<Result<(), RunError>>) {
+    if driver.source.blocks() {
+        let handle = tokio::runtime::Handle::current();
+        readers.spawn_blocking(move || handle.block_on(driver.run()));
+    } else {
+        readers.spawn(driver.run());
+    }
+}

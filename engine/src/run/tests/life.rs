@@ -1,0 +1,172 @@
+//! One process of a simulation: the parts of a run, moved one message at a time in the order that the test draws.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand::RngExt;
+use rand::rngs::SmallRng;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, watch};
+use watershed_connectors::{ReadLimits, ReadStatus, Reader, Records};
+use watershed_sinks::Flush;
+
+use super::world::{Outside, region};
+use crate::plan::plan_region;
+use crate::run::RunError;
+use crate::run::coordinator::{Coordinator, Phase};
+use crate::run::dead_letters::LetterTask;
+use crate::run::lane::{Lane, LaneMessage, PipelineMessage, ReadChunk, Stopped};
+use crate::run::pipeline::PipelineTask;
+use crate::run::reader::Driver;
+use crate::run::restore::Begin;
+use crate::run::setup::{Setup, assemble};
+
+/// Room that must be left with everyone a lane talks to, or it would wait for ever.
+const ROOM: usize = 8;
+
+/// A running process.
+pub(super) struct Life {
+    lanes: Vec<Lane>,
+    pipelines: Vec<PipelineTask>,
+    letters: Vec<LetterTask>,
+    pub(super) coordinator: Coordinator,
+    readers: Vec<Option<(Driver, Box<dyn Reader>)>>,
+    senders: Vec<mpsc::Sender<PipelineMessage>>,
+    drained: bool,
+    _ends: (watch::Sender<bool>, watch::Sender<bool>),
+}
+
+/// What came of a step.
+pub(super) enum Stepped {
+    Moved,
+    Finished,
+}
+
+impl Life {
+    pub(super) fn begin(runtime: &Runtime, outside: &Arc<Outside>, lanes: usize) -> Result<Self, RunError> {
+        runtime.block_on(async {
+            let planned = plan_region(&region()).await.expect("the region is right");
+            let (keep_reading, stop) = watch::channel(false);
+            let (finish, finished) = watch::channel(false);
+            let world = outside.world();
+            let setup = Setup {
+                lanes,
+                chunk_bytes: 4096,
+                begin: Begin::Resume,
+                drain: false,
+                only: None,
+                stop,
+                finished,
+                world,
+            };
+            let assembly = assemble(planned, setup).await?;
+            let mut readers = Vec::new();
+            for driver in assembly.drivers {
+                let position = driver.split.restored.as_ref().and_then(|state| state.to.clone());
+                let reader = driver.source.open(&driver.split.id, position.as_ref()).await;
+                readers.push(Some((driver, reader.expect("a split in memory opens"))));
+            }
+            Ok(Self {
+                lanes: assembly.lanes,
+                pipelines: assembly.pipelines,
+                letters: assembly.letters,
+                coordinator: assembly.coordinator,
+                readers,
+                senders: assembly.senders,
+                drained: false,
+                _ends: (keep_reading, finish),
+            })
+        })
+    }
+
+    /// Moves one part.
+    pub(super) fn step(&mut self, runtime: &Runtime, random: &mut SmallRng) -> Result<Stepped, RunError> {
+        match random.random_range(0..100) {
+            0..25 => self.read(runtime, random),
+            25..55 => self.lane(random)?,
+            55..85 => {
+                let chosen = random.random_range(0..self.pipelines.len());
+                let pipeline = &mut self.pipelines[chosen];
+                runtime.block_on(async {
+                    match pipeline.parts.inbox.try_recv() {
+                        Ok(message) => pipeline.handle(message).await,
+                        Err(_) => pipeline.advance().await,
+                    }
+                })?;
+            }
+            85..88 => {
+                for letters in &mut self.letters {
+                    if let Ok(message) = letters.inbox.try_recv() {
+                        runtime.block_on(letters.handle(message))?;
+                    }
+                }
+            }
+            88..96 => {
+                if let Ok(message) = self.coordinator.inbox.try_recv() {
+                    runtime.block_on(self.coordinator.handle(message))?;
+                }
+            }
+            96..98 => {
+                if matches!(self.coordinator.phase, Phase::Waiting) {
+                    self.coordinator.begin(Flush::Due)?;
+                }
+            }
+            _ => {
+                let chosen = random.random_range(0..self.pipelines.len());
+                self.pipelines[chosen].compact()?;
+            }
+        }
+        Ok(match self.coordinator.phase {
+            Phase::Finished => Stepped::Finished,
+            _ => Stepped::Moved,
+        })
+    }
+
+    /// Reads a few records of one split.
+    fn read(&mut self, runtime: &Runtime, random: &mut SmallRng) {
+        if self.readers.is_empty() || self.readers.iter().all(Option::is_none) {
+            if !std::mem::replace(&mut self.drained, true) {
+                for sender in &self.senders {
+                    runtime.block_on(sender.send(PipelineMessage::Drained)).ok();
+                }
+            }
+            return;
+        }
+        let chosen = random.random_range(0..self.readers.len());
+        let Some((driver, reader)) = &mut self.readers[chosen] else { return };
+        let Ok(permit) = driver.budget.clone().try_acquire_many_owned(1) else { return };
+        let mut records = Records::default();
+        let limits = ReadLimits { bytes: random.random_range(1..300), wait: std::time::Duration::ZERO };
+        let status = runtime.block_on(reader.read(&mut records, limits)).expect("memory can be read");
+        let split = driver.split.clone();
+        if !records.is_empty() {
+            let position = reader.position();
+            let chunk = ReadChunk { split: split.clone(), records, position, promise: None, permit };
+            driver.lane.send(LaneMessage::Chunk(Box::new(chunk))).ok();
+        }
+        if status == ReadStatus::Ended {
+            driver.lane.send(LaneMessage::Ended(split)).ok();
+            self.readers[chosen] = None;
+        }
+    }
+
+    fn lane(&mut self, random: &mut SmallRng) -> Result<(), RunError> {
+        if self.senders.iter().any(|sender| sender.capacity() < ROOM) {
+            return Ok(());
+        }
+        let chosen = random.random_range(0..self.lanes.len());
+        let lane = &mut self.lanes[chosen];
+        let Ok(message) = lane.inbox.try_recv() else { return Ok(()) };
+        match lane.handle(message) {
+            Ok(()) => Ok(()),
+            Err(Stopped::Failed(error)) => Err(error),
+            Err(Stopped::Closed) => Err(RunError::Lost("a pipeline")),
+        }
+    }
+
+    /// Splits by name with whether they have ended, for what a failure shows.
+    pub(super) fn standing(&self) -> BTreeMap<String, bool> {
+        let sources = self.coordinator.manifest.sources.values();
+        sources.flat_map(|source| source.splits.iter().map(|(name, split)| (name.clone(), split.ended))).collect()
+    }
+}

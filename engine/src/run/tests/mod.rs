@@ -1,0 +1,5 @@
+//! Tests of a whole run whose order, clock, chance and stores the test owns.
+
+mod life;
+mod simulation;
+mod world;

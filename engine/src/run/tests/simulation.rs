@@ -1,0 +1,96 @@
+//! Thousands of small runs, each decided by its seed: who moves next, when an epoch ends, when a process dies or is taken
+//! over while it still moves, what the state store answers. However it goes, the lake holds each row once.
+//!
+//! `SEED=n` runs one seed again, and shows what happened; `SEEDS=n` runs so many.
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use tokio::runtime::{Builder, Runtime};
+
+use super::life::{Life, Stepped};
+use super::world::{Event, Outside, expected, seen};
+
+/// Seeds of a plain test run.
+const SEEDS: u64 = 2_000;
+/// Steps after which nothing disturbs a simulation any more, so that it comes to an end.
+const DISTURBED: usize = 3_000;
+/// Steps after which one that still goes on is stuck.
+const MOST_STEPS: usize = 200_000;
+
+fn events(random: &mut SmallRng) -> Vec<Vec<Event>> {
+    let splits = random.random_range(1..4);
+    let mut events = vec![Vec::new(); splits];
+    for id in 0..random.random_range(0..120) {
+        let event = Event { time: random.random_range(0..60), id, user: random.random_range(0..4) };
+        events[random.random_range(0..splits)].push(event);
+    }
+    events
+}
+
+fn simulate(runtime: &Runtime, seed: u64, talk: bool) {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let events = events(&mut random);
+    let faulty = random.random_bool(0.5);
+    let outside = Outside::new(seed, events, faulty, random.random_range(1..5));
+    let mut lives: Vec<Life> = Vec::new();
+    let say = |words: std::fmt::Arguments<'_>| {
+        if talk {
+            println!("seed {seed}: {words}");
+        }
+    };
+    for step in 0..MOST_STEPS {
+        if step == DISTURBED {
+            outside.store.heal();
+        }
+        let disturbed = step < DISTURBED;
+        if lives.is_empty() || (lives.len() < 2 && disturbed && random.random_bool(0.002)) {
+            let lanes = random.random_range(1..4);
+            match Life::begin(runtime, &outside, lanes) {
+                Ok(life) => {
+                    say(format_args!("step {step}: a life with {lanes} lanes, at {:?}", life.standing()));
+                    lives.push(life);
+                }
+                Err(error) => {
+                    say(format_args!("step {step}: no life: {error}"));
+                    assert!(disturbed, "seed {seed}: a life did not begin: {error}");
+                }
+            }
+            continue;
+        }
+        let chosen = random.random_range(0..lives.len());
+        if disturbed && random.random_bool(0.003) {
+            say(format_args!("step {step}: life {chosen} dies"));
+            lives.remove(chosen);
+            continue;
+        }
+        match lives[chosen].step(runtime, &mut random) {
+            Ok(Stepped::Moved) => {}
+            Ok(Stepped::Finished) => {
+                say(format_args!("step {step}: done"));
+                return compare(&outside, seed);
+            }
+            Err(error) => {
+                say(format_args!("step {step}: life {chosen} fails: {error}"));
+                lives.remove(chosen);
+            }
+        }
+    }
+    panic!("seed {seed} is stuck");
+}
+
+fn compare(outside: &Outside, seed: u64) {
+    let all: Vec<Event> = outside.events.iter().flatten().copied().collect();
+    for (pipeline, expected) in expected(&all) {
+        assert_eq!(seen(&outside.rows, pipeline), expected, "seed {seed}: {pipeline}; run it again with SEED={seed}");
+    }
+}
+
+#[test]
+fn every_order_of_things_gives_the_same_lake() {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    match number("SEED") {
+        Some(seed) => simulate(&runtime, seed, true),
+        None => (0..number("SEEDS").unwrap_or(SEEDS)).for_each(|seed| simulate(&runtime, seed, false)),
+    }
+}

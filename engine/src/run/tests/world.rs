@@ -1,0 +1,183 @@
+//! The outside of simulated runs: events in memory, rows in memory, state in memory behind a store that fails.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use watershed_connectors::{MemorySource, Source, SourceError};
+use watershed_sinks::{MemoryRows, MemorySink, ParquetOptions, Sink, SinkContext, SinkError};
+
+use crate::checkpoint::faulty::{Fault, FaultyStore, Operation};
+use crate::checkpoint::{Place, StateError};
+use crate::config::{Region, SinkConfig, SourceConfig};
+use crate::environment::{Environment, Simulated};
+use crate::run::world::{Connect, World};
+
+/// Seconds of the windows below.
+const TUMBLE: i64 = 10;
+const SLIDE: i64 = 5;
+const SIZE: i64 = 15;
+const GAP: i64 = 4;
+
+const REGION: &str = r#"
+region = "sim"
+[sources.orders]
+connector = "file"
+path = "nowhere"
+event_time = "ts"
+max_delay = "1h"
+schema = { ts = { type = "timestamp", format = "epoch_s" }, id = "bigint", user = "bigint" }
+[sinks.memory]
+connector = "null"
+[pipelines.tumbles]
+sink = "memory"
+sql = "SELECT window_start, user, count(*) AS events, sum(id) AS ids FROM tumble(orders, INTERVAL '10 seconds') GROUP BY window_start, user"
+[pipelines.hops]
+sink = "memory"
+sql = "SELECT window_start, count(*) AS events, sum(id) AS ids FROM hop(orders, INTERVAL '5 seconds', INTERVAL '15 seconds') GROUP BY window_start"
+[pipelines.sessions]
+sink = "memory"
+sql = "SELECT window_start, user, count(*) AS events, sum(id) AS ids FROM session(orders, INTERVAL '4 seconds', user) GROUP BY window_start, window_end, user"
+[pipelines.raw]
+sink = "memory"
+sql = "SELECT ts, user, id FROM orders WHERE id % 3 = 0"
+"#;
+
+pub(super) fn region() -> Region {
+    let environment = |_: &str| Err(std::env::VarError::NotPresent);
+    crate::config::parse(std::path::Path::new("sim.toml"), REGION.into(), &environment, 2).expect("the region is right")
+}
+
+/// One event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Event {
+    pub(super) time: i64,
+    pub(super) id: i64,
+    pub(super) user: i64,
+}
+
+/// Rows of one pipeline as text, with how often each is there.
+pub(super) type Rows = BTreeMap<String, usize>;
+
+/// What the state store may do wrong.
+const FAULTS: [(Operation, Fault); 13] = [
+    (Operation::Put, Fault::Error),
+    (Operation::Put, Fault::LostAnswer),
+    (Operation::Put, Fault::Hang),
+    (Operation::Put, Fault::DoneAndHang),
+    (Operation::Put, Fault::Late),
+    (Operation::Put, Fault::FalseConflict),
+    (Operation::Put, Fault::Precondition),
+    (Operation::Get, Fault::Error),
+    (Operation::Get, Fault::Hang),
+    (Operation::Get, Fault::BitFlip),
+    (Operation::List, Fault::PartialList),
+    (Operation::List, Fault::Slow),
+    (Operation::Delete, Fault::LostAnswer),
+];
+
+/// What the lake must hold, by the plainest way to compute it.
+pub(super) fn expected(events: &[Event]) -> BTreeMap<&'static str, Rows> {
+    let mut tables: BTreeMap<&'static str, Rows> = BTreeMap::new();
+    let mut tumbles: BTreeMap<(i64, i64), (i64, i64)> = BTreeMap::new();
+    let mut hops: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
+    let mut users: BTreeMap<i64, Vec<Event>> = BTreeMap::new();
+    let add = |sums: &mut (i64, i64), event: &Event| *sums = (sums.0 + 1, sums.1 + event.id);
+    for event in events {
+        add(tumbles.entry((event.time.div_euclid(TUMBLE) * TUMBLE, event.user)).or_default(), event);
+        let last = event.time.div_euclid(SLIDE) * SLIDE;
+        for start in (0..SIZE / SLIDE).map(|back| last - back * SLIDE) {
+            add(hops.entry(start).or_default(), event);
+        }
+        users.entry(event.user).or_default().push(*event);
+        if event.id % 3 == 0 {
+            *tables
+                .entry("raw")
+                .or_default()
+                .entry(format!("{} {} {}", event.time, event.user, event.id))
+                .or_default() += 1;
+        }
+    }
+    let mut sessions: BTreeMap<(i64, i64), (i64, i64)> = BTreeMap::new();
+    for (user, mut events) in users {
+        events.sort_by_key(|event| event.time);
+        let mut start = None;
+        let mut last = i64::MIN;
+        for event in &events {
+            if event.time >= last.saturating_add(GAP) || start.is_none() {
+                start = Some(event.time);
+            }
+            last = event.time;
+            add(sessions.entry((start.unwrap_or_default(), user)).or_default(), event);
+        }
+    }
+    tables.insert("tumbles", tumbles.iter().map(|((s, u), (n, ids))| (format!("{s} {u} {n} {ids}"), 1)).collect());
+    tables.insert("hops", hops.iter().map(|(s, (n, ids))| (format!("{s} {n} {ids}"), 1)).collect());
+    tables.insert("sessions", sessions.iter().map(|((s, u), (n, ids))| (format!("{s} {u} {n} {ids}"), 1)).collect());
+    tables
+}
+
+/// What a reader of the lake sees.
+pub(super) fn seen(rows: &MemoryRows, pipeline: &str) -> Rows {
+    use arrow::array::AsArray;
+    use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+    let mut seen = Rows::new();
+    for batch in rows.batches(pipeline) {
+        for row in 0..batch.num_rows() {
+            let values = batch.columns().iter().map(|column| match column.as_primitive_opt::<Int64Type>() {
+                Some(column) => column.value(row),
+                None => column.as_primitive::<TimestampMicrosecondType>().value(row) / 1_000_000,
+            });
+            let text: Vec<String> = values.map(|value| value.to_string()).collect();
+            *seen.entry(text.join(" ")).or_default() += 1;
+        }
+    }
+    seen
+}
+
+/// The outside of every life of one simulation.
+pub(super) struct Outside {
+    pub(super) events: Vec<Vec<Event>>,
+    pub(super) rows: MemoryRows,
+    pub(super) store: FaultyStore,
+    pub(super) environment: Arc<Simulated>,
+    /// Batches that a sink hands over together.
+    pub(super) holding: usize,
+}
+
+impl Outside {
+    pub(super) fn new(seed: u64, events: Vec<Vec<Event>>, faulty: bool, holding: usize) -> Arc<Self> {
+        let environment = Arc::new(Simulated::new(seed));
+        let shared: Arc<dyn Environment> = environment.clone();
+        let store = FaultyStore::new(Arc::new(InMemory::new()), shared, seed);
+        for (operation, fault) in FAULTS.into_iter().filter(|_| faulty) {
+            store.fail(operation, fault, 0.03);
+        }
+        Arc::new(Self { events, rows: MemoryRows::new(), store, environment, holding })
+    }
+
+    pub(super) fn world(self: &Arc<Self>) -> World {
+        World { environment: self.environment.clone(), connect: self.clone(), watch: Arc::new(|_| {}) }
+    }
+}
+
+impl Connect for Outside {
+    fn source(&self, _config: &SourceConfig) -> Result<Arc<dyn Source>, SourceError> {
+        let json = |event: &Event| format!("{{\"ts\":{},\"id\":{},\"user\":{}}}", event.time, event.id, event.user);
+        let splits = self.events.iter().map(|split| split.iter().map(json).collect()).collect();
+        Ok(Arc::new(MemorySource::new::<String>(splits)))
+    }
+
+    fn sink(&self, _config: &SinkConfig, context: SinkContext) -> Result<Box<dyn Sink>, SinkError> {
+        Ok(Box::new(MemorySink::new(context.pipeline.to_string(), self.rows.clone()).holding(self.holding)))
+    }
+
+    fn dead_letters(&self, _options: ParquetOptions, context: SinkContext) -> Result<Box<dyn Sink>, SinkError> {
+        Ok(Box::new(MemorySink::new(format!("{} dead", context.pipeline), self.rows.clone())))
+    }
+
+    fn state(&self, _url: &str) -> Result<Place, StateError> {
+        Ok(Place { store: Arc::new(self.store.clone()), root: Path::from("state"), shown: "memory".to_string() })
+    }
+}

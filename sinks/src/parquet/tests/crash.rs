@@ -1,0 +1,291 @@
+//! What is held across a crash: exact to the row, whatever closed a file.
+
+use super::trouble::Bucket;
+use super::*;
+use crate::conformance::crashes;
+use crate::sink::Held;
+
+fn seconds(n: u64) -> Period {
+    Period(Duration::from_secs(n))
+}
+
+/// A lake whose files close for one reason or another, by a clock that goes on by a second at each look.
+struct Rolling {
+    lake: Lake,
+    options: fn(ParquetOptions) -> ParquetOptions,
+}
+
+#[async_trait]
+impl Fixture for Rolling {
+    fn sink(&self, pipeline: &str) -> Box<dyn Sink> {
+        let hand = self.lake.clock.clone();
+        let clock: Clock = Arc::new(move || {
+            hand.advance(1);
+            *hand.0.lock().unwrap()
+        });
+        let options = (self.options)(self.lake.options());
+        Box::new(ParquetSink::local(options, context(pipeline), clock).unwrap())
+    }
+
+    async fn visible(&self, pipeline: &str) -> Option<Vec<i64>> {
+        // A process may die before there is a folder.
+        fs::create_dir_all(self.lake.path("")).unwrap();
+        self.lake.visible(pipeline).await
+    }
+
+    fn nature(&self) -> Nature {
+        Nature { shows_at_write: false, holds_back: false, remembers_epochs: true }
+    }
+}
+
+async fn crashes_with(options: fn(ParquetOptions) -> ParquetOptions) {
+    crashes(|| Rolling { lake: Lake::new(), options }, 0..6).await;
+}
+
+#[tokio::test]
+async fn files_that_close_by_age() {
+    crashes_with(|options| {
+        let roll = Roll { every: seconds(9), idle: seconds(1000), ..Roll::default() };
+        ParquetOptions { roll, ..options }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn files_that_close_by_idleness() {
+    crashes_with(|options| {
+        let roll = Roll { every: seconds(1000), idle: seconds(2), ..Roll::default() };
+        ParquetOptions { roll, ..options }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn files_that_close_by_size_in_the_middle_of_a_batch() {
+    crashes_with(|options| {
+        let roll = Roll { size: ByteSize(5_000), every: seconds(1000), idle: seconds(1000) };
+        ParquetOptions { roll, row_group_size: ByteSize(1_500), compression: Compression::None, ..options }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn files_that_close_because_too_many_are_half_written() {
+    // In memory: to sync thousands of files takes a disk a minute.
+    let place = || {
+        Bucket::new(|options| ParquetOptions {
+            row_group_size: ByteSize(1_000),
+            partition_by: vec!["name".to_owned()],
+            ..options
+        })
+    };
+    crashes(place, 0..6).await;
+}
+
+/// Rows that are in one folder by the hour, though two days lie between them.
+fn days(ids: &[i64]) -> RecordBatch {
+    batch(&ids.iter().map(|id| if id % 2 == 0 { id + 2 * 8640 } else { *id }).collect::<Vec<_>>())
+}
+
+/// Writes batches 0 and 1 of 100 rows each, of which a file takes about 160, and gives what is held then.
+async fn half_written(lake: &Lake, options: &ParquetOptions) -> (Prepared, Held) {
+    let mut sink = lake.sink(options.clone(), context("orders"));
+    let epoch = sink.open().await.unwrap();
+    for (number, start) in [(0, 0), (1, 100)] {
+        sink.write(number, days(&(start..start + 100).collect::<Vec<_>>())).await.unwrap();
+    }
+    let prepared = sink.prepare(epoch, Flush::Due).await.unwrap();
+    (prepared, sink.held().unwrap())
+}
+
+fn small_files(lake: &Lake, partition_by: &[&str]) -> ParquetOptions {
+    ParquetOptions {
+        roll: Roll { size: ByteSize(5_000), every: seconds(1000), idle: seconds(1000) },
+        row_group_size: ByteSize(1_500),
+        compression: Compression::None,
+        partition_by: partition_by.iter().map(|name| (*name).to_owned()).collect(),
+        ..lake.options()
+    }
+}
+
+fn prepared_rows(prepared: &Prepared) -> u64 {
+    prepared.0.as_array().unwrap().iter().map(|file| file["rows"].as_u64().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn a_file_that_began_in_the_middle_of_a_batch_goes_on_from_there() {
+    let lake = Lake::new();
+    let options = small_files(&lake, &["hour"]);
+    let (prepared, held) = half_written(&lake, &options).await;
+    // Both days have the hour 00, so the rows of a batch for that folder come in two portions.
+    let open = &held.cursor["open"]["hour=00"];
+    assert_eq!((held.first, open["number"].as_u64()), (1, Some(1)));
+    let skipped = open["rows"].as_u64().unwrap();
+    assert!(skipped > 50, "past the first portion: {held:?}");
+    assert_eq!(prepared_rows(&prepared), 100 + skipped);
+
+    let mut sink = lake.sink(options, context("orders"));
+    let epoch = sink.open().await.unwrap();
+    sink.commit(&prepared).await.unwrap();
+    sink.resume(&held).await.unwrap();
+    sink.write(1, days(&(100..200).collect::<Vec<_>>())).await.unwrap();
+    sink.write(2, days(&(200..300).collect::<Vec<_>>())).await.unwrap();
+    let rest = sink.prepare(epoch, Flush::All).await.unwrap();
+    assert_eq!(prepared_rows(&rest), 200 - skipped, "only what is missing");
+    sink.commit(&rest).await.unwrap();
+    let expected = ids(&days(&(0..300).collect::<Vec<_>>()));
+    assert_eq!(sorted(lake.ids().await.into_values().flatten()), sorted(expected));
+}
+
+#[tokio::test]
+async fn a_folder_without_an_open_file_gets_nothing_again() {
+    let lake = Lake::new();
+    let options = ParquetOptions {
+        roll: Roll { every: seconds(100), ..Roll::default() },
+        partition_by: vec!["date".into(), "hour".into()],
+        ..lake.options()
+    };
+    let mut old = lake.sink(options.clone(), context("orders"));
+    // Rows of the hours 00, 01 and 02; the file of hour 01 closes, and another begins later.
+    let batches = [batch(&[360]), batch(&[0, 361]), batch(&[720]), batch(&[362])];
+    old.write(0, batches[0].clone()).await.unwrap();
+    lake.clock.advance(60);
+    old.write(1, batches[1].clone()).await.unwrap();
+    lake.clock.advance(40);
+    let first = old.prepare(1, Flush::Due).await.unwrap();
+    assert_eq!(prepared_rows(&first), 2, "360 and 361");
+    let held = old.held().unwrap();
+    assert_eq!((held.first, held.cursor["open"].as_object().unwrap().len()), (1, 1));
+    old.write(2, batches[2].clone()).await.unwrap();
+    old.write(3, batches[3].clone()).await.unwrap();
+    let second = old.prepare(2, Flush::Due).await.unwrap();
+    assert!(second.is_nothing());
+    let held = old.held().unwrap();
+    assert_eq!((held.first, held.cursor["open"].as_object().unwrap().len()), (1, 3));
+
+    let mut new = lake.sink(options, context("orders"));
+    new.commit(&first).await.unwrap();
+    new.resume(&held).await.unwrap();
+    for (number, batch) in (0..).zip(&batches).skip(1) {
+        new.write(number, batch.clone()).await.unwrap();
+    }
+    let rest = new.prepare(3, Flush::All).await.unwrap();
+    new.commit(&rest).await.unwrap();
+    assert_eq!(sorted(lake.ids().await.into_values().flatten()), [0, 360, 361, 362, 720]);
+}
+
+#[tokio::test]
+async fn a_restart_does_not_make_a_file_young_again() {
+    for (every, idle) in [(300, 1000), (1000, 300)] {
+        let lake = Lake::new();
+        let roll = Roll { every: seconds(every), idle: seconds(idle), ..Roll::default() };
+        let options = ParquetOptions { roll, partition_by: Vec::new(), ..lake.options() };
+        let mut held: Option<Held> = None;
+        for epoch in 1..=3 {
+            // Another machine, whose clock began just now: no instant reaches back to the first row.
+            let machine = HandClock::new();
+            let mut sink = ParquetSink::local(options.clone(), context("orders"), machine.clock()).unwrap();
+            if let Some(held) = &held {
+                sink.resume(held).await.unwrap();
+            }
+            sink.write(0, batch(&[1])).await.unwrap();
+            machine.advance(99);
+            assert!(sink.prepare(epoch, Flush::Due).await.unwrap().is_nothing(), "297 seconds at most");
+            held = sink.held();
+        }
+        let machine = HandClock::new();
+        let mut sink = ParquetSink::local(options, context("orders"), machine.clock()).unwrap();
+        sink.resume(&held.unwrap()).await.unwrap();
+        sink.write(0, batch(&[1])).await.unwrap();
+        machine.advance(2);
+        assert!(sink.prepare(4, Flush::Due).await.unwrap().is_nothing());
+        machine.advance(1);
+        assert_eq!(prepared_rows(&sink.prepare(5, Flush::Due).await.unwrap()), 1);
+    }
+}
+
+#[tokio::test]
+async fn rows_after_the_restart_make_a_file_less_idle_but_not_younger() {
+    let lake = Lake::new();
+    let roll = Roll { every: seconds(300), idle: seconds(60), ..Roll::default() };
+    let options = ParquetOptions { roll, partition_by: Vec::new(), ..lake.options() };
+    let mut old = lake.sink(options.clone(), context("orders"));
+    old.write(0, batch(&[1])).await.unwrap();
+    lake.clock.advance(50);
+    assert!(old.prepare(1, Flush::Due).await.unwrap().is_nothing());
+
+    let mut new = lake.sink(options, context("orders"));
+    new.resume(&old.held().unwrap()).await.unwrap();
+    new.write(0, batch(&[1])).await.unwrap();
+    for number in 1..6 {
+        new.write(number, batch(&[2])).await.unwrap();
+        lake.clock.advance(49);
+        assert!(new.prepare(2, Flush::Due).await.unwrap().is_nothing());
+    }
+    new.write(6, batch(&[3])).await.unwrap();
+    lake.clock.advance(5);
+    assert_eq!(prepared_rows(&new.prepare(3, Flush::Due).await.unwrap()), 7);
+}
+
+#[tokio::test]
+async fn an_age_beyond_all_bounds_is_due_at_once() {
+    let lake = Lake::new();
+    let options = small_files(&lake, &[]);
+    let mut sink = lake.sink(options, context("orders"));
+    let file = serde_json::json!({ "number": 0, "rows": 0, "age_ms": u64::MAX, "idle_ms": u64::MAX });
+    let cursor = serde_json::json!({ "partition_by": [], "through": 1, "open": { "": file } });
+    sink.resume(&Held { first: 0, cursor }).await.unwrap();
+    sink.write(0, batch(&[1])).await.unwrap();
+    assert_eq!(prepared_rows(&sink.prepare(1, Flush::Due).await.unwrap()), 1);
+}
+
+#[tokio::test]
+async fn batches_out_of_order_are_refused() {
+    let lake = Lake::new();
+    let options = small_files(&lake, &["hour"]);
+    let (_, held) = half_written(&lake, &options).await;
+    let fatal = |error: SinkError| match error {
+        SinkError::Fatal { .. } => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let mut sink = lake.sink(options.clone(), context("orders"));
+    sink.write(5, batch(&[1])).await.unwrap();
+    for number in [5, 7, 4] {
+        let error = fatal(sink.write(number, batch(&[1])).await.unwrap_err());
+        assert!(error.contains(&format!("batch {number} came where batch 6 was expected")), "{error}");
+    }
+    let mut sink = lake.sink(options, context("orders"));
+    sink.resume(&held).await.unwrap();
+    let error = fatal(sink.prepare(3, Flush::All).await.unwrap_err());
+    assert!(error.contains("batches 1 to 1 were not written again"), "{error}");
+    fatal(sink.write(2, batch(&[1])).await.unwrap_err());
+}
+
+#[tokio::test]
+async fn a_cursor_that_says_nothing_about_these_folders_is_refused() {
+    let lake = Lake::new();
+    let options = small_files(&lake, &["hour"]);
+    let (_, held) = half_written(&lake, &options).await;
+    let resume = async |partition_by: &[&str], held: &Held| {
+        lake.sink(small_files(&lake, partition_by), context("orders")).resume(held).await
+    };
+    resume(&["hour"], &held).await.unwrap();
+    let error = config_error(resume(&["region", "hour"], &held).await);
+    assert!(error.contains(r#"was ["hour"] and is now ["region", "hour"]"#) && error.contains("\"orders\""), "{error}");
+
+    let broken = |change: fn(&mut Held)| {
+        let mut held = held.clone();
+        change(&mut held);
+        held
+    };
+    for held in [
+        broken(|held| held.first = 0),
+        broken(|held| held.cursor["through"] = 1.into()),
+        broken(|held| held.cursor["open"] = serde_json::json!({})),
+        broken(|held| held.cursor = serde_json::json!([1])),
+        broken(|held| held.cursor = serde_json::Value::Null),
+    ] {
+        let error = resume(&["hour"], &held).await.unwrap_err();
+        assert!(matches!(error, SinkError::Fatal { .. }) && error.to_string().contains("cannot be read"), "{error}");
+    }
+}
