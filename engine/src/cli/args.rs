@@ -30,8 +30,9 @@ Environment:
 
 const RUN_HELP: &str = "\
 Where every source is bounded (files, a generator with `events`), the run ends when they are drained. Otherwise it goes \
-on until SIGTERM or ctrl-c: watershed then stops reading, writes what it has, and exits with 0. A second signal ends it \
-at once, with 1. However it ends, the next run goes on from the last checkpoint: nothing is lost, nothing counted twice.
+on until SIGTERM or ctrl-c: watershed then stops reading, finishes what it has read, stores a checkpoint, and exits with \
+0. A second signal ends it at once, with 1. However it ends, the next run goes on from the last checkpoint: into Parquet \
+no row is lost and none comes twice. Standard input cannot be read again, and what was printed cannot be taken back.
 
 Examples:
   watershed run eu-west-1.toml
@@ -42,8 +43,8 @@ Examples:
 
 Exit codes:
   0  drained, or stopped by a signal
-  1  failed while running
-  2  the region file or the command line is wrong";
+  1  failed while running, or could not stop within drain_timeout
+  2  the region file or the command line is wrong, or the state does not fit them";
 
 const CHECK_HELP: &str = "\
 For a file source without a schema, check reads its first records and prints the schema to paste.
@@ -61,7 +62,7 @@ const REPLAY_HELP: &str = "\
 The archive of a source is what a pipeline such as SELECT * FROM orders has written to a parquet sink; any other folder \
 of Parquet or NDJSON can be named. Only windows that lie wholly between --from and --to are put out; of sessions, those \
 that no event outside could have touched. Nothing is late in a replay. One that was killed goes on when it is started \
-again with the same --into.
+again with the same arguments; another range or another archive needs another --into.
 
 Examples:
   watershed replay eu-west-1.toml --into again
@@ -149,11 +150,11 @@ pub(super) struct Run {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     pub(super) lanes: Option<usize>,
 
-    /// Leaves all earlier state behind: everything is read again from the start. What is in the lake stays there
+    /// Leaves all earlier state behind: everything is read and written again from the start; what is in the lake stays
     #[arg(long)]
     pub(super) reset_state: bool,
 
-    /// Reads nothing: closes every window that the state holds, writes its rows, and ends
+    /// Reads nothing: closes every window that the state holds, writes its rows, and ends; what comes for them is late
     #[arg(long, conflicts_with = "reset_state")]
     pub(super) drain: bool,
 
