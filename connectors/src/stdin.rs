@@ -76,7 +76,9 @@ impl Source for StdinSource {
         let wanted = match from {
             None => 0,
             Some(position) => position.0["offset"].as_u64().ok_or_else(|| {
-                SourceError::config("stdin: the checkpoint holds no position in stdin; remove the checkpoint to go on")
+                SourceError::config(
+                    "stdin: the checkpoint holds no position in stdin; start with --reset-state to go on",
+                )
             })?,
         };
         let mut intake = Arc::clone(&self.intake)
@@ -86,7 +88,7 @@ impl Source for StdinSource {
         if wanted != at {
             return Err(SourceError::config(format!(
                 "stdin stands at byte {at} and cannot be read from byte {wanted}, as it does not come twice; \
-                 remove the checkpoint, or read a file instead"
+                 start with --reset-state, or read a file instead"
             )));
         }
         intake.start()?;

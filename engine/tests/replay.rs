@@ -196,3 +196,76 @@ fn check_infers_the_schema_of_an_archive() {
         assert!(told.contains(column), "{told}");
     }
 }
+
+/// Runs `watershed replay` and gives the rows of a pipeline as CSV.
+fn replayed(folder: &Path, into: &str, arguments: &[&str]) -> Vec<String> {
+    let all = [&["replay", "archive.toml", "--quiet", "--into", into], arguments].concat();
+    let output = Command::new(WATERSHED).args(all).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::write(
+        folder.join("read.toml"),
+        format!("region = \"eu\"\n[sources.orders]\nconnector = \"stdin\"\nschema = {SCHEMA}\nevent_time = \"ts\"\n[sinks.lake]\nconnector = \"parquet\"\nurl = \"{into}/windows\"\n\
+                 [pipelines.windows]\nsink = \"lake\"\nsql = \"\"\"{WINDOWS}\"\"\"\n"),
+    )
+    .unwrap();
+    rows_of(folder, "read.toml")
+}
+
+fn rows_of(folder: &Path, name: &str) -> Vec<String> {
+    let sql = "SELECT * EXCLUDE (region, date, hour) FROM windows ORDER BY window_start, country NULLS FIRST";
+    let output =
+        Command::new(WATERSHED).args(["query", name, sql, "--format", "json"]).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_string).collect()
+}
+
+#[test]
+fn the_command_replays_the_archive_that_the_region_file_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let events = events();
+    fs::create_dir(folder.join("in")).unwrap();
+    fs::write(folder.join("in/0.ndjson"), &events).unwrap();
+    // Windows and archive share a sink's folder: each finds its own files there.
+    let region = region("connector = \"file\"\npath = \"in\"\nmax_delay = \"1d\"", WINDOWS)
+        .replace("connector = \"stdout\"", "connector = \"parquet\"\nurl = \"lake\"");
+    fs::write(
+        folder.join("archive.toml"),
+        region + "[pipelines.bronze]\nsink = \"out\"\nsql = \"SELECT * FROM orders\"\n",
+    )
+    .unwrap();
+    let output = Command::new(WATERSHED).args(["run", "archive.toml", "--quiet"]).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let first = rows_of(folder, "archive.toml");
+    assert!(first.len() > 400, "{} rows", first.len());
+
+    assert_eq!(replayed(folder, "again", &[]), first);
+    // A second time there is nothing left to do, and nothing comes twice.
+    assert_eq!(replayed(folder, "again", &[]), first);
+    // From the files themselves, too.
+    assert_eq!(replayed(folder, "raw", &["--archive", "orders=in/0.ndjson"]), first);
+    // Only windows that lie wholly in the range.
+    let range = ["--from", "2026-03-01T00:30:30Z", "--to", "2026-03-01T01:10:30Z"];
+    let minute = |row: &String| (second(&serde_json::from_str(row).unwrap(), "window_start")) / 60;
+    let inside: Vec<String> = first.iter().filter(|row| (31..70).contains(&minute(row))).cloned().collect();
+    assert_eq!(replayed(folder, "part", &range), inside);
+
+    let refused = |arguments: &[&str]| {
+        let all = [&["replay", "archive.toml", "--quiet"], arguments].concat();
+        let output = Command::new(WATERSHED).args(all).current_dir(folder).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(refused(&["--into", "part"]).contains("holds a replay of another range"));
+    assert!(refused(&["--into", "x", "--from", "tomorrow"]).contains("--from tomorrow: this is no moment"));
+    assert!(refused(&["--into", "x", "--pipeline", "nobody"]).contains("there is no pipeline `nobody`"));
+    assert!(refused(&["--into", "x", "--archive", "orders"]).contains("write SOURCE=PLACE"));
+    // What keeps some rows only is no archive.
+    let text = fs::read_to_string(folder.join("archive.toml")).unwrap();
+    fs::write(
+        folder.join("archive.toml"),
+        text.replace("SELECT * FROM orders\"", "SELECT * FROM orders WHERE n > 1\""),
+    )
+    .unwrap();
+    assert!(refused(&["--into", "x"]).contains("no pipeline here archives source `orders`"));
+}

@@ -46,7 +46,7 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn parse(position: &Position, split: &SplitId) -> Result<Self, SourceError> {
         let place = Self::deserialize(&position.0).map_err(|e| {
-            SourceError::config(format!("{split}: the checkpoint holds no position in a file ({e}); remove the checkpoint to read from the start"))
+            SourceError::config(format!("{split}: the checkpoint holds no position in a file ({e}); start with --reset-state to read from the start"))
         })?;
         if place.path == split.as_str() {
             return Ok(place);

@@ -133,6 +133,6 @@ pub(super) fn no_header(split: &SplitId, reason: &str) -> SourceError {
 fn too_short(path: &str, len: u64, offset: u64) -> SourceError {
     SourceError::config(format!(
         "{path} holds {len} bytes, but the checkpoint stands at byte {offset}: the file was cut or replaced since; \
-         bring it back, or remove the checkpoint to read from the start"
+         bring it back, or start with --reset-state to read from the start"
     ))
 }

@@ -171,7 +171,7 @@ impl Source for GeneratorSource {
         if let Some(Position(position)) = from {
             next = position["event"].as_u64().ok_or_else(|| {
                 SourceError::config(format!(
-                    "split {split}: the checkpoint holds no event number; remove the checkpoint to start over"
+                    "split {split}: the checkpoint holds no event number; start with --reset-state"
                 ))
             })?;
             // A run that began at some moment goes on from that moment, not from the one of its restart.

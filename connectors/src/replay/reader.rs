@@ -136,7 +136,7 @@ fn fitting(batch: &RecordBatch, bytes: usize) -> usize {
 fn parse(position: &Position, split: &SplitId, footer: &Footer) -> Result<Place, SourceError> {
     let place = Place::deserialize(&position.0).map_err(|e| {
         SourceError::config(format!(
-            "{split}: the checkpoint holds no position in a Parquet file ({e}); remove the checkpoint to read from the start"
+            "{split}: the checkpoint holds no position in a Parquet file ({e}); start with --reset-state to read from the start"
         ))
     })?;
     let inside = match footer.groups.get(place.row_group) {
@@ -148,7 +148,7 @@ fn parse(position: &Position, split: &SplitId, footer: &Footer) -> Result<Place,
     }
     Err(SourceError::config(format!(
         "{split} has no row {} in row group {}, where the checkpoint stands: the file was replaced since; bring it back, \
-         or remove the checkpoint to read from the start",
+         or start with --reset-state to read from the start",
         place.row, place.row_group
     )))
 }

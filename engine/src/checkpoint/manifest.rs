@@ -50,9 +50,15 @@ pub struct Manifest {
 /// Where a source stands.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceState {
+    /// What its positions belong to: a source that is another one now begins anew.
+    #[serde(default)]
+    pub identity: String,
     /// By split.
     pub splits: BTreeMap<String, SplitState>,
-    /// Keys seen, of a source that deduplicates.
+    /// The columns that make a key, of a source that deduplicates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<String>,
+    /// Keys seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seen: Vec<Piece>,
     /// Its dead letters.
@@ -82,8 +88,8 @@ pub struct PipelineState {
     pub sql_hash: String,
     /// Hash of everything that the state's meaning depends on: windows, keys, aggregates, the steps below them.
     pub fingerprint: String,
-    /// Up to where windows have closed, in microseconds since the Unix epoch; none: nowhere yet.
-    pub watermark: Option<i64>,
+    /// Windows that end at or before this have closed, in microseconds since the Unix epoch; none: no window yet.
+    pub closed_through: Option<i64>,
     /// Counts since the chain began.
     pub counters: Counts,
     /// Windows that are open.

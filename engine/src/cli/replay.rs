@@ -10,16 +10,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use datafusion::physical_expr::expressions::Column;
 use watershed_connectors::ReplayOptions;
 
 use super::args::Replay;
 use super::failure::{Failure, Outcome, load, refused_sql};
 use super::run::{Drive, check_report_place, drive};
 use super::screen::Screen;
+use crate::checkpoint::{Chain, Place};
 use crate::config::{ConnectorOptions, Region, SinkConfig, SinkOptions, SourceConfig};
 use crate::decode::Format;
 use crate::diagnostic::Diagnostic;
+use crate::environment::System;
 use crate::plan::{PlannedPipeline, PlannedRegion, Stage, plan_region};
+use crate::rows::RowOp;
 use crate::schema::SourceSchema;
 
 /// Runs pipelines again over what an archive holds.
@@ -46,6 +50,7 @@ pub(super) async fn replay(arguments: Replay, screen: &Arc<Screen>) -> Outcome {
     if let Some(lanes) = arguments.lanes {
         region.lanes = lanes;
     }
+    check_into(&region).await?;
     let planned = plan_region(&region).await.map_err(|errors| refused_sql(&region, errors))?;
     let drive_it = Drive {
         report: arguments.report,
@@ -155,14 +160,15 @@ fn found_archive(planned: &PlannedRegion, source: &str) -> Outcome<Archive> {
     let schema = planned.region.sources.get(source).and_then(|config| config.schema.as_ref());
     let keeps_all = |plan: &&PlannedPipeline| match (&plan.stage, schema) {
         (Stage::Rows(branches), Some(schema)) => {
-            branches.len() == 1 && *branches[0].rows.source == *source && has_columns(plan, schema)
+            let [branch] = branches.as_slice() else { return false };
+            *branch.rows.source == *source && branch.rows.ops.iter().all(keeps_rows) && has_columns(plan, schema)
         }
         _ => false,
     };
     let place = |plan: &PlannedPipeline| {
         let sinks = &planned.region.pipelines.get(plan.name.as_ref())?.sinks;
         sinks.iter().find_map(|sink| match &planned.region.sinks.get(sink)?.options {
-            SinkOptions::Parquet(options) => Some(options.url.clone()),
+            SinkOptions::Parquet(options) => Some(files_of(&options.url, &plan.name)),
             SinkOptions::Stdout | SinkOptions::Null => None,
         })
     };
@@ -180,6 +186,44 @@ fn found_archive(planned: &PlannedRegion, source: &str) -> Outcome<Archive> {
         several => {
             let error = Diagnostic::new(format!("source `{source}` has several archives: {}", several.join(", ")));
             Err(Failure::wrong(error.help(format!("name one: --archive {source}=FOLDER"))))
+        }
+    }
+}
+
+/// The files that one pipeline has written below a folder; others may write there, too.
+fn files_of(url: &str, pipeline: &str) -> String {
+    let digits = |count: usize| "[0-9]".repeat(count);
+    format!("{}/**/{pipeline}-{}*-{}*.parquet", url.trim_end_matches('/'), digits(8), digits(4))
+}
+
+/// True for a step that leaves every row in place and every column under its name.
+fn keeps_rows(op: &RowOp) -> bool {
+    let RowOp::Project { exprs, schema } = op else { return false };
+    exprs
+        .iter()
+        .zip(schema.fields())
+        .all(|(expr, field)| expr.downcast_ref::<Column>().is_some_and(|column| column.name() == field.name()))
+}
+
+/// A folder that holds the replay of something else can't take this one: what it has read would be taken for read.
+async fn check_into(region: &Region) -> Outcome {
+    let url = &region.checkpoint.url;
+    if !Path::new(url).exists() {
+        return Ok(());
+    }
+    let failed = |error: &dyn std::fmt::Display| Failure::running(error.to_string());
+    let place = Place::open(url).map_err(|error| failed(&error))?;
+    let chain = Chain::open(place.store, &place.root, &place.shown, Arc::new(System::new()));
+    let Some(manifest) = chain.newest().await.map_err(|error| failed(&error))? else { return Ok(()) };
+    let other = manifest.sources.iter().find(|(name, state)| {
+        let now = region.sources.get(*name).map(|config| config.connector.identity());
+        now.is_some_and(|now| now != state.identity)
+    });
+    match other {
+        None => Ok(()),
+        Some((name, _)) => {
+            let error = format!("--into holds a replay of another range or archive of source `{name}`");
+            Err(Failure::wrong(Diagnostic::new(error).help("name a fresh folder, or remove that one")))
         }
     }
 }

@@ -100,10 +100,10 @@ fn about_source(text: &mut String, name: &str, source: &SourceState) {
 }
 
 fn about_pipeline(text: &mut String, name: &str, state: &PipelineState) {
-    let watermark = state.watermark.map_or("-".to_string(), moment);
+    let closed = state.closed_through.map_or("-".to_string(), moment);
     let _ = writeln!(
         text,
-        "\npipeline {name}: {} windows open, closed by watermark {watermark}\n  SQL {}, state {}",
+        "\npipeline {name}: {} windows open, closed up to {closed}\n  SQL {}, state {}",
         count(state.open_windows),
         state.sql_hash,
         state.fingerprint

@@ -244,6 +244,20 @@ impl ConnectorOptions {
         }
     }
 
+    /// What positions belong to. Files are told by their names; what a generator or a replay gives depends on all its
+    /// options.
+    pub fn identity(&self) -> String {
+        let all = |options: &dyn fmt::Debug| {
+            let hash = Sha256::digest(format!("{options:?}"));
+            hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
+        };
+        match self {
+            Self::File(_) | Self::Stdin(_) => self.connector().to_string(),
+            Self::Generator(options) => format!("generator {}", all(options)),
+            Self::Replay(options) => format!("replay {}", all(options)),
+        }
+    }
+
     /// The event times that are asked for, in microseconds; none if all are.
     pub fn range(&self) -> Option<Range<i64>> {
         match self {

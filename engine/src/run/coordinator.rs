@@ -65,7 +65,7 @@ pub(crate) struct LaneCut {
 #[derive(Debug)]
 pub(crate) struct PipelineCut {
     pub(crate) pipeline: usize,
-    pub(crate) watermark: Option<i64>,
+    pub(crate) closed_through: Option<i64>,
     pub(crate) open_windows: u64,
     pub(crate) cuts: Vec<CutBlocks>,
     pub(crate) out: OutletCut,
@@ -281,7 +281,7 @@ impl Coordinator {
         let outlets = manifest.pipelines.values_mut().flat_map(|state| [&mut state.out, &mut state.late]);
         let letters = manifest.sources.values_mut().map(|source| &mut source.dead_letters);
         outlets.chain(letters).for_each(|outlet| outlet.prepared.clear());
-        self.manifest = Manifest::clone(self.writer.append(manifest).await?.as_ref());
+        self.manifest = Manifest::clone(self.writer.append(manifest).await.map_err(RunError::Stopped)?.as_ref());
         Ok(())
     }
 
@@ -313,7 +313,7 @@ impl Coordinator {
             return Ok(false);
         }
         self.world.reach(Step::SegmentStored);
-        self.manifest = Manifest::clone(self.writer.append(manifest).await?.as_ref());
+        self.manifest = Manifest::clone(self.writer.append(manifest).await.map_err(RunError::Stopped)?.as_ref());
         self.world.reach(Step::ManifestStored);
         Ok(true)
     }
@@ -332,6 +332,10 @@ impl Coordinator {
             let before = std::mem::replace(&mut seen.watermark, watermark);
             let state = seen.keys.checkpoint(round, before, &self.budget);
             let state = state.map_err(|error| RunError::query(&self.sources[source], &error))?;
+            if self.budget.over() > 0 {
+                let spilled = state.blocks.iter().try_for_each(|block| block.spill().map(drop));
+                spilled.map_err(|error| RunError::query(&self.sources[source], &error))?;
+            }
             blocks.insert(source, state.blocks);
         }
         Ok(blocks)
@@ -355,7 +359,7 @@ impl Coordinator {
                 Ok::<_, RunError>((fresh, pieces, segment.finish()))
             });
             let (stored, pieces, bytes) = encoding.await.map_err(|_| RunError::Lost("an encoder of state"))??;
-            self.chain.put_segment(&name, bytes).await?;
+            self.chain.put_segment(&name, bytes).await.map_err(RunError::Stopped)?;
             stored.iter().zip(pieces).for_each(|(block, piece)| block.set_stored(piece));
             fresh = rest;
         }
@@ -389,7 +393,7 @@ impl Coordinator {
             let number = cut.pipeline;
             let Some(state) = manifest.pipelines.get_mut(self.pipelines[number].as_ref()) else { continue };
             *state = PipelineState {
-                watermark: cut.watermark,
+                closed_through: cut.closed_through,
                 counters: sum(self.base.pipelines[number], totals.pipelines[number]),
                 open_windows: cut.open_windows,
                 cuts: cut.cuts.into_iter().map(cut_state).collect::<Result<_, _>>()?,

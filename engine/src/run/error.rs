@@ -62,9 +62,12 @@ pub enum RunError {
         /// What happened.
         error: SqlError,
     },
-    /// The state store can't be read or written, or another process owns it.
+    /// The state store can't be opened, read or taken over.
     #[error(transparent)]
     Checkpoint(#[from] StateError),
+    /// The state store failed while running, or another process took over.
+    #[error("{0}")]
+    Stopped(StateError),
     /// The state does not fit what is to be run.
     #[error("{0}")]
     State(String),

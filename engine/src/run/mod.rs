@@ -119,7 +119,7 @@ pub async fn run(planned: PlannedRegion, options: RunOptions) -> Result<RunRepor
     let assembly = setup::assemble(planned, setup).await?;
     let (tallies, watermarks) = (assembly.tallies.clone(), assembly.watermarks.clone());
     let names = assembly.names.clone();
-    let (base, resumed) = (assembly.coordinator.base.clone(), assembly.coordinator.manifest.generation > 1);
+    let (base, resumed) = (assembly.coordinator.base.clone(), assembly.resumed);
     let telling = options.progress.map(|sender| tokio::spawn(tell(sender, tallies.clone(), watermarks, begun)));
     let ended = tokio::select! {
         ended = spawn::run(assembly, finish) => ended,

@@ -93,7 +93,7 @@ impl Outlet {
     pub(crate) async fn restore(
         &mut self,
         state: &OutletState,
-        mut rows: BTreeMap<u64, RecordBatch>,
+        mut rows: BTreeMap<u64, Arc<Block>>,
     ) -> Result<(), RunError> {
         self.next = state.next;
         for (name, held) in &state.held {
@@ -103,9 +103,10 @@ impl Outlet {
             let sink = &mut self.sinks[index].1;
             let held = Held { first: held.first, cursor: held.cursor.clone() };
             sink.resume(&held).await.map_err(|error| broken(&self.pipeline, error))?;
-            for (&number, batch) in rows.range(held.first..) {
+            for (&number, block) in rows.range(held.first..) {
                 let sink = &mut self.sinks[index].1;
-                sink.write(number, batch.clone()).await.map_err(|error| broken(&self.pipeline, error))?;
+                let batch = block.batch().map_err(|error| RunError::query(&self.pipeline, &error))?;
+                sink.write(number, batch).await.map_err(|error| broken(&self.pipeline, error))?;
             }
         }
         for (&number, piece) in &state.rows {

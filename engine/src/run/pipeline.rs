@@ -63,8 +63,8 @@ pub(crate) struct PipelineParts {
 
 /// A pipeline's state out of a checkpoint.
 pub(crate) struct RestoredPipeline {
-    /// The watermark by which windows have closed.
-    pub(crate) watermark: i64,
+    /// Windows that end at or before this have closed.
+    pub(crate) closed_through: i64,
     pub(crate) cuts: Vec<RestoredCut>,
 }
 
@@ -85,6 +85,8 @@ pub(crate) struct PipelineTask {
     phase: Phase,
     seal: Option<Seal>,
     sealed_through: i64,
+    /// The same, as the last checkpoint left it.
+    restored_through: i64,
     next_session_pass: SystemTime,
     compacting: Option<Compacting>,
 }
@@ -133,7 +135,7 @@ impl PipelineTask {
     pub(crate) fn new(plan: PlannedPipeline, mut parts: PipelineParts) -> Result<Self, RunError> {
         let failed = |error| RunError::query(&plan.name, &error);
         let restored = parts.restored.take();
-        let watermark = restored.as_ref().map_or(BEGINNING, |restored| restored.watermark);
+        let sealed_through = restored.as_ref().map_or(BEGINNING, |restored| restored.closed_through);
         let windows = match plan.stage {
             Stage::Rows(_) => None,
             Stage::Windows { cuts, above, one_at_a_time } => {
@@ -146,10 +148,6 @@ impl PipelineTask {
                 Some(Windows { cuts, stores, above, one_at_a_time })
             }
         };
-        let sealed_through = match watermark {
-            BEGINNING => BEGINNING,
-            watermark => watermark.saturating_sub(plan.allowed_lateness),
-        };
         Ok(Self {
             name: plan.name,
             session: plan.session,
@@ -159,6 +157,7 @@ impl PipelineTask {
             phase: Phase::Reading,
             seal: None,
             sealed_through,
+            restored_through: sealed_through,
             next_session_pass: parts.world.environment.now(),
             compacting: None,
             parts,
@@ -358,7 +357,7 @@ impl PipelineTask {
         self.parts.world.reach(Step::Prepared);
         self.tell(CoordinatorMessage::Pipeline(PipelineCut {
             pipeline: self.parts.number,
-            watermark: self.closed_by(),
+            closed_through: self.closed_through(),
             open_windows: self.open_windows(),
             cuts,
             out,
@@ -366,9 +365,9 @@ impl PipelineTask {
         }))
     }
 
-    /// The watermark by which windows have closed: what a restored pipeline goes on from. At the end of all splits it is not
-    /// the end of time, since new splits may come in a later run.
-    fn closed_by(&self) -> Option<i64> {
+    /// Up to where windows have closed: what a restored pipeline goes on from. At the end of all splits that is not the end
+    /// of time, since new splits may come in a later run.
+    fn closed_through(&self) -> Option<i64> {
         match self.sealed_through {
             BEGINNING => None,
             END => {
@@ -377,9 +376,9 @@ impl PipelineTask {
                     CutStore::Grid(store) => store.emitted_through(),
                     CutStore::Session(store) => store.emitted_through(),
                 });
-                emitted.max().map(|end| end.saturating_add(self.allowed_lateness))
+                emitted.chain((self.restored_through != BEGINNING).then_some(self.restored_through)).max()
             }
-            through => Some(through.saturating_add(self.allowed_lateness)),
+            through => Some(through),
         }
     }
 

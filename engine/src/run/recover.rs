@@ -2,10 +2,9 @@
 //!
 //! Decided here, without touching anything; `setup` reads and writes.
 
-use std::collections::BTreeMap;
-
 use super::error::RunError;
-use crate::checkpoint::{CutState, MANIFEST_VERSION, Manifest, OutletState, PipelineState};
+use crate::checkpoint::{CutState, MANIFEST_VERSION, Manifest, OutletState, PipelineState, SourceState};
+use crate::config::{OnBad, SourceConfig};
 use crate::plan::{PlannedPipeline, PlannedRegion};
 use crate::report::Counts;
 
@@ -28,30 +27,80 @@ pub(super) fn first_epoch(
     check_place(previous, planned, free)?;
     manifest.files_before = previous.files_before;
     manifest.counters = previous.counters;
-    manifest.sources = previous.sources.clone();
+    manifest.sources.extend(previous.sources.clone());
+    let mut anew: Vec<&str> = stateless.to_vec();
     for (name, source) in &mut manifest.sources {
-        if planned.region.sources.get(name).is_none_or(|config| config.deduplicate.is_none()) {
+        let Some(config) = planned.region.sources.get(name) else { continue };
+        let identity = config.connector.identity();
+        if source.identity != identity && !source.splits.is_empty() {
+            tracing::warn!(source = %name, "this is not the source that the state is about: it is read from its start");
+            anew.push(&config.name);
+        }
+        source.identity = identity;
+        let key = config.deduplicate.as_ref().map_or(Vec::new(), |deduplicate| deduplicate.columns.clone());
+        if source.key != key {
             source.seen.clear();
+            source.key = key;
         }
     }
-    for name in stateless {
+    for name in &anew {
         if let Some(source) = manifest.sources.get_mut(*name) {
             source.splits.clear();
+            source.seen.clear();
         }
     }
     for plan in &planned.pipelines {
         let Some(state) = previous.pipelines.get(plan.name.as_ref()) else { continue };
-        manifest.pipelines.insert(plan.name.to_string(), taken_over(plan, state, previous)?);
+        let mut state = taken_over(plan, state, previous)?;
+        let reads_anew = plan.branches().all(|(_, branch)| anew.contains(&branch.rows.source.as_ref()));
+        if reads_anew && holds_nothing(&state) {
+            // Time begins anew as well: nothing of what comes is late for what went before.
+            state.closed_through = None;
+            state.cuts.clear();
+        }
+        manifest.pipelines.insert(plan.name.to_string(), state);
     }
     for (name, state) in &previous.pipelines {
         if !manifest.pipelines.contains_key(name) && !is_empty(state) {
             return Err(refused(name, "is not in the region file any more, but the last run left"));
         }
     }
+    check_outlets(&manifest, planned)?;
     Ok(manifest)
 }
 
+/// What the state holds for a sink must still have one.
+fn check_outlets(manifest: &Manifest, planned: &PlannedRegion) -> Result<(), RunError> {
+    let region = &planned.region;
+    let unwanted = |outlet: &OutletState| !outlet.rows.is_empty() || !outlet.prepared.is_empty();
+    for (name, state) in &manifest.pipelines {
+        let late = region.pipelines.get(name).and_then(|config| config.late.as_ref());
+        if late.is_none() && unwanted(&state.late) {
+            return Err(RunError::State(format!(
+                "pipeline `{name}`: the state holds late rows, but `late` names no sink any more; give it back for one \
+                 run, or leave the rows behind with --reset-state"
+            )));
+        }
+    }
+    for (name, state) in &manifest.sources {
+        let kept = region.sources.get(name).is_some_and(|config| config.on_bad == OnBad::DeadLetter);
+        if !kept && unwanted(&state.dead_letters) {
+            return Err(RunError::State(format!(
+                "source `{name}`: the state holds dead letters that are in no file yet; bring the source back with \
+                 on_bad = \"dead_letter\" for one run, or leave them behind with --reset-state"
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn empty(planned: &PlannedRegion) -> Manifest {
+    let source = |(name, config): (&String, &SourceConfig)| {
+        let key = config.deduplicate.as_ref().map_or(Vec::new(), |deduplicate| deduplicate.columns.clone());
+        (name.clone(), SourceState { identity: config.connector.identity(), key, ..SourceState::default() })
+    };
+    let read = |(name, _): &(&String, &SourceConfig)| planned.pipelines.iter().any(|plan| reads(plan, name));
+    let sources = planned.region.sources.iter().filter(read).map(source).collect();
     let pipelines = planned.pipelines.iter().map(|plan| (plan.name.to_string(), empty_pipeline(plan))).collect();
     Manifest {
         version: MANIFEST_VERSION,
@@ -65,16 +114,20 @@ fn empty(planned: &PlannedRegion) -> Manifest {
         datafusion: datafusion::DATAFUSION_VERSION.to_string(),
         config_hash: planned.region.hash(),
         counters: Counts::default(),
-        sources: BTreeMap::new(),
+        sources,
         pipelines,
     }
+}
+
+fn reads(plan: &PlannedPipeline, source: &str) -> bool {
+    plan.branches().any(|(_, branch)| *branch.rows.source == *source)
 }
 
 fn empty_pipeline(plan: &PlannedPipeline) -> PipelineState {
     PipelineState {
         sql_hash: plan.sql_hash.to_string(),
         fingerprint: plan.fingerprint.to_string(),
-        watermark: None,
+        closed_through: None,
         counters: Counts::default(),
         open_windows: 0,
         cuts: Vec::new(),
@@ -92,9 +145,9 @@ fn check_place(previous: &Manifest, planned: &PlannedRegion, free: u64) -> Resul
             planned.region.checkpoint.url, previous.region
         )));
     }
-    // Files of the epoch that a crash cut short may be staged already, so one more than the next is usual.
+    // A crash may leave files of the next epoch staged, and of the one after it, begun while the next was being stored.
     let last = previous.epoch + previous.files_before;
-    if free > last + 2 {
+    if free > last + 3 {
         return Err(RunError::State(format!(
             "the state at {} ends at epoch {}, but a sink holds files of epoch {}: the state is older than the lake, and \
              going on from it would write rows twice; restore the newer state, or begin anew with --reset-state",
@@ -112,7 +165,8 @@ fn taken_over(plan: &PlannedPipeline, state: &PipelineState, previous: &Manifest
     let kept = PipelineState { sql_hash: today.sql_hash, fingerprint: today.fingerprint, ..state.clone() };
     if holds_nothing(state) {
         // What is prepared has its rows in files already.
-        return Ok(PipelineState { cuts: Vec::new(), ..kept });
+        let same = state.fingerprint == *plan.fingerprint;
+        return Ok(PipelineState { cuts: if same { kept.cuts } else { Vec::new() }, ..kept });
     }
     if state.fingerprint != plan.fingerprint.as_ref() {
         return Err(refused(

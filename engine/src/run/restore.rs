@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-
 use super::error::RunError;
 use super::outlet::Outlet;
 use super::pipeline::{RestoredCut, RestoredPipeline};
@@ -23,9 +21,11 @@ pub(super) struct Recovered {
     pub(super) writer: Writer,
     pub(super) manifest: Manifest,
     /// What the manifest names, by segment and offset.
-    batches: BTreeMap<(String, u64), RecordBatch>,
-    budget: Arc<Budget>,
+    blocks: BTreeMap<(String, u64), Arc<Block>>,
 }
+
+/// Bytes of stored state that are read together: enough to keep a store busy.
+const RESTORED_AT_A_TIME: u64 = 64 << 20;
 
 /// How a run begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,64 +64,84 @@ pub(super) async fn recover(
     if begin == Begin::Resume && manifest.generation > 1 {
         tracing::info!(epoch = manifest.epoch, generation = manifest.generation, "going on from the last checkpoint");
     }
-    let pieces: Vec<Piece> = manifest.pieces().cloned().collect();
-    let batches = chain.read_blocks(&pieces).await?;
-    let batches = pieces.into_iter().map(|piece| (piece.segment, piece.offset)).zip(batches).collect();
-    Ok(Recovered { chain, writer, manifest, batches, budget: budget.clone() })
+    let blocks = read_blocks(&chain, &manifest, budget).await?;
+    Ok(Recovered { chain, writer, manifest, blocks })
+}
+
+/// Reads state back, some segments at a time, and spills what is beyond the budget.
+async fn read_blocks(
+    chain: &Chain,
+    manifest: &Manifest,
+    budget: &Arc<Budget>,
+) -> Result<BTreeMap<(String, u64), Arc<Block>>, RunError> {
+    let mut pieces: Vec<&Piece> = manifest.pieces().collect();
+    pieces.sort_by(|a, b| (&a.segment, a.offset).cmp(&(&b.segment, b.offset)));
+    let mut blocks = BTreeMap::new();
+    while !pieces.is_empty() {
+        let mut bytes = 0;
+        let fits = |piece: &&&Piece| {
+            bytes += piece.length;
+            bytes <= RESTORED_AT_A_TIME
+        };
+        let rest = pieces.split_off(pieces.iter().take_while(fits).count().max(1));
+        let some: Vec<Piece> = std::mem::replace(&mut pieces, rest).into_iter().cloned().collect();
+        for (piece, batch) in some.iter().zip(chain.read_blocks(&some).await?) {
+            let block = Block::restored(batch, piece.clone(), budget);
+            if budget.over() > 0 {
+                block.spill().map_err(|error| RunError::query("state", &error))?;
+            }
+            blocks.insert((piece.segment.clone(), piece.offset), block);
+        }
+    }
+    Ok(blocks)
 }
 
 impl Recovered {
-    fn take(&mut self, piece: &Piece) -> Result<RecordBatch, RunError> {
-        self.batches.remove(&(piece.segment.clone(), piece.offset)).ok_or(RunError::Lost("a piece of state"))
+    fn block(&self, piece: &Piece) -> Result<Arc<Block>, RunError> {
+        let block = self.blocks.get(&(piece.segment.clone(), piece.offset));
+        block.cloned().ok_or(RunError::Lost("a piece of state"))
     }
 
-    fn blocks(&mut self, pieces: &[Piece]) -> Result<Vec<Arc<Block>>, RunError> {
-        let block = |piece: &Piece| Ok(Block::restored(self.take(piece)?, piece.clone(), &self.budget.clone()));
-        pieces.iter().map(block).collect()
+    fn blocks(&self, pieces: &[Piece]) -> Result<Vec<Arc<Block>>, RunError> {
+        pieces.iter().map(|piece| self.block(piece)).collect()
     }
 
-    async fn rows(&mut self, state: OutletState, outlet: &mut Outlet) -> Result<(), RunError> {
-        let rows = state.rows.iter().map(|(number, piece)| Ok((*number, self.take(piece)?)));
-        let rows = rows.collect::<Result<_, RunError>>()?;
-        outlet.restore(&state, rows).await
+    async fn rows(&self, state: &OutletState, outlet: &mut Outlet) -> Result<(), RunError> {
+        let rows = state.rows.iter().map(|(number, piece)| Ok((*number, self.block(piece)?)));
+        outlet.restore(state, rows.collect::<Result<_, RunError>>()?).await
     }
 
     /// Gives a pipeline's sinks the rows back that were in no file.
     pub(super) async fn rows_of_pipeline(
-        &mut self,
+        &self,
         name: &str,
         out: &mut Outlet,
         late: Option<&mut Outlet>,
     ) -> Result<(), RunError> {
         let Some(state) = self.manifest.pipelines.get(name) else { return Ok(()) };
-        let (own, others) = (state.out.clone(), state.late.clone());
-        self.rows(own, out).await?;
+        self.rows(&state.out, out).await?;
         match late {
-            Some(late) => self.rows(others, late).await,
-            None if others.rows.is_empty() => Ok(()),
-            None => Err(RunError::State(format!(
-                "pipeline `{name}`: the state holds late rows, but `late` names no sink any more; give it back, or leave \
-                 the rows behind with --reset-state"
-            ))),
+            Some(late) => self.rows(&state.late, late).await,
+            None => Ok(()),
         }
     }
 
     /// Gives the sink of a source's dead letters its rows back.
-    pub(super) async fn rows_of_dead_letters(&mut self, source: &str, outlet: &mut Outlet) -> Result<(), RunError> {
+    pub(super) async fn rows_of_dead_letters(&self, source: &str, outlet: &mut Outlet) -> Result<(), RunError> {
         let Some(state) = self.manifest.sources.get(source) else { return Ok(()) };
-        self.rows(state.dead_letters.clone(), outlet).await
+        self.rows(&state.dead_letters, outlet).await
     }
 
     /// Gives a source the keys back that it had seen.
-    pub(super) fn keys_of(&mut self, source: &str, keys: &SeenKeys) -> Result<(), RunError> {
+    pub(super) fn keys_of(&self, source: &str, keys: &SeenKeys) -> Result<(), RunError> {
         let Some(state) = self.manifest.sources.get(source) else { return Ok(()) };
-        let blocks = self.blocks(&state.seen.clone())?;
+        let blocks = self.blocks(&state.seen)?;
         keys.restore(SeenState { blocks }).map_err(|error| RunError::query(source, &error))
     }
 
     /// The windows of a pipeline; none if it begins anew.
-    pub(super) fn windows_of(&mut self, plan: &PlannedPipeline) -> Result<Option<RestoredPipeline>, RunError> {
-        let Some(state) = self.manifest.pipelines.get(plan.name.as_ref()).cloned() else { return Ok(None) };
+    pub(super) fn windows_of(&self, plan: &PlannedPipeline) -> Result<Option<RestoredPipeline>, RunError> {
+        let Some(state) = self.manifest.pipelines.get(plan.name.as_ref()) else { return Ok(None) };
         let mut cuts = Vec::new();
         for cut in &state.cuts {
             cuts.push(match cut {
@@ -140,6 +160,6 @@ impl Recovered {
                 }),
             });
         }
-        Ok(Some(RestoredPipeline { watermark: state.watermark.unwrap_or(BEGINNING), cuts }))
+        Ok(Some(RestoredPipeline { closed_through: state.closed_through.unwrap_or(BEGINNING), cuts }))
     }
 }

@@ -53,6 +53,8 @@ pub(super) struct Setup {
 
 /// A run whose parts do not move yet.
 pub(super) struct Assembly {
+    /// True if it goes on from a checkpoint.
+    pub(super) resumed: bool,
     pub(super) names: Vec<String>,
     pub(super) lanes: Vec<Lane>,
     pub(super) pipelines: Vec<PipelineTask>,
@@ -105,7 +107,7 @@ pub(super) async fn assemble(planned: PlannedRegion, setup: Setup) -> Result<Ass
     }
     let stateless: Vec<&str> =
         live.iter().filter(|live| !live.source.resumes()).map(|live| live.name.as_ref()).collect();
-    let mut recovered = restore::recover(&planned, setup.begin, free, &stateless, &budget, &world).await?;
+    let recovered = restore::recover(&planned, setup.begin, free, &stateless, &budget, &world).await?;
     publish_again(&recovered, &planned, &mut outlets, &live, &mut letters, &world).await?;
     for (plan, outlets) in planned.pipelines.iter().zip(&mut outlets) {
         recovered.rows_of_pipeline(&plan.name, &mut outlets.out, outlets.late.as_mut()).await?;
@@ -158,7 +160,7 @@ fn connect_parts(
     live: Vec<LiveSource>,
     outlets: Vec<Outlets>,
     letters: Vec<Option<Outlet>>,
-    mut recovered: Recovered,
+    recovered: Recovered,
     budget: Arc<Budget>,
 ) -> Result<Assembly, RunError> {
     let PlannedRegion { region, pipelines: plans } = planned;
@@ -204,7 +206,10 @@ fn connect_parts(
     for (number, (mut plan, outlets)) in plans.into_iter().zip(outlets).enumerate() {
         let read: Vec<&LiveSource> = live.iter().filter(|live| live.read_by(&plan)).collect();
         let restored = recovered.windows_of(&plan)?;
-        let reached = restored.as_ref().map_or(BEGINNING, |restored| restored.watermark);
+        let reached = match restored.as_ref().map_or(BEGINNING, |restored| restored.closed_through) {
+            BEGINNING => BEGINNING,
+            through => through.saturating_add(plan.allowed_lateness),
+        };
         let clock = Arc::new(PipelineClock::new(read.iter().map(|source| source.clock.clone()).collect(), reached));
         let (sender, inbox) = mpsc::channel(PIPELINE_INBOX);
         let (shown, watermark) = watch::channel(BEGINNING);
@@ -320,6 +325,7 @@ fn connect_parts(
         done: 0,
     };
     Ok(Assembly {
+        resumed: setup.begin == Begin::Resume && coordinator.manifest.generation > 1,
         names: names.iter().map(|name| name.to_string()).collect(),
         lanes,
         pipelines,

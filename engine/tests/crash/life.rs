@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, raise};
 use watershed_engine::plan::plan_region;
 use watershed_engine::run::{RunOptions, Step, World, run};
 
+use super::faulty::Faulty;
 use super::scenario::Scenario;
 
 /// Longest time that a life may take.
@@ -127,7 +128,10 @@ fn live(region: PathBuf, lanes: usize, time: u64) -> Result<(), String> {
             raise(Signal::SIGKILL).unwrap();
         }
     };
-    let world = World { watch: Arc::new(watch), ..World::default() };
+    let mut world = World { watch: Arc::new(watch), ..World::default() };
+    if let Some(seed) = std::env::var("LIFE_FAULTS").ok().and_then(|seed| seed.parse().ok()) {
+        world.connect = Arc::new(Faulty { seed, environment: world.environment.clone() });
+    }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     runtime.block_on(async {
         let planned = plan_region(&region).await.map_err(|errors| format!("{errors:?}"))?;

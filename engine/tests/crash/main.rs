@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod faulty;
 mod lake;
 mod life;
 mod scenario;
@@ -30,13 +31,16 @@ fn life() {
     life::be_one();
 }
 
-/// Lives one life after the other, each to the death that `deaths` names, until one comes to the end.
-fn live(scenario: &Scenario, mut death: impl FnMut(usize) -> Death, random: &mut SmallRng) -> usize {
+/// Lives one life after the other, each to the death that `deaths` names, until one comes to the end. A life whose stores
+/// fail may end badly, too; that is another death.
+fn live(scenario: &Scenario, mut death: impl FnMut(usize) -> Death, random: &mut SmallRng, faulty: bool) -> usize {
     for number in 0..MOST_LIVES {
-        let life = Life { lanes: random.random_range(1..=4), death: death(number), faults: None };
+        let faults = faulty.then(|| random.random());
+        let life = Life { lanes: random.random_range(1..=4), death: death(number), faults };
         match life.live(scenario) {
             Ended::Well => return number,
             Ended::Killed => {}
+            Ended::Badly(words) if faulty => println!("a life ended badly: {}", words.trim()),
             Ended::Badly(words) => panic!("life {number} {life:?} of {scenario:?} failed:\n{words}"),
         }
     }
@@ -68,6 +72,7 @@ fn a_death_at_any_step_changes_nothing() {
                     _ => Death::None,
                 },
                 &mut random,
+                false,
             );
             assert!(killed > 0, "no life ever came to {step:?}");
             Lake::read(&scenario).assert_equals(&expected, &format!("{scenario:?} killed at {step:?}"));
@@ -85,9 +90,25 @@ fn kill_9_at_any_time_changes_nothing() {
         let scenario = scenario::generated();
         let after = |random: &mut SmallRng| Duration::from_millis(random.random_range(30..700));
         let mut times = SmallRng::seed_from_u64(random.random());
-        let deaths = live(&scenario, |_| Death::After(after(&mut times)), &mut random);
+        let deaths = live(&scenario, |_| Death::After(after(&mut times)), &mut random, false);
         Lake::read(&scenario).assert_equals(&expected, &format!("{scenario:?} killed {deaths} times"));
         killed += deaths;
         println!("{killed} kills, and the lake still adds up");
+    }
+}
+
+#[test]
+fn stores_that_fail_change_nothing() {
+    let mut random = SmallRng::seed_from_u64(3);
+    let expected = undisturbed(&scenario::ALL[0](4_000));
+    for _ in 0..6 {
+        let scenario = scenario::ALL[0](4_000);
+        let mut deaths = SmallRng::seed_from_u64(random.random());
+        let death = |life: usize| match deaths.random_bool(0.5) && life < 20 {
+            true => Death::AtStep(Step::ALL[deaths.random_range(0..Step::ALL.len())], deaths.random_range(1..6)),
+            false => Death::None,
+        };
+        let lives = live(&scenario, death, &mut random, true);
+        Lake::read(&scenario).assert_equals(&expected, &format!("{scenario:?} after {lives} lives over faulty stores"));
     }
 }

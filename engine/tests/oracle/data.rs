@@ -143,6 +143,7 @@ pub(crate) fn region_file(folder: &Path, sql: &str) -> String {
 region = "eu-test"
 [checkpoint]
 url = "{folder}/state"
+interval = "1ms"
 
 [sources.orders]
 connector = "file"

@@ -18,9 +18,10 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use watershed_engine::config::Region;
 use watershed_engine::plan::plan_region;
 use watershed_engine::report::RunReport;
-use watershed_engine::run::{RunOptions, run};
+use watershed_engine::run::{RunOptions, Step, World, run};
 
 use data::Data;
 use queries::{QUERIES, Query};
@@ -35,11 +36,22 @@ struct Shape {
     splits: usize,
     lanes: usize,
     chunk_bytes: usize,
+    /// Steps of a checkpoint at which a life of the run ends, counted from the life's begin.
+    deaths: Vec<usize>,
 }
 
 fn shapes() -> impl Strategy<Value = Shape> {
-    (any::<u64>(), 0usize..400, 0i64..90, 1usize..5, 1usize..4, 200usize..20_000).prop_map(
-        |(seed, rows, disorder, splits, lanes, chunk_bytes)| Shape { seed, rows, disorder, splits, lanes, chunk_bytes },
+    let deaths = proptest::collection::vec(1usize..60, 0..4);
+    (any::<u64>(), 0usize..400, 0i64..90, 1usize..5, 1usize..4, 200usize..20_000, deaths).prop_map(
+        |(seed, rows, disorder, splits, lanes, chunk_bytes, deaths)| Shape {
+            seed,
+            rows,
+            disorder,
+            splits,
+            lanes,
+            chunk_bytes,
+            deaths,
+        },
     )
 }
 
@@ -91,18 +103,41 @@ async fn streamed(folder: &Path, sql: &str, shape: &Shape) -> (Vec<RecordBatch>,
     let path = folder.join("region.toml");
     std::fs::write(&path, config).unwrap();
     let region = watershed_engine::config::load(&path).unwrap_or_else(|errors| panic!("{sql}\n{errors:?}"));
-    let planned = plan_region(&region).await.unwrap_or_else(|errors| panic!("{sql}\n{errors:?}"));
-    let (_keep, stop) = tokio::sync::watch::channel(false);
-    let options = RunOptions { lanes: shape.lanes, chunk_bytes: shape.chunk_bytes, ..RunOptions::new(stop) };
-    let report = run(planned, options).await.unwrap_or_else(|error| panic!("{sql}\n{error}"));
+    for (life, death) in shape.deaths.iter().enumerate() {
+        live(&region, sql, shape.lanes + life + 1, shape.chunk_bytes, Some(*death)).await;
+    }
+    let report = live(&region, sql, shape.lanes, shape.chunk_bytes, None).await.expect("nothing ends the last life");
 
     let plain = SessionConfig::new().set_bool("datafusion.execution.parquet.schema_force_view_types", false);
     let context = SessionContext::new_with_config(plain);
-    if report.total.files == 0 {
+    if report.lifetime.rows_out == 0 {
         return (Vec::new(), report);
     }
     let table = context.read_parquet(out.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
     (table.collect().await.unwrap(), report)
+}
+
+/// Runs until the end, or until the `death`-th step of its checkpoints: then it is dropped where it stands.
+async fn live(region: &Region, sql: &str, lanes: usize, chunk_bytes: usize, death: Option<usize>) -> Option<RunReport> {
+    let planned = plan_region(region).await.unwrap_or_else(|errors| panic!("{sql}\n{errors:?}"));
+    let (stop_reading, stop) = tokio::sync::watch::channel(false);
+    let (died, mut dies) = tokio::sync::watch::channel(0);
+    let watch = move |_: Step| died.send_modify(|steps| *steps += 1);
+    let world = World { watch: Arc::new(watch), ..World::default() };
+    let options = RunOptions { lanes, chunk_bytes, world, ..RunOptions::new(stop) };
+    let dead = async {
+        match death {
+            Some(death) => drop(dies.wait_for(|steps| *steps >= death).await),
+            None => std::future::pending().await,
+        }
+    };
+    let report = tokio::select! {
+        biased;
+        () = dead => None,
+        report = run(planned, options) => Some(report.unwrap_or_else(|error| panic!("{sql}\n{error}"))),
+    };
+    stop_reading.send_replace(true);
+    report
 }
 
 async fn batch(session: &SessionContext, sql: &str) -> Vec<RecordBatch> {
@@ -137,7 +172,7 @@ async fn compare(query: &Query, shape: &Shape) -> Result<(), TestCaseError> {
     let (streamed, batch) = (rows_of(&stored(streamed)), rows_of(&batch));
     let total = report.total;
     prop_assert_eq!(total.read, total.bad + total.filtered + total.late + total.aggregated, "{}", query.streaming());
-    prop_assert_eq!(total.late, 0);
+    prop_assert_eq!(report.lifetime.late, 0);
     prop_assert!(
         same(&streamed, &batch),
         "{}\nstreamed {} rows, batch {}\nonly streamed: {:#?}\nonly batch: {:#?}",

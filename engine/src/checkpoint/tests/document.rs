@@ -22,7 +22,7 @@ fn full(read: u64, float: f64, name: &str) -> Manifest {
     };
     let seen = vec![piece.clone()];
     let splits = [(name.to_string(), split)].into();
-    manifest.sources.insert(name.to_string(), SourceState { splits, seen, dead_letters: OutletState::default() });
+    manifest.sources.insert(name.to_string(), SourceState { splits, seen, ..SourceState::default() });
     let pipeline = manifest.pipelines.get_mut("p").unwrap();
     let panes = vec![PaneState { pane: 1, open_from: 2, pieces: vec![piece.clone()] }];
     pipeline.cuts.push(CutState::Panes { closed_through: None, panes });

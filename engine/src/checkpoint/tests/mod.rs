@@ -31,7 +31,7 @@ fn manifest(read: u64, pieces: Vec<Piece>) -> Manifest {
     let pipeline = PipelineState {
         sql_hash: "s".into(),
         fingerprint: "f".into(),
-        watermark: Some(7),
+        closed_through: Some(7),
         counters: Counts::default(),
         open_windows: 1,
         cuts: Vec::new(),
