@@ -303,10 +303,12 @@ impl Coordinator {
 
     /// Stores new state, then the manifest: the commit point. False if nothing has happened since the last epoch.
     async fn store(&mut self, collected: Collected) -> Result<bool, RunError> {
+        let begun = self.world.environment.elapsed();
         let seen = self.cut_seen(collected.barrier.round)?;
         let all = blocks(&collected).chain(seen.values().flatten());
         let fresh: Vec<Arc<Block>> = all.filter(|block| block.stored().is_none()).cloned().collect();
-        self.store_blocks(fresh).await?;
+        let blocks = fresh.len();
+        let bytes = self.store_blocks(fresh).await?;
         let totals = self.tallies.settle(collected.barrier.round);
         let manifest = self.manifest_of(collected, &seen, &totals)?;
         if manifest == self.manifest {
@@ -315,6 +317,8 @@ impl Coordinator {
         self.world.reach(Step::SegmentStored);
         self.manifest = Manifest::clone(self.writer.append(manifest).await.map_err(RunError::Stopped)?.as_ref());
         self.world.reach(Step::ManifestStored);
+        let ms = (self.world.environment.elapsed() - begun).as_millis() as u64;
+        tracing::debug!(epoch = self.manifest.epoch, blocks, bytes, ms, "state stored");
         Ok(true)
     }
 
@@ -341,7 +345,9 @@ impl Coordinator {
         Ok(blocks)
     }
 
-    async fn store_blocks(&mut self, mut fresh: Vec<Arc<Block>>) -> Result<(), RunError> {
+    /// Stores blocks, and says how many bytes they became.
+    async fn store_blocks(&mut self, mut fresh: Vec<Arc<Block>>) -> Result<usize, RunError> {
+        let mut total = 0;
         while !fresh.is_empty() {
             let mut bytes = 0;
             let fits = |block: &&Arc<Block>| {
@@ -359,11 +365,12 @@ impl Coordinator {
                 Ok::<_, RunError>((fresh, pieces, segment.finish()))
             });
             let (stored, pieces, bytes) = encoding.await.map_err(|_| RunError::Lost("an encoder of state"))??;
+            total += bytes.len();
             self.chain.put_segment(&name, bytes).await.map_err(RunError::Stopped)?;
             stored.iter().zip(pieces).for_each(|(block, piece)| block.set_stored(piece));
             fresh = rest;
         }
-        Ok(())
+        Ok(total)
     }
 
     /// The epoch, on the ground of the one before.

@@ -305,6 +305,7 @@ impl Lane {
 
     /// Hands over everything this lane holds, and where its splits stand.
     fn end_epoch(&mut self, barrier: Barrier) -> Result<(), Stopped> {
+        let begun = self.world.environment.elapsed();
         let panes = self.take_panes();
         for (pipeline, panes) in self.pipelines.iter().zip(panes) {
             pipeline.send(LaneOutput::Barrier(barrier, panes))?;
@@ -322,6 +323,8 @@ impl Lane {
         self.ended = barrier.round;
         self.tally = self.tallies.of(barrier.round + 1);
         self.world.reach(Step::LaneCut);
+        let pause_us = (self.world.environment.elapsed() - begun).as_micros() as u64;
+        tracing::debug!(lane = self.number, epoch = barrier.epoch, pause_us, "epoch ended on the lane");
         self.coordinator.send(CoordinatorMessage::Lane(LaneCut { splits })).map_err(|_| Stopped::Closed)
     }
 

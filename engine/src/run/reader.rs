@@ -42,6 +42,8 @@ pub(crate) struct Driver {
     pub(crate) memory: Arc<Budget>,
     /// Told what is durable, where the source wants to know.
     pub(crate) acks: Option<watch::Receiver<Option<Position>>>,
+    /// True once a record has been read.
+    pub(crate) begun: bool,
     /// Let go of when the last record has been read: the end of reading is when nobody holds one.
     pub(crate) reading: Option<mpsc::Sender<()>>,
     /// Turns true when the last epoch is published.
@@ -116,6 +118,9 @@ impl Driver {
             };
             self.acknowledge(reader).await?;
             if !records.is_empty() {
+                if !std::mem::replace(&mut self.begun, true) {
+                    tracing::debug!(source = %self.source_name, split = %self.split.id, "first records");
+                }
                 *pause = FIRST_PAUSE;
                 silent_since = Instant::now();
                 idle = false;

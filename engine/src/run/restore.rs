@@ -111,6 +111,15 @@ impl Recovered {
         outlet.restore(state, rows.collect::<Result<_, RunError>>()?).await
     }
 
+    /// Says what has come back.
+    pub(super) fn tell(&self) {
+        if self.blocks.is_empty() {
+            return;
+        }
+        let rows: usize = self.blocks.values().map(|block| block.rows()).sum();
+        tracing::info!(epoch = self.manifest.epoch, blocks = self.blocks.len(), rows, "state is back");
+    }
+
     /// Gives a pipeline's sinks the rows back that were in no file.
     pub(super) async fn rows_of_pipeline(
         &self,

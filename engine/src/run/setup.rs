@@ -123,6 +123,7 @@ pub(super) async fn assemble(planned: PlannedRegion, setup: Setup) -> Result<Ass
             table.load(&plan.session).await.map_err(failed)?;
         }
     }
+    recovered.tell();
     world.reach(Step::Restored);
     connect_parts(planned, setup, live, outlets, letters, recovered, budget)
 }

@@ -282,6 +282,7 @@ impl Drivers {
             idle_after: self.idle_after,
             stop: shared.stop.clone(),
             memory: shared.memory.clone(),
+            begun: false,
             reading: Some(shared.reading.clone()),
             finished: shared.finished.clone(),
         }
