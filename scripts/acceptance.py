@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -74,12 +75,15 @@ class Acceptance:
         # One thread reads a file in its own order, and row numbers then mean that order.
         self.duck.execute("SET TimeZone = 'UTC'; SET threads = 1")
 
-    def run(self, name: str, region: str) -> dict | None:
-        """Runs a region file in a folder of its own; gives its report, with the books checked."""
+    def run(self, name: str, region: str, kills: bool = False) -> dict | None:
+        """Runs a region file in a folder of its own; gives its report, with the books checked. With `kills`, the run is
+        killed again and again, and goes on from its last checkpoint each time."""
         folder = self.scratch / name
         folder.mkdir()
         (folder / "region.toml").write_text(region)
         command = [self.watershed, "run", "region.toml", "--quiet", "--report", "report.json"]
+        if kills:
+            self.checks.that(self.killed(command, folder) > 0, f"{name}: was killed on its way")
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if done.returncode != 0:
             self.checks.that(False, f"{name}: run", f"exit {done.returncode}\n{done.stdout}{done.stderr}")
@@ -94,6 +98,19 @@ class Acceptance:
         left = sum(counts["open_windows"] for counts in report["pipelines"].values())
         self.checks.that(left == 0, f"{name}: every window has closed", f"{left} were left open")
         return report
+
+    def killed(self, command: list, folder: Path) -> int:
+        """Kills runs at times drawn from a seed until one ends before its time; gives their number."""
+        chance = random.Random(1)
+        for kills in range(200):
+            process = subprocess.Popen([*command, "--lanes", str(chance.randint(1, 4))], cwd=folder)
+            try:
+                process.wait(timeout=chance.uniform(0.05, 0.4))
+                return kills
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        return 200
 
     def lake(self, name: str, folder: str) -> str:
         """The table of what was written, for DuckDB."""
@@ -129,10 +146,11 @@ class Acceptance:
             SELECT *, row_number() OVER () AS number FROM read_json('{path}', format = 'newline_delimited', columns = {{
                 scheduled: 'TIMESTAMP', carrier: 'VARCHAR', flight: 'BIGINT', tailnum: 'VARCHAR', origin: 'VARCHAR',
                 dest: 'VARCHAR', dep_delay: 'BIGINT', arr_delay: 'BIGINT', air_time: 'BIGINT', distance: 'BIGINT'}})""")
-        self.flights_in_time(path)
+        self.flights_in_time(path, "flights", kills=False)
+        self.flights_in_time(path, "flights_killed", kills=True)
         self.flights_late(path)
 
-    def flights_in_time(self, path: Path) -> None:
+    def flights_in_time(self, path: Path, run: str, kills: bool) -> None:
         pipelines = {
             "by_day": """
                 SELECT window_start, window_end, origin, count(*) AS flights, count(dep_delay) AS departed,
@@ -156,24 +174,25 @@ class Acceptance:
             "cancelled": """
                 SELECT scheduled, carrier, flight, origin FROM flights WHERE dep_delay IS NULL""",
         }
-        report = self.run("flights", flights_source(path, "48h") + lakes(pipelines))
+        region = flights_source(path, "48h") + lakes(pipelines) + '[checkpoint]\ninterval = "20ms"\n'
+        report = self.run(run, region, kills)
         if report is None:
             return
-        self.counted("flights: records read", report["read"], "SELECT count(*) FROM flights")
-        self.checks.that(report["late"] == 0, "flights: nothing is late behind 48 h", f"{report['late']} late")
-        self.checks.that(report["bad"] == 0, "flights: nothing is bad", f"{report['bad']} bad")
+        self.counted(f"{run}: records read", report["lifetime"]["read"], "SELECT count(*) FROM flights")
+        self.checks.that(report["lifetime"]["late"] == 0, f"{run}: nothing is late behind 48 h", f"{report['lifetime']['late']} late")
+        self.checks.that(report["lifetime"]["bad"] == 0, f"{run}: nothing is bad", f"{report['lifetime']['bad']} bad")
         self.same(
-            "flights per day and origin with average delay",
+            f"{run}: flights per day and origin with average delay",
             f"""SELECT epoch_us(window_start), origin, epoch_us(window_end), flights, departed, delay
-                FROM {self.lake('flights', 'by_day')}""",
+                FROM {self.lake(run, 'by_day')}""",
             """SELECT epoch_us(date_trunc('day', scheduled)), origin, epoch_us(date_trunc('day', scheduled) + INTERVAL 1 DAY),
                       count(*), count(dep_delay), avg(dep_delay)
                FROM flights GROUP BY ALL""",
             keys=2,
         )
         self.same(
-            "three busiest routes per hour",
-            f"SELECT epoch_us(window_start), place, origin, dest, flights FROM {self.lake('flights', 'busiest')}",
+            f"{run}: three busiest routes per hour",
+            f"SELECT epoch_us(window_start), place, origin, dest, flights FROM {self.lake(run, 'busiest')}",
             """SELECT epoch_us(hour), place, origin, dest, flights FROM (
                    SELECT *, row_number() OVER (PARTITION BY hour ORDER BY flights DESC, origin, dest) AS place
                    FROM (SELECT date_trunc('hour', scheduled::TIMESTAMP) AS hour, origin, dest, count(*) AS flights
@@ -182,9 +201,9 @@ class Acceptance:
             keys=2,
         )
         self.same(
-            "sessions per tail number with a gap of 4 h",
+            f"{run}: sessions per tail number with a gap of 4 h",
             f"""SELECT tailnum, epoch_us(window_start), epoch_us(window_end), flights, miles, worst
-                FROM {self.lake('flights', 'rotations')}""",
+                FROM {self.lake(run, 'rotations')}""",
             """WITH marked AS (
                    SELECT *, coalesce(scheduled >= lag(scheduled) OVER own + INTERVAL 4 HOUR, true) AS begins
                    FROM flights WINDOW own AS (PARTITION BY tailnum ORDER BY scheduled, number)
@@ -198,17 +217,17 @@ class Acceptance:
             keys=2,
         )
         self.same(
-            "sliding day by hour and carrier",
+            f"{run}: sliding day by hour and carrier",
             f"""SELECT epoch_us(window_start), carrier, epoch_us(window_end), flights, air_time, best
-                FROM {self.lake('flights', 'sliding')}""",
+                FROM {self.lake(run, 'sliding')}""",
             f"""SELECT epoch_us(start), carrier, epoch_us(start + INTERVAL 1 DAY), count(*), avg(air_time), min(dep_delay)
                 FROM ({SLIDING_DAYS.format(flights='flights')}) GROUP BY ALL""",
             keys=2,
         )
         self.same(
-            "cancelled flights, without a window",
+            f"{run}: cancelled flights, without a window",
             f"""SELECT epoch_us(scheduled), carrier, flight, origin, count(*)
-                FROM {self.lake('flights', 'cancelled')} GROUP BY ALL""",
+                FROM {self.lake(run, 'cancelled')} GROUP BY ALL""",
             """SELECT epoch_us(scheduled), carrier, flight, origin, count(*)
                FROM flights WHERE dep_delay IS NULL GROUP BY ALL""",
             keys=4,
