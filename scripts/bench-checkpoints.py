@@ -90,7 +90,7 @@ def lines(root):
 
 
 def fields(log, message):
-    return [line["fields"] for line in log if line["fields"].get("message") == message]
+    return [line for line in log if line.get("message") == message]
 
 
 def spread(values, digits=2):
@@ -142,9 +142,9 @@ def recovery(bench, runs):
         moment = lambda line: time.mktime(time.strptime(line["timestamp"][:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
         part = lambda line: float(re.search(r"\.\d+", line["timestamp"]).group())
         for line in lines(root):
-            if line["fields"].get("message") == "state is back":
-                back.append((moment(line) + part(line) - begun, line["fields"]["blocks"], line["fields"]["rows"]))
-            if line["fields"].get("message") == "first records":
+            if line.get("message") == "state is back":
+                back.append((moment(line) + part(line) - begun, line["blocks"], line["rows"]))
+            if line.get("message") == "first records":
                 first.append(moment(line) + part(line) - begun)
         process.send_signal(signal.SIGKILL)
         process.wait()

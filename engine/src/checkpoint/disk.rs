@@ -80,8 +80,8 @@ impl ObjectStore for DiskStore {
         let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let staged = format!("{}#{}{clock:09}{number}", path.display(), std::process::id()).into();
-        let location = location.clone();
-        blocking(move || match put(&path, staged, &payload, create) {
+        let (location, root) = (location.clone(), self.root.clone());
+        blocking(move || match put(&root, &path, staged, &payload, create) {
             Ok(()) => Ok(PutResult { e_tag: None, version: None }),
             Err(source) if create && source.kind() == ErrorKind::AlreadyExists => {
                 Err(Error::AlreadyExists { path: location.to_string(), source: source.into() })
@@ -132,7 +132,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
     }
 }
 
-fn put(path: &DiskPath, staged: PathBuf, payload: &PutPayload, create: bool) -> io::Result<()> {
+fn put(root: &DiskPath, path: &DiskPath, staged: PathBuf, payload: &PutPayload, create: bool) -> io::Result<()> {
+    // Made anew, it would hide that all that was in it is gone.
+    if !root.is_dir() {
+        return Err(io::Error::new(ErrorKind::NotFound, "the state folder is gone; bring it back"));
+    }
     let folder = path.parent().unwrap_or(DiskPath::new("/"));
     make_folder(folder)?;
     let staged = Staged(staged);

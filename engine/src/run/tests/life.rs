@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use watershed_connectors::{ReadLimits, ReadStatus, Reader, Records};
 use watershed_sinks::Flush;
 
-use super::world::{Outside, region};
+use super::world::Outside;
 use crate::plan::plan_region;
 use crate::run::RunError;
 use crate::run::coordinator::{Coordinator, Phase};
@@ -45,7 +45,7 @@ pub(super) enum Stepped {
 impl Life {
     pub(super) fn begin(runtime: &Runtime, outside: &Arc<Outside>, lanes: usize) -> Result<Self, RunError> {
         runtime.block_on(async {
-            let planned = plan_region(&region()).await.expect("the region is right");
+            let planned = plan_region(&outside.region()).await.expect("the region is right");
             let (keep_reading, stop) = watch::channel(false);
             let (finish, finished) = watch::channel(false);
             let world = outside.world();

@@ -17,21 +17,26 @@ const DISTURBED: usize = 3_000;
 /// Steps after which one that still goes on is stuck.
 const MOST_STEPS: usize = 200_000;
 
-fn events(random: &mut SmallRng) -> Vec<Vec<Event>> {
+/// Events over some splits, each out of order by `disorder` seconds at most: so none is late, in whatever order splits are
+/// read, and windows close all along.
+fn events(random: &mut SmallRng, disorder: i64) -> Vec<Vec<Event>> {
     let splits = random.random_range(1..4);
     let mut events = vec![Vec::new(); splits];
-    for id in 0..random.random_range(0..120) {
-        let event = Event { time: random.random_range(0..60), id, user: random.random_range(0..4) };
-        events[random.random_range(0..splits)].push(event);
+    let number = random.random_range(0..120);
+    for id in 0..number {
+        let time = id * 60 / number.max(1) + random.random_range(0..=disorder);
+        let (user, bad) = (random.random_range(0..4), random.random_bool(0.05));
+        events[random.random_range(0..splits)].push(Event { time, id, user, bad });
     }
     events
 }
 
 fn simulate(runtime: &Runtime, seed: u64, talk: bool) {
     let mut random = SmallRng::seed_from_u64(seed);
-    let events = events(&mut random);
+    let disorder = [0, 3, 30][random.random_range(0..3)];
+    let events = events(&mut random, disorder);
     let faulty = random.random_bool(0.5);
-    let outside = Outside::new(seed, events, faulty, random.random_range(1..5));
+    let outside = Outside::new(seed, events, faulty, random.random_range(1..5), disorder);
     let mut lives: Vec<Life> = Vec::new();
     let say = |words: std::fmt::Arguments<'_>| {
         if talk {

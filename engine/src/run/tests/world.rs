@@ -26,7 +26,7 @@ region = "sim"
 connector = "file"
 path = "nowhere"
 event_time = "ts"
-max_delay = "1h"
+max_delay = "{max_delay}s"
 schema = { ts = { type = "timestamp", format = "epoch_s" }, id = "bigint", user = "bigint" }
 [sinks.memory]
 connector = "null"
@@ -44,9 +44,10 @@ sink = "memory"
 sql = "SELECT ts, user, id FROM orders WHERE id % 3 = 0"
 "#;
 
-pub(super) fn region() -> Region {
+fn region(max_delay: i64) -> Region {
     let environment = |_: &str| Err(std::env::VarError::NotPresent);
-    crate::config::parse(std::path::Path::new("sim.toml"), REGION.into(), &environment, 2).expect("the region is right")
+    let text = REGION.replace("{max_delay}", &max_delay.to_string());
+    crate::config::parse(std::path::Path::new("sim.toml"), text.into(), &environment, 2).expect("the region is right")
 }
 
 /// One event.
@@ -55,6 +56,8 @@ pub(super) struct Event {
     pub(super) time: i64,
     pub(super) id: i64,
     pub(super) user: i64,
+    /// Cannot be read.
+    pub(super) bad: bool,
 }
 
 /// Rows of one pipeline as text, with how often each is there.
@@ -84,7 +87,9 @@ pub(super) fn expected(events: &[Event]) -> BTreeMap<&'static str, Rows> {
     let mut hops: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
     let mut users: BTreeMap<i64, Vec<Event>> = BTreeMap::new();
     let add = |sums: &mut (i64, i64), event: &Event| *sums = (sums.0 + 1, sums.1 + event.id);
-    for event in events {
+    let bad = events.iter().filter(|event| event.bad).count();
+    let events: Vec<Event> = events.iter().filter(|event| !event.bad).copied().collect();
+    for event in &events {
         add(tumbles.entry((event.time.div_euclid(TUMBLE) * TUMBLE, event.user)).or_default(), event);
         let last = event.time.div_euclid(SLIDE) * SLIDE;
         for start in (0..SIZE / SLIDE).map(|back| last - back * SLIDE) {
@@ -114,6 +119,9 @@ pub(super) fn expected(events: &[Event]) -> BTreeMap<&'static str, Rows> {
     }
     tables.insert("tumbles", tumbles.iter().map(|((s, u), (n, ids))| (format!("{s} {u} {n} {ids}"), 1)).collect());
     tables.insert("hops", hops.iter().map(|(s, (n, ids))| (format!("{s} {n} {ids}"), 1)).collect());
+    if bad > 0 {
+        tables.insert("orders dead", Rows::from([("dead letters".to_string(), bad)]));
+    }
     tables.insert("sessions", sessions.iter().map(|((s, u), (n, ids))| (format!("{s} {u} {n} {ids}"), 1)).collect());
     tables
 }
@@ -123,6 +131,9 @@ pub(super) fn seen(rows: &MemoryRows, pipeline: &str) -> Rows {
     use arrow::array::AsArray;
     use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
     let mut seen = Rows::new();
+    if pipeline.ends_with(" dead") {
+        return Rows::from([("dead letters".to_string(), rows.rows(pipeline))]);
+    }
     for batch in rows.batches(pipeline) {
         for row in 0..batch.num_rows() {
             let values = batch.columns().iter().map(|column| match column.as_primitive_opt::<Int64Type>() {
@@ -144,17 +155,27 @@ pub(super) struct Outside {
     pub(super) environment: Arc<Simulated>,
     /// Batches that a sink hands over together.
     pub(super) holding: usize,
+    /// Seconds by which an event may come after a later one of its split.
+    pub(super) disorder: i64,
 }
 
 impl Outside {
-    pub(super) fn new(seed: u64, events: Vec<Vec<Event>>, faulty: bool, holding: usize) -> Arc<Self> {
+    pub(super) fn new(seed: u64, events: Vec<Vec<Event>>, faulty: bool, holding: usize, disorder: i64) -> Arc<Self> {
         let environment = Arc::new(Simulated::new(seed));
         let shared: Arc<dyn Environment> = environment.clone();
         let store = FaultyStore::new(Arc::new(InMemory::new()), shared, seed);
         for (operation, fault) in FAULTS.into_iter().filter(|_| faulty) {
             store.fail(operation, fault, 0.03);
         }
-        Arc::new(Self { events, rows: MemoryRows::new(), store, environment, holding })
+        Arc::new(Self { events, rows: MemoryRows::new(), store, environment, holding, disorder })
+    }
+
+    pub(super) fn region(&self) -> Region {
+        region(self.disorder)
+    }
+
+    fn json(event: &Event) -> String {
+        format!("{{\"ts\":{},\"id\":{},\"user\":{}}}", event.time, event.id, event.user)
     }
 
     pub(super) fn world(self: &Arc<Self>) -> World {
@@ -164,7 +185,10 @@ impl Outside {
 
 impl Connect for Outside {
     fn source(&self, _config: &SourceConfig) -> Result<Arc<dyn Source>, SourceError> {
-        let json = |event: &Event| format!("{{\"ts\":{},\"id\":{},\"user\":{}}}", event.time, event.id, event.user);
+        let json = |event: &Event| match event.bad {
+            true => format!("{{\"ts\":\"never\",\"id\":{}}}", event.id),
+            false => Self::json(event),
+        };
         let splits = self.events.iter().map(|split| split.iter().map(json).collect()).collect();
         Ok(Arc::new(MemorySource::new::<String>(splits)))
     }
