@@ -269,3 +269,49 @@ fn the_command_replays_the_archive_that_the_region_file_names() {
     .unwrap();
     assert!(refused(&["--into", "x"]).contains("no pipeline here archives source `orders`"));
 }
+
+#[test]
+fn a_replay_takes_the_place_of_what_it_repeats() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::create_dir(folder.join("in")).unwrap();
+    fs::write(folder.join("in/0.ndjson"), events()).unwrap();
+    let region = region("connector = \"file\"\npath = \"in\"\nmax_delay = \"1d\"", WINDOWS)
+        .replace("connector = \"stdout\"", "connector = \"parquet\"\nurl = \"lake\"")
+        + "[pipelines.bronze]\nsink = \"out\"\nsql = \"SELECT * FROM orders\"\n";
+    // The first run had it wrong.
+    fs::write(folder.join("archive.toml"), region.replace("sum(n) AS total", "sum(n) + 1 AS total")).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(WATERSHED).args(arguments).current_dir(folder).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(run(&["run", "archive.toml", "--quiet"]), (Some(0), String::new()));
+    let wrong = rows_of(folder, "archive.toml");
+    fs::write(folder.join("archive.toml"), &region).unwrap();
+
+    // A range that ends inside of a file can't be exchanged; nothing is touched then.
+    let cut = ["replay", "archive.toml", "--into", "cut", "--replace", "--from", "2026-03-01T00:30:00Z"];
+    let (code, said) = run(&cut);
+    assert!(code == Some(2) && said.contains("holds windows inside and outside of the range"), "{said}");
+    assert_eq!(rows_of(folder, "archive.toml"), wrong);
+
+    // The second hour, whose files are those of its partition.
+    let hour = ["--from", "2026-03-01T01:00:00Z", "--to", "2026-03-01T02:00:00Z"];
+    let replace = [&["replay", "archive.toml", "--into", "again", "--replace"][..], &hour].concat();
+    let (code, said) = run(&replace);
+    assert!(code == Some(0) && said.contains("1 files took the place of 1"), "{said}");
+    let mended = rows_of(folder, "archive.toml");
+    let total = |row: &String| serde_json::from_str::<Value>(row).unwrap()["total"].as_i64().unwrap();
+    let start = |row: &String| second(&serde_json::from_str(row).unwrap(), "window_start");
+    assert_eq!(mended.len(), wrong.len());
+    for (mended, wrong) in mended.iter().zip(&wrong) {
+        let mends = i64::from((3600..7200).contains(&start(wrong)));
+        assert_eq!((start(mended), total(mended)), (start(wrong), total(wrong) - mends));
+    }
+    // A second time nothing is left to do.
+    assert_eq!(run(&replace).0, Some(0));
+    assert_eq!(rows_of(folder, "archive.toml"), mended);
+    // And the lake still takes the next run.
+    assert_eq!(run(&["run", "archive.toml", "--quiet"]).0, Some(0));
+    assert_eq!(rows_of(folder, "archive.toml"), mended);
+}

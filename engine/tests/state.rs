@@ -365,3 +365,23 @@ fn there_is_no_state_before_the_first_run() {
     let said = fails(folder.path(), 2, &["run", "eu.toml"]);
     assert!(said.contains("can't open the state folder state"), "{said}");
 }
+
+#[test]
+fn a_state_folder_that_goes_away_is_told_and_a_stop_does_not_wait_for_it() {
+    let folder = folder(&generated("").replace("lanes = 2", "lanes = 2\ndrain_timeout = \"1s\""));
+    let folder = folder.path();
+    let mut daemon = Daemon::start(folder, "daemon", &["--quiet"]);
+    until_epoch(folder, 4);
+    fs::rename(folder.join("state"), folder.join("moved")).unwrap();
+    until("the daemon says so", || {
+        let said = fs::read_to_string(&daemon.errors).unwrap();
+        said.contains("the state folder is gone").then_some(())
+    });
+    daemon.signal(Signal::SIGTERM);
+    let (code, said) = daemon.end();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("could not finish within drain_timeout"), "{said}");
+    // Nothing was lost: where it is back, the next run goes on.
+    fs::rename(folder.join("moved"), folder.join("state")).unwrap();
+    assert_eq!(report(folder, &["--drain"])["resumed"], true);
+}

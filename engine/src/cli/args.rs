@@ -181,6 +181,11 @@ pub(super) struct Replay {
     #[arg(long, value_name = "MOMENT")]
     pub(super) to: Option<String>,
 
+    /// Then moves the rows into the lake, in the place of those that were there for the range. Files are replaced whole, so
+    /// the range has to end where files do; while files are exchanged, a reader may see rows twice
+    #[arg(long)]
+    pub(super) replace: bool,
+
     /// Replays this pipeline; may be given more than once. Left out: all that have windows
     #[arg(long, value_name = "NAME")]
     pub(super) pipeline: Vec<String>,

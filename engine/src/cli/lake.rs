@@ -75,7 +75,7 @@ fn folder(region: &Region, pipeline: &PipelineConfig) -> Outcome<PathBuf> {
 }
 
 /// True for the files of `pipeline`: its name, the epoch and a number. `orders` does not claim those of `orders-1m`.
-fn is_of(file: &str, pipeline: &str) -> bool {
+pub(super) fn is_of(file: &str, pipeline: &str) -> bool {
     let digits =
         |part: Option<&str>| part.is_some_and(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
     let Some(stem) = file.strip_suffix(".parquet") else { return false };

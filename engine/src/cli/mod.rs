@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod exchange;
 mod failure;
 mod infer;
 mod init;

@@ -14,10 +14,11 @@ use datafusion::physical_expr::expressions::Column;
 use watershed_connectors::ReplayOptions;
 
 use super::args::Replay;
+use super::exchange::Exchange;
 use super::failure::{Failure, Outcome, load, refused_sql};
 use super::run::{Drive, check_report_place, drive};
 use super::screen::Screen;
-use crate::checkpoint::{Chain, Place};
+use crate::checkpoint::{Chain, Manifest, Place};
 use crate::config::{ConnectorOptions, Region, SinkConfig, SinkOptions, SourceConfig};
 use crate::decode::Format;
 use crate::diagnostic::Diagnostic;
@@ -37,6 +38,10 @@ pub(super) async fn replay(arguments: Replay, screen: &Arc<Screen>) -> Outcome {
     let planned = plan_region(&region).await.map_err(|errors| refused_sql(&region, errors))?;
     let chosen = chosen(&planned, &arguments)?;
     let archives = named_archives(&region, &arguments)?;
+    let exchanges = match arguments.replace {
+        true => exchanges(&region, &planned, &chosen, &arguments.into, &range).await?,
+        false => Vec::new(),
+    };
     for source in sources_of(&planned, &chosen) {
         let archive = match archives.get(&source) {
             Some(place) => place.clone(),
@@ -59,7 +64,49 @@ pub(super) async fn replay(arguments: Replay, screen: &Arc<Screen>) -> Outcome {
         drain: false,
         only: range.wanted(),
     };
-    drive(region, planned, drive_it, screen).await
+    let quiet = drive_it.quiet;
+    if !drive(region, planned, drive_it, screen).await? {
+        return Ok(());
+    }
+    for exchange in exchanges {
+        let (came, went) = exchange.run()?;
+        if !quiet {
+            screen.print(&format!("  {exchange}: {came} files took the place of {went}\n"));
+        }
+    }
+    Ok(())
+}
+
+/// What `--replace` is to exchange; refused before anything is read.
+async fn exchanges(
+    region: &Region,
+    planned: &PlannedRegion,
+    chosen: &[String],
+    into: &Path,
+    range: &Stretch,
+) -> Outcome<Vec<Exchange>> {
+    let range = range.wanted().unwrap_or(i64::MIN..i64::MAX);
+    let state = newest(&region.checkpoint.url).await?;
+    let mut exchanges = Vec::new();
+    for plan in planned.pipelines.iter().filter(|plan| chosen.iter().any(|name| *name == *plan.name)) {
+        let exchange = Exchange::of(region, plan, into, &range, state.as_ref())?;
+        match exchange.is_done()? {
+            true => tracing::warn!(%exchange, "was exchanged already; name a fresh folder to replay it once more"),
+            false => exchanges.push(exchange),
+        }
+    }
+    Ok(exchanges)
+}
+
+/// The newest manifest of a state folder; none if there is no such folder.
+pub(super) async fn newest(url: &str) -> Outcome<Option<Manifest>> {
+    if !url.contains("://") && !Path::new(url).exists() {
+        return Ok(None);
+    }
+    let failed = |error: &dyn std::fmt::Display| Failure::running(error.to_string());
+    let place = Place::open(url).map_err(|error| failed(&error))?;
+    let chain = Chain::open(place.store, &place.root, &place.shown, Arc::new(System::new()));
+    chain.newest().await.map_err(|error| failed(&error))
 }
 
 /// The event times to replay.
@@ -207,14 +254,7 @@ fn keeps_rows(op: &RowOp) -> bool {
 
 /// A folder that holds the replay of something else can't take this one: what it has read would be taken for read.
 async fn check_into(region: &Region) -> Outcome {
-    let url = &region.checkpoint.url;
-    if !Path::new(url).exists() {
-        return Ok(());
-    }
-    let failed = |error: &dyn std::fmt::Display| Failure::running(error.to_string());
-    let place = Place::open(url).map_err(|error| failed(&error))?;
-    let chain = Chain::open(place.store, &place.root, &place.shown, Arc::new(System::new()));
-    let Some(manifest) = chain.newest().await.map_err(|error| failed(&error))? else { return Ok(()) };
+    let Some(manifest) = newest(&region.checkpoint.url).await? else { return Ok(()) };
     let other = manifest.sources.iter().find(|(name, state)| {
         let now = region.sources.get(*name).map(|config| config.connector.identity());
         now.is_some_and(|now| now != state.identity)

@@ -34,7 +34,7 @@ pub(super) async fn run(arguments: Run, screen: &Arc<Screen>) -> Outcome {
     }
     let planned = plan_region(&region).await.map_err(|errors| refused_sql(&region, errors))?;
     let Run { report, quiet, reset_state, drain, .. } = arguments;
-    drive(region, planned, Drive { report, quiet, reset_state, drain, only: None }, screen).await
+    drive(region, planned, Drive { report, quiet, reset_state, drain, only: None }, screen).await.map(drop)
 }
 
 /// What is to be done besides running.
@@ -47,10 +47,11 @@ pub(super) struct Drive {
     pub(super) only: Option<Range<i64>>,
 }
 
-/// Runs what is planned to its end, or until a signal; shows how far it is, and what came of it.
-pub(super) async fn drive(region: Region, planned: PlannedRegion, drive: Drive, screen: &Arc<Screen>) -> Outcome {
+/// Runs what is planned to its end, or until a signal; shows how far it is, and what came of it. True if no signal came.
+pub(super) async fn drive(region: Region, planned: PlannedRegion, drive: Drive, screen: &Arc<Screen>) -> Outcome<bool> {
     check_sinks(&region, &planned)?;
     let (signals, stop) = Signals::listen(screen)?;
+    let stopped = stop.clone();
     let live = screen.is_terminal() && !drive.quiet;
     let (sender, receiver) = watch::channel(Progress::default());
     let options = RunOptions {
@@ -79,10 +80,11 @@ pub(super) async fn drive(region: Region, planned: PlannedRegion, drive: Drive, 
     if !drive.quiet {
         screen.print(&progress::summary(&report));
     }
-    match &drive.report {
-        Some(path) => write_report(path, &report),
-        None => Ok(()),
+    if let Some(path) = &drive.report {
+        write_report(path, &report)?;
     }
+    let whole = !*stopped.borrow();
+    Ok(whole)
 }
 
 /// What `check` lets pass, because it is how one begins, and `run` does not.

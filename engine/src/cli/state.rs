@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::args::State;
 use super::failure::{Failure, Outcome, load};
 use super::progress::{bytes, count, moment};
+use super::replay::newest;
 use super::screen::Screen;
-use crate::checkpoint::{Chain, CutState, Manifest, OutletState, Piece, PipelineState, Place, SourceState, SplitState};
+use crate::checkpoint::{CutState, Manifest, OutletState, Piece, PipelineState, SourceState, SplitState};
 use crate::diagnostic::Diagnostic;
-use crate::environment::System;
 
 /// Splits that are named; of more, only the number is told.
 const SHOWN_SPLITS: usize = 20;
@@ -27,13 +26,7 @@ pub(super) async fn state(arguments: State, screen: &Arc<Screen>) -> Outcome {
         let error = Diagnostic::new(format!("there is no state at {url} yet"));
         Failure::Running(error.help("a run writes it at its first checkpoint"))
     };
-    // Opening a place on the disk would make it.
-    if !url.contains("://") && !Path::new(url).exists() {
-        return Err(none());
-    }
-    let place = Place::open(url).map_err(|error| failed(&error))?;
-    let chain = Chain::open(place.store, &place.root, &place.shown, Arc::new(System::new()));
-    let manifest = chain.newest().await.map_err(|error| failed(&error))?.ok_or_else(none)?;
+    let manifest = newest(url).await?.ok_or_else(none)?;
     let text = match arguments.json {
         true => serde_json::to_string_pretty(&manifest).map_err(|error| failed(&error))? + "\n",
         false => about(&manifest, &region.checkpoint.url),

@@ -167,6 +167,8 @@ fn refuse<T>(place: Place, message: impl Into<String>, help: impl Into<String>) 
 }
 
 const GROUP_HELP: &str = "add window_start, window_end to GROUP BY";
+const DISTINCT_HELP: &str = "to drop records that come twice, let the source do it: deduplicate = { key = \"event_id\", \
+                             within = \"10m\" }; or put a window under it: FROM tumble(source, INTERVAL '10 seconds')";
 const WINDOW_HELP: &str =
     "put a window under it: FROM tumble(source, INTERVAL '10 seconds') … GROUP BY window_start, window_end";
 
@@ -282,8 +284,8 @@ impl Cutter {
         let keys = group_keys(aggregate);
         match class {
             Class::Static => Ok((replace_input(plan, input)?, Class::Static)),
-            Class::Rows => match aggregate.aggr_expr.is_empty() {
-                true => refuse(Place::Distinct, "DISTINCT over an endless stream", WINDOW_HELP),
+            Class::Rows => match is_distinct(aggregate) {
+                true => refuse(Place::Distinct, "DISTINCT over an endless stream", DISTINCT_HELP),
                 false => refuse(Place::Aggregate, "an aggregate over a stream without a window", WINDOW_HELP),
             },
             Class::Windowed(windows) | Class::Closed(windows)
@@ -710,4 +712,11 @@ fn check_lookup(join: &Join, stream_left: bool) -> Result<(), CutError> {
 fn name_of(plan: &LogicalPlan) -> String {
     let text = plan.display().to_string();
     text.split([':', ' ', '(']).next().unwrap_or("this").to_string()
+}
+
+/// True for what DISTINCT and DISTINCT ON have become by the optimiser.
+fn is_distinct(aggregate: &Aggregate) -> bool {
+    let is_first =
+        |expr: &Expr| matches!(expr.clone().unalias(), Expr::AggregateFunction(f) if f.func.name() == "first_value");
+    aggregate.aggr_expr.iter().all(is_first)
 }
