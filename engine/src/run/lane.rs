@@ -114,6 +114,7 @@ pub(crate) struct SessionRows {
 }
 
 /// What a pipeline is to a lane.
+#[derive(Clone)]
 pub(crate) struct LanePipeline {
     pub(crate) lane: usize,
     pub(crate) name: Arc<str>,

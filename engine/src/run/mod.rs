@@ -6,10 +6,10 @@
 //!
 //! | room | what |
 //! |---|---|
-//! | `setup`, `restore`, `recover` | from a plan and the last epoch to parts that do not move yet |
+//! | `setup`, `restore`, `recover`, `wiring` | from a plan and the last epoch to parts that do not move yet |
 //! | `reader`, `sources` | splits are read, chunk by chunk |
 //! | `lane`, `intake`, `times`, `feed` | decode, lateness, panes |
-//! | `pipeline` | windows close, rows leave |
+//! | `pipeline`, `upkeep` | windows close, rows leave, state stays small |
 //! | `outlet`, `dead_letters` | rows on their way into files |
 //! | `barrier`, `coordinator`, `acks`, `step` | an epoch ends |
 //! | `clock`, `tally`, `ledger` | watermarks and counts |
@@ -35,6 +35,8 @@ mod spawn;
 mod step;
 mod tally;
 mod times;
+mod upkeep;
+mod wiring;
 mod world;
 
 #[cfg(test)]

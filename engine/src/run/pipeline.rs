@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arrow::array::RecordBatch;
-use datafusion::common::{DataFusionError, Result as DataFusionResult};
+use datafusion::common::Result as DataFusionResult;
 use datafusion::execution::context::SessionContext;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 
 use super::barrier::{Aligner, Barrier};
 use super::clock::PipelineClock;
@@ -25,12 +24,13 @@ use super::lane::{LaneMessage, LaneOutput, PipelineMessage, SessionRows};
 use super::outlet::Outlet;
 use super::step::Step;
 use super::tally::{Tallies, Tally};
+use super::upkeep::{Compacting, merged};
 use super::world::World;
 use crate::checkpoint::{Block, Budget};
 use crate::plan::{CutPlan, CutWindow, PlannedPipeline, Stage};
 use crate::report::Counters;
 use crate::watermark::{BEGINNING, END};
-use crate::window::{Compacted, PanePart, PaneRows, SessionState, SessionStore, Spans, WindowStore};
+use crate::window::{PanePart, PaneRows, SessionState, SessionStore, Spans, WindowStore};
 
 /// How often a pipeline looks at the clock, for streams that have fallen silent.
 const CLOCK_TICK: Duration = Duration::from_millis(50);
@@ -76,11 +76,11 @@ pub(crate) enum RestoredCut {
 
 /// A running pipeline.
 pub(crate) struct PipelineTask {
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     pub(super) parts: PipelineParts,
     session: SessionContext,
     allowed_lateness: i64,
-    windows: Option<Windows>,
+    pub(super) windows: Option<Windows>,
     aligner: Aligner<LaneOutput>,
     phase: Phase,
     seal: Option<Seal>,
@@ -88,13 +88,7 @@ pub(crate) struct PipelineTask {
     /// The same, as the last checkpoint left it.
     restored_through: i64,
     next_session_pass: SystemTime,
-    compacting: Option<Compacting>,
-}
-
-/// A merge of blocks that runs elsewhere, for the store of one cut.
-struct Compacting {
-    cut: usize,
-    merging: JoinHandle<DataFusionResult<Compacted>>,
+    pub(super) compacting: Option<Compacting>,
 }
 
 /// A handshake under way.
@@ -118,14 +112,14 @@ enum Phase {
     Done,
 }
 
-struct Windows {
+pub(super) struct Windows {
     cuts: Vec<CutPlan>,
-    stores: Vec<CutStore>,
+    pub(super) stores: Vec<CutStore>,
     above: Arc<dyn ExecutionPlan>,
     one_at_a_time: bool,
 }
 
-enum CutStore {
+pub(super) enum CutStore {
     Grid(WindowStore),
     Session(Box<SessionStore>),
 }
@@ -179,72 +173,6 @@ impl PipelineTask {
                 merged = merged(&mut self.compacting) => self.compacted(merged)?,
             }
         }
-    }
-
-    /// Begins a merge of blocks on another thread, where one pays and none runs.
-    fn start_compaction(&mut self) {
-        if self.compacting.is_some() {
-            return;
-        }
-        let stores = self.windows.iter().flat_map(|windows| windows.stores.iter().enumerate());
-        let found = stores.filter_map(|(cut, store)| match store {
-            CutStore::Grid(store) => Some((cut, store.compaction()?)),
-            CutStore::Session(_) => None,
-        });
-        if let Some((cut, compaction)) = found.into_iter().next() {
-            let merging = tokio::task::spawn_blocking(move || compaction.run());
-            self.compacting = Some(Compacting { cut, merging });
-        }
-    }
-
-    fn compacted(&mut self, (cut, merged): (usize, DataFusionResult<Compacted>)) -> Result<(), RunError> {
-        let merged = merged.map_err(|error| RunError::query(&self.name, &error))?;
-        if let Some(Windows { stores, .. }) = &mut self.windows
-            && let CutStore::Grid(store) = &mut stores[cut]
-        {
-            store.compacted(&merged);
-        }
-        self.start_compaction();
-        Ok(())
-    }
-
-    /// Runs every merge that pays, here and now.
-    #[cfg(test)]
-    pub(super) fn compact(&mut self) -> Result<(), RunError> {
-        for store in self.windows.iter_mut().flat_map(|windows| &mut windows.stores) {
-            if let CutStore::Grid(store) = store {
-                store.compact().map_err(|error| RunError::query(&self.name, &error))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets go of memory, if there is too little: state goes to the local disk, and what a checkpoint stores of rows on their
-    /// way need not be kept.
-    fn relieve(&mut self) -> Result<(), RunError> {
-        let over = self.parts.budget.over();
-        if over == 0 {
-            return Ok(());
-        }
-        let failed = |error| RunError::query(&self.name, &error);
-        let mut freed = 0;
-        for store in self.windows.iter_mut().flat_map(|windows| &mut windows.stores) {
-            match store {
-                _ if freed >= over => break,
-                CutStore::Grid(store) => freed += store.spill(over - freed).map_err(failed)?,
-                CutStore::Session(store) => {
-                    for block in store.blocks() {
-                        if freed < over {
-                            freed += block.spill().map_err(failed)?;
-                        }
-                    }
-                }
-            }
-        }
-        if freed < over {
-            self.tell(CoordinatorMessage::Pressure)?;
-        }
-        Ok(())
     }
 
     /// Takes one message, and does what has become possible by it.
@@ -392,7 +320,7 @@ impl PipelineTask {
         self.tell(CoordinatorMessage::Published)
     }
 
-    fn tell(&self, message: CoordinatorMessage) -> Result<(), RunError> {
+    pub(super) fn tell(&self, message: CoordinatorMessage) -> Result<(), RunError> {
         self.parts.coordinator.send(message).map_err(|_| RunError::Lost("the coordinator"))
     }
 
@@ -538,14 +466,6 @@ impl PipelineTask {
         }
         Ok(())
     }
-}
-
-/// Waits for a merge; for ever if none runs.
-async fn merged(compacting: &mut Option<Compacting>) -> (usize, DataFusionResult<Compacted>) {
-    let Some(Compacting { cut, merging }) = compacting else { return std::future::pending().await };
-    let (cut, merged) = (*cut, merging.await);
-    *compacting = None;
-    (cut, merged.unwrap_or_else(|error| Err(DataFusionError::External(Box::new(error)))))
 }
 
 fn store(

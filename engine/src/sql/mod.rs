@@ -9,6 +9,7 @@ mod error;
 pub(crate) mod event_time;
 pub(crate) mod leaf;
 pub(crate) mod locate;
+mod refusal;
 pub(crate) mod statement;
 mod stream_table;
 mod window_node;
