@@ -3,7 +3,6 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod blocks;
-mod measures;
 mod undisturbed;
 
 use std::sync::{Arc, LazyLock};
