@@ -166,6 +166,14 @@ sql = "SELECT window_start, country, count(*) AS n FROM tumble(orders, INTERVAL 
 
 const COUNTS: &str = "SELECT window_start, country, n FROM counts ORDER BY window_start, country";
 
+/// Runs for some epochs, and stops.
+fn stopped_with_windows_open(folder: &Path) {
+    let mut daemon = Daemon::start(folder, "daemon", &["--quiet"]);
+    until_epoch(folder, 3);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.end().0, Some(0));
+}
+
 #[test]
 fn a_second_daemon_takes_over_and_the_first_publishes_nothing_more() {
     let region = generated("events = 200_000");
@@ -283,10 +291,7 @@ fn what_was_read_is_not_read_again_and_new_files_are() {
 fn a_changed_pipeline_takes_the_state_it_can_take() {
     let folder = folder(&generated("").replace("100 milliseconds", "1 hour"));
     let folder = folder.path();
-    let mut daemon = Daemon::start(folder, "daemon", &["--quiet"]);
-    until_epoch(folder, 3);
-    daemon.signal(Signal::SIGTERM);
-    assert_eq!(daemon.end().0, Some(0));
+    stopped_with_windows_open(folder);
     let old = fs::read_to_string(folder.join("eu.toml")).unwrap();
 
     // Another aggregate can't take the old one's state, and neither can a pipeline that is gone.
@@ -327,10 +332,7 @@ fn duplicates_are_told_across_files_and_runs() {
 fn a_flipped_bit_in_the_state_is_told_and_never_answered_with_rows() {
     let folder = folder(&generated("").replace("100 milliseconds", "1 hour"));
     let folder = folder.path();
-    let mut daemon = Daemon::start(folder, "daemon", &["--quiet"]);
-    until_epoch(folder, 3);
-    daemon.signal(Signal::SIGTERM);
-    assert_eq!(daemon.end().0, Some(0));
+    stopped_with_windows_open(folder);
 
     let (_, manifest) = newest(folder).unwrap();
     let json: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
@@ -384,4 +386,29 @@ fn a_state_folder_that_goes_away_is_told_and_a_stop_does_not_wait_for_it() {
     // Nothing was lost: where it is back, the next run goes on.
     fs::rename(folder.join("moved"), folder.join("state")).unwrap();
     assert_eq!(report(folder, &["--drain"])["resumed"], true);
+}
+
+#[test]
+fn a_second_signal_ends_a_stop_that_hangs_and_loses_nothing() {
+    let region = generated("events = 300_000");
+    let undisturbed = folder(&region);
+    report(undisturbed.path(), &[]);
+    let expected = query(undisturbed.path(), COUNTS);
+
+    let folder = folder(&region);
+    let folder = folder.path();
+    let mut daemon = Daemon::start(folder, "daemon", &["--quiet"]);
+    until_epoch(folder, 4);
+    fs::rename(folder.join("state"), folder.join("moved")).unwrap();
+    let said = |words: &str| fs::read_to_string(folder.join("daemon.txt")).unwrap().contains(words);
+    until("the daemon misses its state", || said("the state folder is gone").then_some(()));
+    daemon.signal(Signal::SIGTERM);
+    until("the daemon stops", || said("a second signal ends this at once").then_some(()));
+    daemon.signal(Signal::SIGTERM);
+    let (code, said) = daemon.end();
+    assert!(code == Some(1) && said.contains("stopped by a second signal"), "{said}");
+
+    fs::rename(folder.join("moved"), folder.join("state")).unwrap();
+    assert_eq!(report(folder, &[])["resumed"], true);
+    assert_eq!(query(folder, COUNTS), expected);
 }
