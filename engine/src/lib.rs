@@ -12,6 +12,7 @@ pub mod decode;
 pub mod dedup;
 pub mod diagnostic;
 pub mod environment;
+mod fingerprint;
 pub mod plan;
 pub mod report;
 pub mod rows;

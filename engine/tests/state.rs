@@ -166,6 +166,13 @@ sql = "SELECT window_start, country, count(*) AS n FROM tumble(orders, INTERVAL 
 
 const COUNTS: &str = "SELECT window_start, country, n FROM counts ORDER BY window_start, country";
 
+/// The counts of a run that nobody disturbs.
+fn undisturbed(region: &str) -> String {
+    let folder = folder(region);
+    report(folder.path(), &[]);
+    query(folder.path(), COUNTS)
+}
+
 /// Runs for some epochs, and stops.
 fn stopped_with_windows_open(folder: &Path) {
     let mut daemon = Daemon::start(folder, "daemon", &["--quiet"]);
@@ -177,9 +184,7 @@ fn stopped_with_windows_open(folder: &Path) {
 #[test]
 fn a_second_daemon_takes_over_and_the_first_publishes_nothing_more() {
     let region = generated("events = 200_000");
-    let undisturbed = folder(&region);
-    report(undisturbed.path(), &[]);
-    let expected = query(undisturbed.path(), COUNTS);
+    let expected = undisturbed(&region);
 
     let folder = folder(&region);
     let mut first = Daemon::start(folder.path(), "first", &["--quiet"]);
@@ -195,9 +200,7 @@ fn a_second_daemon_takes_over_and_the_first_publishes_nothing_more() {
 #[test]
 fn a_daemon_that_sleeps_through_a_takeover_changes_nothing_when_it_wakes() {
     let region = generated("events = 150_000");
-    let undisturbed = folder(&region);
-    report(undisturbed.path(), &[]);
-    let expected = query(undisturbed.path(), COUNTS);
+    let expected = undisturbed(&region);
 
     let folder = folder(&region);
     let mut first = Daemon::start(folder.path(), "first", &["--quiet"]);
@@ -391,9 +394,7 @@ fn a_state_folder_that_goes_away_is_told_and_a_stop_does_not_wait_for_it() {
 #[test]
 fn a_second_signal_ends_a_stop_that_hangs_and_loses_nothing() {
     let region = generated("events = 300_000");
-    let undisturbed = folder(&region);
-    report(undisturbed.path(), &[]);
-    let expected = query(undisturbed.path(), COUNTS);
+    let expected = undisturbed(&region);
 
     let folder = folder(&region);
     let folder = folder.path();

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use watershed_connectors::Position;
-use watershed_sinks::Prepared;
+use watershed_sinks::{Held, Prepared};
 
 use super::block::Piece;
 use crate::report::Counts;
@@ -147,19 +147,10 @@ pub struct OutletState {
     pub prepared: BTreeMap<String, Prepared>,
     /// By sink: which of the rows below it has not put into a finished file yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub held: BTreeMap<String, HeldState>,
+    pub held: BTreeMap<String, Held>,
     /// Batches that some sink still needs, by number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rows: BTreeMap<u64, Piece>,
-}
-
-/// What a sink holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HeldState {
-    /// Number of the first batch that it needs.
-    pub first: u64,
-    /// Which parts of the batches it has finished already; only the sink reads it.
-    pub cursor: serde_json::Value,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use watershed_connectors::{FileOptions, GeneratorOptions, ReplayOptions, StdinOptions};
 use watershed_sinks::ParquetOptions;
 
@@ -16,6 +15,7 @@ use super::fill::Secrets;
 use super::origin::SqlOrigin;
 use crate::decode::Format;
 use crate::diagnostic::Location;
+use crate::fingerprint::short_hash;
 use crate::schema::SourceSchema;
 
 /// Everything one region file says.
@@ -229,7 +229,7 @@ pub struct PipelineConfig {
 impl Region {
     /// A hash of the file as written, without what secrets it was filled with.
     pub fn hash(&self) -> String {
-        Sha256::digest(self.written.to_string()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        short_hash(&self.written.to_string())
     }
 }
 
@@ -247,10 +247,7 @@ impl ConnectorOptions {
     /// What positions belong to. Files are told by their names; what a generator or a replay gives depends on all its
     /// options.
     pub fn identity(&self) -> String {
-        let all = |options: &dyn fmt::Debug| {
-            let hash = Sha256::digest(format!("{options:?}"));
-            hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
-        };
+        let all = |options: &dyn fmt::Debug| short_hash(&format!("{options:?}"));
         match self {
             Self::File(_) | Self::Stdin(_) => self.connector().to_string(),
             Self::Generator(options) => format!("generator {}", all(options)),

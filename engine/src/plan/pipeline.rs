@@ -14,11 +14,10 @@ use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
-use sha2::{Digest, Sha256};
-
 use super::tables::{StaticTable, physical_plan};
 use super::{PlannedPipeline, Stage};
 use crate::aggregate::{AggregateCall, AggregateSpec, mask};
+use crate::fingerprint::short_hash;
 use crate::rows::{Branch, LookupTable, RowOp, RowPlan, compile, conjunction};
 use crate::sql::cut::{Cut, CutError, Parted, StaticRows, WindowColumns, part};
 use crate::sql::event_time::trace;
@@ -179,10 +178,6 @@ fn output_schema(plan: &LogicalPlan) -> SchemaRef {
 /// A hash that tells one statement from another, the same on every machine; white space at the ends does not count.
 fn sql_hash(sql: &str) -> String {
     short_hash(sql.trim())
-}
-
-fn short_hash(text: &str) -> String {
-    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A hash of what the state of a pipeline means: each cut with everything below it, and the shape of its rows. What

@@ -23,13 +23,14 @@ impl Acks {
         receiver
     }
 
-    /// Tells the listener of a split, if it has one.
-    pub(crate) fn tell(&self, source: &str, split: &str, position: Option<&Position>) {
+    /// Tells those who listen among `positions`: source, split, and up to where it is durable.
+    pub(crate) fn tell<'a>(&self, positions: impl Iterator<Item = (&'a str, &'a str, Option<&'a Position>)>) {
         let listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if listeners.is_empty() {
             return;
         }
-        if let Some(listener) = listeners.get(&(source.to_string(), split.to_string())) {
+        for (source, split, position) in positions {
+            let Some(listener) = listeners.get(&(source.to_string(), split.to_string())) else { continue };
             listener.send_if_modified(|told| {
                 let news = told.as_ref() != position;
                 *told = position.cloned();

@@ -253,11 +253,11 @@ impl Coordinator {
 
     /// Everything of the epoch is visible.
     async fn settle(&mut self, last: bool) -> Result<(), RunError> {
-        for (name, source) in &self.manifest.sources {
-            for (split, state) in &source.splits {
-                self.audience.acks.tell(name, split, state.to.as_ref());
-            }
-        }
+        let positions = self.manifest.sources.iter().flat_map(|(name, source)| {
+            let splits = source.splits.iter();
+            splits.map(move |(split, state)| (name.as_str(), split.as_str(), state.to.as_ref()))
+        });
+        self.audience.acks.tell(positions);
         self.world.reach(Step::Acknowledged);
         if last {
             self.close_chain().await?;

@@ -14,7 +14,7 @@ use watershed_sinks::{Committed, Flush, Held, Prepared, Sink, SinkError};
 
 use super::error::RunError;
 use super::world::World;
-use crate::checkpoint::{Block, Budget, HeldState, OutletState, Piece};
+use crate::checkpoint::{Block, Budget, OutletState, Piece};
 
 /// Pause before a failed commit is tried again, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -55,7 +55,7 @@ pub(crate) enum Kept {
 pub(crate) struct OutletCut {
     pub(crate) next: u64,
     pub(crate) prepared: BTreeMap<String, Prepared>,
-    pub(crate) held: BTreeMap<String, HeldState>,
+    pub(crate) held: BTreeMap<String, Held>,
     pub(crate) rows: BTreeMap<u64, Kept>,
 }
 
@@ -101,8 +101,7 @@ impl Outlet {
                 return Err(self.sink_gone(name));
             };
             let sink = &mut self.sinks[index].1;
-            let held = Held { first: held.first, cursor: held.cursor.clone() };
-            sink.resume(&held).await.map_err(|error| broken(&self.pipeline, error))?;
+            sink.resume(held).await.map_err(|error| broken(&self.pipeline, error))?;
             for (&number, block) in rows.range(held.first..) {
                 let sink = &mut self.sinks[index].1;
                 let batch = block.batch().map_err(|error| RunError::query(&self.pipeline, &error))?;
@@ -151,9 +150,9 @@ impl Outlet {
         let mut needed = self.next;
         for (index, (name, sink)) in self.sinks.iter_mut().enumerate() {
             let prepared = sink.prepare(epoch, flush).await.map_err(|error| broken(&self.pipeline, error))?;
-            if let Some(Held { first, cursor }) = sink.held() {
-                needed = needed.min(first);
-                cut.held.insert(name.clone(), HeldState { first, cursor });
+            if let Some(held) = sink.held() {
+                needed = needed.min(held.first);
+                cut.held.insert(name.clone(), held);
             }
             if !prepared.is_nothing() {
                 cut.prepared.insert(name.clone(), prepared.clone());

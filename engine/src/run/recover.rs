@@ -37,7 +37,7 @@ pub(super) fn first_epoch(
             anew.push(&config.name);
         }
         source.identity = identity;
-        let key = config.deduplicate.as_ref().map_or(Vec::new(), |deduplicate| deduplicate.columns.clone());
+        let key = key_columns(config);
         if source.key != key {
             source.seen.clear();
             source.key = key;
@@ -96,8 +96,8 @@ fn check_outlets(manifest: &Manifest, planned: &PlannedRegion) -> Result<(), Run
 
 fn empty(planned: &PlannedRegion) -> Manifest {
     let source = |(name, config): (&String, &SourceConfig)| {
-        let key = config.deduplicate.as_ref().map_or(Vec::new(), |deduplicate| deduplicate.columns.clone());
-        (name.clone(), SourceState { identity: config.connector.identity(), key, ..SourceState::default() })
+        let (identity, key) = (config.connector.identity(), key_columns(config));
+        (name.clone(), SourceState { identity, key, ..SourceState::default() })
     };
     let read = |(name, _): &(&String, &SourceConfig)| planned.pipelines.iter().any(|plan| reads(plan, name));
     let sources = planned.region.sources.iter().filter(read).map(source).collect();
@@ -117,6 +117,11 @@ fn empty(planned: &PlannedRegion) -> Manifest {
         sources,
         pipelines,
     }
+}
+
+/// The columns by which a source tells records that come twice; none if it takes them all.
+fn key_columns(config: &SourceConfig) -> Vec<String> {
+    config.deduplicate.as_ref().map_or(Vec::new(), |deduplicate| deduplicate.columns.clone())
 }
 
 fn reads(plan: &PlannedPipeline, source: &str) -> bool {
