@@ -97,7 +97,7 @@ impl Fixture {
                 let over = match status {
                     ReadStatus::More => false,
                     ReadStatus::CaughtUp => !source.bounded() && records.count() == held,
-                    ReadStatus::Ended => true,
+                    ReadStatus::Ended | ReadStatus::Left => true,
                 };
                 if over {
                     break;
@@ -294,7 +294,7 @@ fn is_over(source: &dyn Source, status: ReadStatus, records: &Records) -> bool {
     match status {
         ReadStatus::More => false,
         ReadStatus::CaughtUp => !source.bounded() && records.is_empty(),
-        ReadStatus::Ended => true,
+        ReadStatus::Ended | ReadStatus::Left => true,
     }
 }
 

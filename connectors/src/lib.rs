@@ -7,25 +7,57 @@
 mod conformance;
 mod duration;
 mod error;
+#[cfg(feature = "eventhubs")]
+mod eventhubs;
 mod file;
 mod framing;
 mod generator;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(feature = "kinesis")]
+mod kinesis;
 mod memory;
+mod metadata;
 mod moment;
+#[cfg(feature = "pubsub")]
+mod pubsub;
 mod records;
 mod replay;
+mod secret;
 mod size;
 mod source;
+#[cfg(feature = "sse")]
+mod sse;
+mod start;
 mod stdin;
+mod stream;
 
 pub use duration::{HumanDuration, InvalidDuration};
 pub use error::SourceError;
+#[cfg(feature = "eventhubs")]
+pub use eventhubs::EventHubsOptions;
 pub use file::{FileOptions, FileSource};
 pub use framing::Framing;
 pub use generator::{GeneratorOptions, GeneratorSource, InvalidRate, Profile, ProfileSchema, Rate, profile_schema};
+#[cfg(feature = "http")]
+pub use http::HttpOptions;
+#[cfg(feature = "kafka")]
+pub use kafka::KafkaOptions;
+#[cfg(feature = "kinesis")]
+pub use kinesis::KinesisOptions;
 pub use memory::MemorySource;
+pub use metadata::{MetadataField, MetadataType, MetadataValue, Wanted};
+#[cfg(feature = "pubsub")]
+pub use pubsub::PubSubOptions;
 pub use records::{Records, Rejected};
 pub use replay::{EventTime, ReplayFormat, ReplayOptions, ReplaySource};
+pub use secret::Secret;
 pub use size::{ByteSize, InvalidSize};
-pub use source::{Position, ReadLimits, ReadStatus, Reader, Source, SplitId};
+pub use source::{Known, Lag, Position, ReadLimits, ReadStatus, Reader, Source, SplitId};
+#[cfg(feature = "sse")]
+pub use sse::SseOptions;
+pub use start::Start;
 pub use stdin::{StdinOptions, StdinSource};
+pub use stream::{StreamOptions, Surroundings};

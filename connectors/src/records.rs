@@ -8,13 +8,14 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::error::ArrowError;
 
 mod columns;
 #[cfg(test)]
 mod tests;
 
+use crate::metadata::{Described, MetadataValue, Wanted};
 use columns::Columns;
 pub(crate) use columns::memory;
 
@@ -40,7 +41,9 @@ pub struct Records {
     spans: Vec<(u32, u32)>,
     positions: Vec<u64>,
     rejected: Vec<Rejected>,
+    skipped: u64,
     header: Option<Arc<[u8]>>,
+    described: Described,
 }
 
 impl Records {
@@ -57,7 +60,9 @@ impl Records {
         self.spans.clear();
         self.positions.clear();
         self.rejected.clear();
+        self.skipped = 0;
         self.header = None;
+        self.described = Described::default();
     }
 
     /// Appends one record. `position` is its ordinal in the split: an offset, a byte position, a sequence.
@@ -116,17 +121,41 @@ impl Records {
         });
     }
 
+    /// Says what is wanted of the record that was pushed last, beside its payload. `value` is asked for each wanted column, by
+    /// its place in the connector's list. Where anything is wanted, every record is described.
+    pub fn describe<'v>(&mut self, wanted: &Wanted, value: impl FnMut(usize) -> MetadataValue<'v>) {
+        if !wanted.is_empty() {
+            self.described.push(wanted, value);
+            debug_assert_eq!(self.described.rows(), self.len(), "each record is described once");
+        }
+    }
+
+    /// What was said of the records beside their payload: a column each, in the order wanted, a row a record.
+    pub fn described(&self) -> Vec<ArrayRef> {
+        self.described.arrays()
+    }
+
+    /// Counts messages that carry no record by design, such as a tombstone: read, and filtered out.
+    pub fn skip(&mut self, messages: u64) {
+        self.skipped += messages;
+    }
+
+    /// Messages that carried no record.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
     /// Number of records, rejected ones not counted.
     pub fn len(&self) -> usize {
         self.columns.as_ref().map_or(self.spans.len(), Columns::len)
     }
 
-    /// Number of records, rejected ones counted: tells whether a read has brought anything.
+    /// Number of records, rejected and skipped ones counted: tells whether a read has brought anything.
     pub(crate) fn count(&self) -> usize {
-        self.len() + self.rejected.len()
+        self.len() + self.rejected.len() + self.skipped as usize
     }
 
-    /// True if there is neither a record nor a rejected one.
+    /// True if there is neither a record nor a rejected or skipped one.
     pub fn is_empty(&self) -> bool {
         self.count() == 0
     }

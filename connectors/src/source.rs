@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SourceError;
+use crate::metadata::Wanted;
 use crate::records::Records;
 
 /// Names one split of a source for ever: a file's path, a Kafka partition, a Kinesis shard.
@@ -52,8 +53,32 @@ pub enum ReadStatus {
     /// The end of the log for now: nothing more had been written when the reader looked. Only a split that says so may
     /// be taken for idle; silence alone may just be backpressure.
     CaughtUp,
-    /// The split has ended for good. `read` is not called again.
+    /// The split has ended for good. `read` is not called again. What continues it (the children of a shard) is listed by
+    /// [`Source::splits`] from this moment on, and the engine asks at once: no window closes in between.
     Ended,
+    /// Another process reads on from here. `read` is not called again, but [`acknowledge`](Reader::acknowledge) is, with
+    /// the last position. The split may be listed again later; it is then opened anew.
+    Left,
+}
+
+/// What the last checkpoint knows of a split.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    /// The next record; none if nothing was read yet.
+    pub position: Option<Position>,
+    /// True if the split has ended for good.
+    pub ended: bool,
+    /// True if another process was to read on from `position`.
+    pub left: bool,
+}
+
+/// How far a reader is behind the end of its split, as far as the origin tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Records that were written and not handed out yet.
+    pub records: Option<u64>,
+    /// Time between the last record that was handed out and the end of the log.
+    pub behind: Option<Duration>,
 }
 
 /// How much one call of [`Reader::read`] may take.
@@ -71,7 +96,14 @@ pub struct ReadLimits {
 /// [`discovers`](Source::discovers) is true), opens each split once, and drives its reader from one task.
 #[async_trait]
 pub trait Source: Send + Sync + fmt::Debug {
-    /// The splits that exist now, in a stable order. A split once listed keeps its name.
+    /// Told once, before the first call of [`splits`](Source::splits): the splits that the last checkpoint knows. None on
+    /// the first start, and where it is forgotten.
+    fn restore(&self, known: &[(SplitId, Known)]) {
+        let _ = known;
+    }
+
+    /// The splits that exist now, in a stable order. A split once listed keeps its name. What must be read after another
+    /// split is not listed before that one has ended, in this run or an earlier one.
     async fn splits(&self) -> Result<Vec<SplitId>, SourceError>;
 
     /// Opens `split` just where `from` says, or at the configured start if there is no position yet.
@@ -103,11 +135,37 @@ pub trait Source: Send + Sync + fmt::Debug {
         false
     }
 
+    /// The metadata column that names a record for ever, where the origin may deliver one record several times: the
+    /// engine then takes each once. None where positions make sure of that.
+    fn redelivers(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Told once, before the first split is opened: only these columns will be looked at. A source whose records are
     /// columns may leave the others out; every other source hands out whole records.
     fn project(&self, columns: &[String]) {
         let _ = columns;
     }
+
+    /// Told once, before the first split is opened: these columns are wanted beside each record, and come by
+    /// [`Records::describe`] in this order. Never told where none is.
+    fn describe(&self, wanted: Wanted) {
+        let _ = wanted;
+    }
+
+    /// Connects and tries everything that a run will need, reading nothing: what is missing is an error that names it and
+    /// says what to do. Gives what was found, in words.
+    async fn probe(&self) -> Result<String, SourceError> {
+        let splits = self.splits().await?;
+        for split in &splits {
+            self.open(split, None).await?;
+        }
+        Ok(format!("opened {} splits", splits.len()))
+    }
+
+    /// Lets go of what other processes wait for. Called once, when every reader is gone and everything durable was
+    /// acknowledged.
+    async fn close(&self) {}
 
     /// An event time, in microseconds since the Unix epoch, before which no record of `split` lies; none if there is
     /// no telling. Known as soon as [`splits`](Source::splits) has listed the split, so that windows before it need not
@@ -144,5 +202,10 @@ pub trait Reader: Send {
     /// handed out yet. Never goes back; `i64::MAX` if nothing is to come.
     fn promise(&self) -> Option<i64> {
         None
+    }
+
+    /// How far behind the end of the split the reader is, as of the last read.
+    fn lag(&self) -> Lag {
+        Lag::default()
     }
 }

@@ -76,6 +76,9 @@ pub struct SplitState {
     /// True if the split ended for good.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ended: bool,
+    /// True if another process was to read on from `to`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left: bool,
     /// Greatest event time seen, in microseconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub greatest_time: Option<i64>,

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use humantime::format_duration;
+use watershed_connectors::Source;
 
 use super::args::Check;
 use super::failure::{Failure, Outcome, load, refused_sql};
 use super::infer::{Inferred, infer};
 use super::places::{self, check_sinks, open_all};
 use super::screen::Screen;
-use crate::config::{OnBad, PipelineConfig, Region, SourceConfig};
+use crate::config::{ConnectorOptions, OnBad, PipelineConfig, Region, SourceConfig};
 use crate::diagnostic::Diagnostic;
 use crate::plan::{PlannedPipeline, plan_region};
 use crate::schema::type_name;
@@ -89,19 +90,12 @@ fn head(region: &Region) -> String {
 
 async fn about_source(config: &SourceConfig) -> Outcome<String> {
     let mut text = format!("\nsource {}: {}", config.name, config.connector.connector());
-    let splits = match places::source(config)?.splits().await {
-        Ok(splits) if splits.len() == 1 => format!(", 1 split\n  {}\n", splits[0]),
-        Ok(splits) => {
-            let mut names: String = splits.iter().take(SHOWN_SPLITS).map(|split| format!("  {split}\n")).collect();
-            if splits.len() > SHOWN_SPLITS {
-                names.push_str(&format!("  and {} more\n", splits.len() - SHOWN_SPLITS));
-            }
-            format!(", {} splits\n{names}", splits.len())
-        }
-        // What is not there yet may be there when it runs; --connect asks for it now.
-        Err(error) => format!(", no splits now: {error}\n"),
-    };
-    text.push_str(&splits);
+    let source = places::source(config)?;
+    if matches!(config.connector, ConnectorOptions::Stream(_)) {
+        text.push_str(", not asked without --connect\n");
+    } else {
+        text.push_str(&splits_of(source.as_ref()).await);
+    }
     text.push_str(&match &config.event_time {
         Some(event_time) => format!(
             "  event time {event_time}, up to {} out of order, {}\n",
@@ -121,6 +115,21 @@ async fn about_source(config: &SourceConfig) -> Outcome<String> {
     let columns = config.schema.iter().flat_map(|schema| &schema.fields);
     text.push_str(&table(columns.map(|field| (field.name.clone(), field.type_name()))));
     Ok(text)
+}
+
+async fn splits_of(source: &dyn Source) -> String {
+    match source.splits().await {
+        Ok(splits) if splits.len() == 1 => format!(", 1 split\n  {}\n", splits[0]),
+        Ok(splits) => {
+            let mut names: String = splits.iter().take(SHOWN_SPLITS).map(|split| format!("  {split}\n")).collect();
+            if splits.len() > SHOWN_SPLITS {
+                names.push_str(&format!("  and {} more\n", splits.len() - SHOWN_SPLITS));
+            }
+            format!(", {} splits\n{names}", splits.len())
+        }
+        // What is not there yet may be there when it runs; --connect asks for it now.
+        Err(error) => format!(", no splits now: {error}\n"),
+    }
 }
 
 fn about_pipeline(region: &Region, config: &PipelineConfig, planned: &PlannedPipeline) -> String {

@@ -71,7 +71,7 @@ async fn sample(source: &dyn Source) -> Result<Records, SourceError> {
             }
             match status {
                 ReadStatus::More => {}
-                ReadStatus::CaughtUp | ReadStatus::Ended => break,
+                ReadStatus::CaughtUp | ReadStatus::Ended | ReadStatus::Left => break,
             }
         }
     }

@@ -59,11 +59,8 @@ pub(super) async fn open_all(region: &Region, planned: &PlannedRegion) -> Outcom
     for config in region.sources.values() {
         let failed = |error: &dyn std::fmt::Display| Failure::running(format!("source `{}`: {error}", config.name));
         let source = source(config)?;
-        let splits = source.splits().await.map_err(|error| failed(&error))?;
-        for split in &splits {
-            source.open(split, None).await.map_err(|error| failed(&error))?;
-        }
-        opened.push(format!("source {}: opened {} splits", config.name, splits.len()));
+        let found = source.probe().await.map_err(|error| failed(&error))?;
+        opened.push(format!("source {}: {found}", config.name));
     }
     for pipeline in &planned.pipelines {
         for (config, context) in sinks(region, pipeline) {

@@ -53,6 +53,13 @@ impl Secrets {
         forms.iter().fold(text.to_string(), |text, (form, written)| text.replace(form, written))
     }
 
+    /// Takes note of a secret that the file spells out; of one that was filled in, what it was written as is known already.
+    pub(super) fn hide(&mut self, value: &str) {
+        if !self.values.contains_key(value) {
+            self.add(value, "***");
+        }
+    }
+
     /// True if there is nothing to hide.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()

@@ -22,6 +22,7 @@ mod region;
 mod resolve;
 mod sink;
 mod source;
+mod streams;
 mod table;
 mod tree;
 mod written;

@@ -34,7 +34,7 @@ pub fn reference() -> String {
         out.push('\n');
     }
     out.push_str("## Keys of each connector\n\n| connector | keys |\n|---|---|\n");
-    for kind in source::BUILT {
+    for kind in source::built() {
         out.push_str(&format!("| source `{kind}` | {} |\n", names(source::fields(kind))));
     }
     out.push_str(&format!("| sink `parquet` | {} |\n", names(fields_of::<ParquetOptions>())));

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use watershed_connectors::{FileOptions, GeneratorOptions, ReplayOptions, StdinOptions};
+use watershed_connectors::{
+    FileOptions, GeneratorOptions, MetadataField, ReplayOptions, StdinOptions, StreamOptions, Surroundings,
+};
 use watershed_sinks::ParquetOptions;
 
 use super::fill::Secrets;
@@ -92,6 +94,8 @@ pub struct Residency {
 pub struct SourceConfig {
     /// Its name in SQL.
     pub name: String,
+    /// What the connector may want to know beside its options.
+    pub around: Surroundings,
     /// Where the events come from.
     pub connector: ConnectorOptions,
     /// How a record is written.
@@ -129,6 +133,8 @@ pub enum ConnectorOptions {
     Generator(GeneratorOptions),
     /// An archive, read again.
     Replay(ReplayOptions),
+    /// An event stream.
+    Stream(Arc<dyn StreamOptions>),
 }
 
 /// `deduplicate`.
@@ -241,6 +247,7 @@ impl ConnectorOptions {
             Self::Stdin(_) => "stdin",
             Self::Generator(_) => "generator",
             Self::Replay(_) => "replay",
+            Self::Stream(options) => options.connector(),
         }
     }
 
@@ -252,6 +259,7 @@ impl ConnectorOptions {
             Self::File(_) | Self::Stdin(_) => self.connector().to_string(),
             Self::Generator(options) => format!("generator {}", all(options)),
             Self::Replay(options) => format!("replay {}", all(options)),
+            Self::Stream(options) => options.identity(),
         }
     }
 
@@ -259,7 +267,15 @@ impl ConnectorOptions {
     pub fn range(&self) -> Option<Range<i64>> {
         match self {
             Self::Replay(options) => options.range(),
-            Self::File(_) | Self::Stdin(_) | Self::Generator(_) => None,
+            Self::File(_) | Self::Stdin(_) | Self::Generator(_) | Self::Stream(_) => None,
+        }
+    }
+
+    /// The columns that come beside the payload on request.
+    pub fn metadata(&self) -> &'static [MetadataField] {
+        match self {
+            Self::Stream(options) => options.metadata(),
+            Self::File(_) | Self::Stdin(_) | Self::Generator(_) | Self::Replay(_) => &[],
         }
     }
 }

@@ -131,7 +131,7 @@ impl Context<'_> {
     }
 
     pub(super) fn as_written(&self, node: &Node) -> Written {
-        Written(node.written(&self.document).into())
+        Written(self.filler.borrow().secrets.redact(&node.written(&self.document)).into())
     }
 }
 
@@ -148,9 +148,11 @@ pub(super) fn region(root: &Node, context: &Context<'_>) -> Option<Region> {
     }
 
     let checkpoint = checkpoint(&top, name, context);
+    let interval = checkpoint.as_ref().map_or(Duration::ZERO, |checkpoint| checkpoint.interval);
     let http = top.get("http").and_then(|node| http(node, context));
     let residency = top.get("residency").and_then(|node| residency(node, keys.as_ref(), context));
-    let sources = named(&top, "sources", context, |entry, title| source::resolve(entry, title, name, context));
+    let sources =
+        named(&top, "sources", context, |entry, title| source::resolve(entry, title, name, interval, context));
     let sinks = named(&top, "sinks", context, |entry, title| sink::resolve(entry, title, context));
     let tables = named(&top, "tables", context, |entry, title| table::resolve(entry, title, context));
     let declared: Vec<&str> = declared(&top, "sinks");

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use arrow::datatypes::DataType;
 use serde_spanned::Spanned as At;
-use watershed_connectors::{FileOptions, GeneratorOptions, ReplayOptions, StdinOptions, profile_schema};
+use watershed_connectors::{
+    FileOptions, GeneratorOptions, MetadataField, ReplayOptions, StdinOptions, Surroundings, profile_schema,
+};
 
 use super::columns;
 use super::format;
@@ -12,24 +14,37 @@ use super::keys::KeySet;
 use super::read::{fields_of, read_foreign, without_unknown};
 use super::region::{ConnectorOptions, Deduplicate, OnBad, SourceConfig};
 use super::resolve::{Context, place, split};
-use super::tree::{Entry, Node};
+use super::streams::{SECRET_KEYS, STREAMS, find};
+use super::tree::{Entry, Node, Value};
 use super::written::{DeduplicateKeys, MaxFuture, OnBadKey, SourceKeys};
 use crate::connect;
 use crate::decode::Format;
 use crate::diagnostic::nearest;
 use crate::schema::{SourceField, SourceSchema};
 
-/// Connectors of this build.
-pub(super) const BUILT: [&str; 4] = ["file", "stdin", "generator", "replay"];
+/// Connectors of every build.
+const LOCAL: [&str; 4] = ["file", "stdin", "generator", "replay"];
 
-/// Connectors that the design knows and this build lacks.
-const ELSEWHERE: [&str; 5] = ["kinesis", "kafka", "eventhubs", "pubsub", "http"];
+/// Connectors that a build may lack.
+const ELSEWHERE: [&str; 6] = ["kinesis", "kafka", "eventhubs", "pubsub", "http", "sse"];
+
+/// Connectors of this build.
+pub(super) fn built() -> Vec<&'static str> {
+    LOCAL.into_iter().chain(STREAMS.iter().map(|stream| stream.name)).collect()
+}
 
 /// A clock that is off by more than an hour is wrong; one that is off by less only delays.
 const MAX_FUTURE: Duration = Duration::from_secs(3600);
 
-/// Resolves a source of the region called `region`.
-pub(super) fn resolve(entry: &Entry, title: &str, region: &str, context: &Context<'_>) -> Option<SourceConfig> {
+/// Resolves a source of the region called `region`, which makes a checkpoint every `interval`.
+pub(super) fn resolve(
+    entry: &Entry,
+    title: &str,
+    region: &str,
+    interval: Duration,
+    context: &Context<'_>,
+) -> Option<SourceConfig> {
+    hide_secrets(&entry.node, false, context);
     let common: Vec<&str> = SourceKeys::KEYS.iter().map(|key| key.name).collect();
     let (own, rest) = split(&entry.node, &common);
     let keys: Option<SourceKeys> = context.read(&own, title);
@@ -37,7 +52,7 @@ pub(super) fn resolve(entry: &Entry, title: &str, region: &str, context: &Contex
     let declared = columns::resolve(&entry.node, title, schema_file, context);
     let format = format::resolve(&entry.node, title, context);
     let keys = keys?;
-    let kind = connector_kind(&keys.connector, &BUILT, &ELSEWHERE, "connector", context)?;
+    let kind = connector_kind(&keys.connector, &built(), &ELSEWHERE, "connector", context)?;
     let known: Vec<&str> = common.iter().chain(fields(kind)).copied().collect();
     let rest = without_unknown(&rest, title, &known, &context.document, &context.findings);
     let connector = connector(kind, &rest, title, context);
@@ -54,7 +69,16 @@ pub(super) fn resolve(entry: &Entry, title: &str, region: &str, context: &Contex
             (Some(schema), Some(event_time))
         }
         ConnectorOptions::File(_) | ConnectorOptions::Stdin(_) | ConnectorOptions::Replay(_) => (declared, None),
+        ConnectorOptions::Stream(_) => {
+            if declared.is_none() && entry.node.get("schema").is_none() && keys.schema_file.is_none() {
+                let help = "write schema = { ts = \"timestamp\", amount = \"double\" }";
+                let message = format!("a source with connector = \"{kind}\" declares its columns");
+                context.refuse(keys.connector.span(), message, help);
+            }
+            (declared, None)
+        }
     };
+    let schema = with_metadata(schema, keys.metadata.as_ref(), &connector, context);
     let read = check_format(&entry.node, kind, format.as_ref(), context);
     if connector.range().is_some() && keys.event_time.is_none() {
         refuse_range(&rest, context);
@@ -71,6 +95,11 @@ pub(super) fn resolve(entry: &Entry, title: &str, region: &str, context: &Contex
     let deduplicate = deduplicate(&entry.node, title, schema.as_ref(), context);
     let config = SourceConfig {
         name: entry.key.clone(),
+        around: Surroundings {
+            region: region.into(),
+            source: entry.key.as_str().into(),
+            checkpoint_interval: interval,
+        },
         connector,
         format: format?,
         schema,
@@ -161,7 +190,63 @@ pub(super) fn fields(kind: &str) -> &'static [&'static str] {
         "file" => fields_of::<FileOptions>(),
         "stdin" => fields_of::<StdinOptions>(),
         "replay" => fields_of::<ReplayOptions>(),
-        _ => fields_of::<GeneratorOptions>(),
+        "generator" => fields_of::<GeneratorOptions>(),
+        other => find(other).map_or(&[], |stream| (stream.fields)()),
+    }
+}
+
+/// Takes note of every secret in a source's table, so that nothing shows it.
+fn hide_secrets(node: &Node, secret: bool, context: &Context<'_>) {
+    match &node.value {
+        Value::String(text) if secret => context.filler.borrow_mut().secrets.hide(&text.text),
+        Value::Table(entries) => {
+            for entry in entries {
+                hide_secrets(&entry.node, secret || SECRET_KEYS.contains(&entry.key.as_str()), context);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The declared columns, and behind them those of `metadata`.
+fn with_metadata(
+    schema: Option<SourceSchema>,
+    wanted: Option<&At<Vec<At<String>>>>,
+    connector: &ConnectorOptions,
+    context: &Context<'_>,
+) -> Option<SourceSchema> {
+    let Some(wanted) = wanted else { return schema };
+    let mut schema = schema?;
+    let list = connector.metadata();
+    for name in wanted.get_ref() {
+        let written = context.written(&name.span());
+        let Some(field) = list.iter().find(|field| field.name == *name.get_ref()) else {
+            let names: Vec<&str> = list.iter().map(|field| field.name).collect();
+            let help = match nearest(&written, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if names.is_empty() => "remove it".to_string(),
+                None => format!("there are {}", names.join(", ")),
+            };
+            let kind = connector.connector();
+            context.refuse(name.span(), format!("connector \"{kind}\" gives no metadata `{written}`"), help);
+            continue;
+        };
+        if schema.fields.iter().any(|declared| declared.name == field.name) {
+            context.refuse(name.span(), format!("there is a column `{written}` already"), "remove one of them");
+            continue;
+        }
+        schema.fields.push(metadata_field(field));
+    }
+    Some(schema)
+}
+
+fn metadata_field(field: &MetadataField) -> SourceField {
+    SourceField {
+        name: field.name.to_string(),
+        data_type: field.kind.arrow(),
+        timestamp: None,
+        json: false,
+        metadata: true,
     }
 }
 
@@ -171,7 +256,8 @@ fn connector(kind: &str, table: &Node, title: &str, context: &Context<'_>) -> Op
         "file" => ConnectorOptions::File(read_foreign(table, title, document, findings)?),
         "stdin" => ConnectorOptions::Stdin(read_foreign(table, title, document, findings)?),
         "replay" => ConnectorOptions::Replay(read_foreign(table, title, document, findings)?),
-        _ => ConnectorOptions::Generator(read_foreign(table, title, document, findings)?),
+        "generator" => ConnectorOptions::Generator(read_foreign(table, title, document, findings)?),
+        other => ConnectorOptions::Stream((find(other)?.read)(table, title, document, findings)?),
     })
 }
 
@@ -191,6 +277,7 @@ fn looks_back(connector: &ConnectorOptions) -> bool {
         ConnectorOptions::File(options) => !options.follow,
         ConnectorOptions::Stdin(_) | ConnectorOptions::Replay(_) => true,
         ConnectorOptions::Generator(options) => options.events.is_some() || options.start.is_some(),
+        ConnectorOptions::Stream(_) => false,
     }
 }
 
@@ -205,7 +292,7 @@ fn brought_along(options: &GeneratorOptions) -> (SourceSchema, String) {
 fn check_format(table: &Node, kind: &str, format: Option<&Format>, context: &Context<'_>) -> bool {
     let (Some(node), Some(format)) = (table.get("format"), format) else { return true };
     let (message, help) = match (kind, format) {
-        ("file" | "stdin", Format::Parquet) => {
+        (kind, Format::Parquet) if kind != "replay" && kind != "generator" => {
             (format!("connector \"{kind}\" does not read Parquet"), "read Parquet files by connector = \"replay\"")
         }
         ("replay", Format::Csv(_)) => (

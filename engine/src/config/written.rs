@@ -71,6 +71,8 @@ keys! {
         schema: Option<IgnoredAny> = words "inferred by `watershed check`, which prints it for you to paste",
         /// A TOML file with the columns, for schemas that several regions share; its path starts from this file's folder.
         schema_file: Option<At<String>> = words "no file",
+        /// Columns of the message beside its payload, such as ["_partition", "_ingest_time"]; each connector has its own.
+        metadata: Option<At<Vec<At<String>>>> = words "none",
         /// The column that says when an event happened, a timestamp or date. Windows need it.
         event_time: Option<At<String>> = words "none; a generator brings its own",
         /// How far out of order events may come: the watermark stays this far behind the newest event.

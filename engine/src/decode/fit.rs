@@ -141,6 +141,7 @@ fn inner(field: &Field, outer: &SourceField) -> SourceField {
         data_type: field.data_type().clone(),
         timestamp: outer.timestamp.clone(),
         json: is_json(field),
+        metadata: false,
     }
 }
 

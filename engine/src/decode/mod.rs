@@ -6,6 +6,7 @@
 mod arena;
 mod base64;
 mod batch;
+mod beside;
 mod column;
 mod columnar;
 mod csv;
@@ -21,6 +22,8 @@ mod time;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use watershed_connectors::Records;
+
+pub use beside::with_metadata;
 
 use crate::schema::{SourceSchema, TimestampFormatError};
 

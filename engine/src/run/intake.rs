@@ -123,7 +123,8 @@ impl LaneSource {
             };
             duplicates = rows.keep(&fresh.map_err(failed)?).map_err(failed)?;
         }
-        let read = (records.len() + records.rejected().len()) as u64;
+        let skipped = records.skipped();
+        let read = (records.len() + records.rejected().len()) as u64 + skipped;
         let (bad, bytes) = (letters.len() as u64, records.byte_len() as u64);
         let mut told = vec![false; tally.pipelines.len()];
         self.taps.iter().for_each(|tap| told[tap.pipeline] = true);
@@ -131,7 +132,7 @@ impl LaneSource {
         for counters in readers.chain([&tally.total]) {
             Counters::add(&counters.read, read);
             Counters::add(&counters.bad, bad);
-            Counters::add(&counters.filtered, outside + duplicates);
+            Counters::add(&counters.filtered, outside + duplicates + skipped);
             Counters::add(&counters.duplicates, duplicates);
             Counters::add(&counters.bytes_in, bytes);
         }

@@ -46,10 +46,14 @@ pub(crate) struct LaneSplit {
 pub(crate) enum LaneMessage {
     /// Records.
     Chunk(Box<ReadChunk>),
+    /// The split was opened for the first time, at this position.
+    Opened(Arc<LaneSplit>, Position),
     /// The split is silent and caught up.
     Idle(Arc<LaneSplit>),
     /// The split has ended.
     Ended(Arc<LaneSplit>),
+    /// Another process reads on from where it is.
+    Left(Arc<LaneSplit>),
     /// Hand over what pipeline `pipeline` holds up to `through`.
     Seal { pipeline: usize, through: i64 },
     /// Look after the barrier.
@@ -188,6 +192,7 @@ pub(crate) struct LiveSplit {
     from: Option<Position>,
     to: Option<Position>,
     ended: bool,
+    left: bool,
     /// True if it has moved since the last epoch.
     moved: bool,
 }
@@ -202,6 +207,7 @@ impl LiveSplit {
             from: to.clone(),
             to,
             ended: false,
+            left: false,
             moved: false,
         }
     }
@@ -213,7 +219,7 @@ impl LiveSplit {
         }
         let from = std::mem::replace(&mut self.from, self.to.clone());
         let greatest_time = self.watermark.greatest();
-        Some(SplitState { from, to: self.to.clone(), ended: self.ended, greatest_time })
+        Some(SplitState { from, to: self.to.clone(), ended: self.ended, left: self.left, greatest_time })
     }
 }
 
@@ -261,6 +267,19 @@ impl Lane {
             LaneMessage::Chunk(read) => self.chunk(*read),
             LaneMessage::Idle(split) => {
                 split.clock.set_idle();
+                Ok(self.progress(split.source)?)
+            }
+            LaneMessage::Opened(split, position) => {
+                let live = self.live(&split);
+                live.to = Some(position);
+                live.moved = true;
+                Ok(())
+            }
+            LaneMessage::Left(split) => {
+                let live = self.live(&split);
+                live.left = true;
+                live.moved = true;
+                split.clock.end();
                 Ok(self.progress(split.source)?)
             }
             LaneMessage::Ended(split) => {
@@ -319,7 +338,7 @@ impl Lane {
             if let Some(state) = live.cut() {
                 splits.push((live.split.source, live.split.id.clone(), state));
             }
-            !live.ended
+            !live.ended && !live.left
         });
         self.ended = barrier.round;
         self.tally = self.tallies.of(barrier.round + 1);

@@ -15,6 +15,7 @@
 //! | `clock`, `tally`, `ledger` | watermarks and counts |
 
 mod acks;
+mod attempts;
 mod barrier;
 mod clock;
 mod coordinator;
@@ -49,6 +50,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use watershed_connectors::Source;
 
 pub use error::RunError;
 pub use reader::CHUNK_BYTES;
@@ -99,6 +101,9 @@ impl RunOptions {
     }
 }
 
+/// How long sources may take to close.
+const CLOSING: Duration = Duration::from_secs(5);
+
 /// How often progress is told.
 const PROGRESS_TICK: Duration = Duration::from_millis(100);
 
@@ -120,7 +125,7 @@ pub async fn run(planned: PlannedRegion, options: RunOptions) -> Result<RunRepor
     };
     let assembly = setup::assemble(planned, setup).await?;
     let (tallies, watermarks) = (assembly.tallies.clone(), assembly.watermarks.clone());
-    let names = assembly.names.clone();
+    let (names, sources) = (assembly.names.clone(), assembly.sources.clone());
     let (base, resumed) = (assembly.coordinator.base.clone(), assembly.resumed);
     let telling = options.progress.map(|sender| tokio::spawn(tell(sender, tallies.clone(), watermarks, begun)));
     let ended = tokio::select! {
@@ -130,6 +135,7 @@ pub async fn run(planned: PlannedRegion, options: RunOptions) -> Result<RunRepor
     if let Some(telling) = telling {
         telling.abort();
     }
+    close(sources).await;
     let last = ended?;
     let totals = tallies.so_far();
     let mut lifetime = base.total;
@@ -148,6 +154,14 @@ pub async fn run(planned: PlannedRegion, options: RunOptions) -> Result<RunRepor
     }
     let epoch = last.map(|last| last.epoch);
     Ok(RunReport::new(totals.total, lifetime, resumed, epoch, begun.elapsed(), pipelines))
+}
+
+/// Lets every source let go of what others wait for, within bounds: whoever waits has a time-out of its own.
+async fn close(sources: Vec<Arc<dyn Source>>) {
+    let closing = futures::future::join_all(sources.iter().map(|source| source.close()));
+    if tokio::time::timeout(CLOSING, closing).await.is_err() {
+        tracing::warn!("a source could not be told that this run is over; others take over when they notice");
+    }
 }
 
 /// Ends when a run that was told to stop has not done so in time.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, mpsc, watch};
-use watershed_connectors::{Position, ReadLimits, ReadStatus, Reader, Records, Source, SourceError};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use watershed_connectors::{Position, ReadLimits, ReadStatus, Reader, Records, Source, SourceError, SplitId};
 
+use super::attempts::Attempts;
 use super::error::RunError;
 use super::lane::{LaneMessage, LaneSplit, ReadChunk};
 use crate::checkpoint::Budget;
@@ -15,13 +16,27 @@ use crate::checkpoint::Budget;
 pub const CHUNK_BYTES: usize = 1 << 20;
 /// How long a reader may sit silent before the driver looks after idleness and shutdown.
 const WAIT: Duration = Duration::from_millis(50);
-/// Pauses between attempts to reach a source again.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
 /// How often a reader that waits for memory looks again, and after how long it says so.
 const MEMORY_WAIT: Duration = Duration::from_millis(10);
 const LONG_WAIT: Duration = Duration::from_secs(30);
+
+/// What a driver wants of whoever looks for new splits.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// Look now, and say when the new ones are on the clock.
+    Look(oneshot::Sender<()>),
+    /// The split went elsewhere: if it is listed again, it is to be opened anew.
+    Forget(SplitId),
+}
+
+/// Why a driver has stopped reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The split has ended, or the run stops.
+    Read,
+    /// Another process reads on.
+    Left,
+}
 
 /// Everything a reader's driver needs.
 pub(crate) struct Driver {
@@ -37,6 +52,8 @@ pub(crate) struct Driver {
     pub(crate) chunk_bytes: usize,
     pub(crate) linger: Duration,
     pub(crate) idle_after: Duration,
+    /// Where the source can grow.
+    pub(super) asks: Option<mpsc::UnboundedSender<Ask>>,
     pub(crate) stop: watch::Receiver<bool>,
     /// What state takes of memory.
     pub(crate) memory: Arc<Budget>,
@@ -60,20 +77,19 @@ impl Driver {
             None => None,
         };
         let mut position = self.split.restored.as_ref().and_then(|state| state.to.clone());
-        let mut pause = FIRST_PAUSE;
-        let mut failing = false;
+        let mut attempts = Attempts::new(&self.source_name, Some(&self.split.id));
         loop {
             if *self.stop.borrow() {
                 return Ok(());
             }
             let outcome = match self.source.open(&self.split.id, position.as_ref()).await {
                 Ok(mut reader) => {
-                    if failing {
-                        tracing::info!(source = %self.source_name, split = %self.split.id, "reached again");
-                        failing = false;
+                    if position.is_none() && !self.source.bounded() {
+                        let opened = LaneMessage::Opened(self.split.clone(), reader.position());
+                        let _ = self.lane.send(opened);
                     }
-                    let outcome = match self.drain(reader.as_mut(), &mut pause).await {
-                        Ok(()) => self.last_ack(reader.as_mut()).await,
+                    let outcome = match self.drain(reader.as_mut(), &mut attempts).await {
+                        Ok(end) => self.last_ack(reader.as_mut()).await.map(|()| end),
                         Err(error) => Err(error),
                     };
                     position = Some(reader.position());
@@ -82,17 +98,13 @@ impl Driver {
                 Err(error) => Err(error),
             };
             match outcome {
-                Ok(()) => return Ok(()),
-                Err(error @ SourceError::Retry { .. }) => {
-                    if !failing {
-                        tracing::warn!(source = %self.source_name, split = %self.split.id, %error, "trying again");
-                        failing = true;
-                    }
-                    // Jitter, so that many readers do not come back at the same instant.
-                    let jittered = pause.mul_f64(rand::random_range(0.5..1.0));
-                    let _ = tokio::time::timeout(jittered, stopped(&mut self.stop)).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                Ok(End::Left) => {
+                    // Without anybody to ask the split is forgotten anyway.
+                    let _ = self.asks.as_ref().map(|asks| asks.send(Ask::Forget(self.split.id.clone())));
+                    return Ok(());
                 }
+                Ok(End::Read) => return Ok(()),
+                Err(error @ SourceError::Retry { .. }) => attempts.failed(&error, &mut self.stop).await,
                 Err(error) => {
                     return Err(RunError::Source { source_name: self.source_name.to_string(), error });
                 }
@@ -100,28 +112,29 @@ impl Driver {
         }
     }
 
-    async fn drain(&mut self, reader: &mut dyn Reader, pause: &mut Duration) -> Result<(), SourceError> {
+    async fn drain(&mut self, reader: &mut dyn Reader, attempts: &mut Attempts) -> Result<End, SourceError> {
         let mut silent_since = Instant::now();
         let mut idle = false;
         loop {
             self.wait_for_memory().await;
             // The semaphore is never closed; without a permit there is nothing left to do.
             let Ok(mut permit) = self.budget.clone().acquire_many_owned(self.chunk_bytes as u32).await else {
-                return Ok(());
+                return Ok(End::Read);
             };
             let mut records = Records::default();
             let mut stop = self.stop.clone();
             let status = tokio::select! {
                 biased;
-                _ = stopped(&mut stop) => return Ok(()),
+                _ = stopped(&mut stop) => return Ok(End::Read),
                 status = self.fill(reader, &mut records) => status?,
             };
+            attempts.succeeded();
             self.acknowledge(reader).await?;
             if !records.is_empty() {
                 if !std::mem::replace(&mut self.begun, true) {
                     tracing::debug!(source = %self.source_name, split = %self.split.id, "first records");
                 }
-                *pause = FIRST_PAUSE;
+                attempts.progressed();
                 silent_since = Instant::now();
                 idle = false;
                 let surplus = self.chunk_bytes.saturating_sub(records.byte_len());
@@ -130,13 +143,19 @@ impl Driver {
                 let promise = reader.promise();
                 let chunk = ReadChunk { split: self.split.clone(), records, position, promise, permit };
                 if self.lane.send(LaneMessage::Chunk(Box::new(chunk))).is_err() {
-                    return Ok(());
+                    return Ok(End::Read);
                 }
             }
             match status {
                 ReadStatus::Ended => {
-                    let _ = self.lane.send(LaneMessage::Ended(self.split.clone()));
-                    return Ok(());
+                    if self.find_children().await {
+                        let _ = self.lane.send(LaneMessage::Ended(self.split.clone()));
+                    }
+                    return Ok(End::Read);
+                }
+                ReadStatus::Left => {
+                    let _ = self.lane.send(LaneMessage::Left(self.split.clone()));
+                    return Ok(End::Left);
                 }
                 ReadStatus::CaughtUp if !idle && silent_since.elapsed() >= self.idle_after => {
                     idle = true;
@@ -145,6 +164,14 @@ impl Driver {
                 ReadStatus::CaughtUp | ReadStatus::More => {}
             }
         }
+    }
+
+    /// Has what continues the split put on the clock before the split leaves it, so that no window closes in between. False if
+    /// the run stops first: then the split is read to its end again.
+    async fn find_children(&mut self) -> bool {
+        let Some(asks) = &self.asks else { return true };
+        let (done, found) = oneshot::channel();
+        asks.send(Ask::Look(done)).is_ok() && found.await.is_ok()
     }
 
     /// Waits while state takes more than the budget and a quarter: it is on its way to the disk by then.
@@ -161,29 +188,41 @@ impl Driver {
         }
     }
 
-    /// Tells the origin what has become durable.
-    async fn acknowledge(&mut self, reader: &mut dyn Reader) -> Result<(), SourceError> {
-        let Some(acks) = &mut self.acks else { return Ok(()) };
-        let Ok(true) = acks.has_changed() else { return Ok(()) };
+    /// Tells the origin what has become durable, and gives it.
+    async fn acknowledge(&mut self, reader: &mut dyn Reader) -> Result<Option<Position>, SourceError> {
+        let Some(acks) = &mut self.acks else { return Ok(None) };
+        let Ok(true) = acks.has_changed() else { return Ok(None) };
         let position = acks.borrow_and_update().clone();
-        match position {
-            Some(position) => reader.acknowledge(&position).await,
-            None => Ok(()),
+        if let Some(position) = &position {
+            reader.acknowledge(position).await?;
         }
+        Ok(position)
     }
 
-    /// Reading is over; what the last epoch made durable is still to be told.
+    /// Reading is over; what later epochs make durable of it is still to be told.
     async fn last_ack(&mut self, reader: &mut dyn Reader) -> Result<(), SourceError> {
         self.reading = None;
-        if self.acks.is_none() {
-            return Ok(());
-        }
+        let Some(mut acks) = self.acks.clone() else { return Ok(()) };
         let mut finished = self.finished.clone();
-        // An error says that the run has failed: then there is nothing to tell.
-        if finished.wait_for(|finished| *finished).await.is_ok() {
-            self.acknowledge(reader).await?;
+        let end = reader.position();
+        loop {
+            if self.acknowledge(reader).await?.is_some_and(|told| told == end) {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                changed = acks.changed() => if changed.is_err() {
+                    return Ok(());
+                },
+                // An error says that the run has failed: then there is nothing to tell.
+                ended = async { finished.wait_for(|finished| *finished).await.is_ok() } => {
+                    if ended {
+                        self.acknowledge(reader).await?;
+                    }
+                    return Ok(());
+                }
+            }
         }
-        Ok(())
     }
 
     /// Reads a chunk; a small one waits up to `linger` for more.

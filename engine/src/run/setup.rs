@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
+use watershed_connectors::Source;
 use watershed_sinks::{ParquetOptions, SinkContext};
 
 use super::coordinator::Coordinator;
@@ -47,6 +48,8 @@ pub(super) struct Assembly {
     pub(super) pipelines: Vec<PipelineTask>,
     pub(super) letters: Vec<LetterTask>,
     pub(super) coordinator: Coordinator,
+    /// Closed at the end.
+    pub(super) sources: Vec<Arc<dyn Source>>,
     pub(super) drivers: Vec<Driver>,
     /// Those that look for new splits, with the number of the first they would find.
     pub(super) discoveries: Vec<(Drivers, usize)>,
@@ -80,7 +83,7 @@ pub(super) async fn assemble(planned: PlannedRegion, setup: Setup) -> Result<Ass
     let budget = Arc::new(Budget::new(region.memory, Some(region.spill.clone())));
     let mut live = Vec::new();
     for name in sources::names(&planned.pipelines) {
-        live.push(LiveSource::open(&planned.region, &name, &planned.pipelines, &world).await?);
+        live.push(LiveSource::open(&planned.region, &name, &planned.pipelines, &world)?);
     }
     // Sinks before state: were it the other way round, an epoch that another process ends in between would be missed.
     let mut free = 1;
@@ -95,6 +98,12 @@ pub(super) async fn assemble(planned: PlannedRegion, setup: Setup) -> Result<Ass
     let stateless: Vec<&str> =
         live.iter().filter(|live| !live.source.resumes()).map(|live| live.name.as_ref()).collect();
     let recovered = restore::recover(&planned, setup.begin, free, &stateless, &budget, &world).await?;
+    if !setup.drain {
+        for source in &mut live {
+            let state = recovered.manifest.sources.get(source.name.as_ref()).cloned();
+            source.list(state.as_ref(), &setup.stop).await?;
+        }
+    }
     publish_again(&recovered, &planned, &mut outlets, &live, &mut letters, &world).await?;
     for (plan, outlets) in planned.pipelines.iter().zip(&mut outlets) {
         recovered.rows_of_pipeline(&plan.name, &mut outlets.out, outlets.late.as_mut()).await?;

@@ -4,21 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use watershed_connectors::{Source, SourceError, SplitId};
+use watershed_connectors::{Known, Source, SourceError, SplitId, Wanted};
 
 use super::acks::Acks;
+use super::attempts::Attempts;
 use super::clock::SourceClock;
 use super::dead_letters::DeadLetters;
 use super::error::RunError;
 use super::intake::{LaneKeys, LaneSource};
 use super::lane::{LaneMessage, LaneSplit, Tap, TapKind};
-use super::reader::{Driver, stopped};
+use super::reader::{Ask, Driver, stopped};
 use super::world::World;
-use crate::checkpoint::{Budget, SourceState};
+use crate::checkpoint::{Budget, SourceState, SplitState};
 use crate::config::{ConnectorOptions, Region, SourceConfig};
-use crate::decode::decoder;
+use crate::decode::with_metadata;
 use crate::dedup::{SeenKeys, supports_key};
 use crate::plan::{CutWindow, PlannedPipeline, Stage};
 use crate::schema::SourceSchema;
@@ -54,8 +55,8 @@ pub(super) fn names(plans: &[PlannedPipeline]) -> Vec<Arc<str>> {
 }
 
 impl LiveSource {
-    /// Opens a source and finds its splits.
-    pub(super) async fn open(
+    /// Opens a source.
+    pub(super) fn open(
         region: &Region,
         name: &Arc<str>,
         plans: &[PlannedPipeline],
@@ -69,7 +70,6 @@ impl LiveSource {
             return Err(RunError::Config(format!("source `{name}` has no schema")));
         };
         let source = world.connect.source(config).map_err(failed)?;
-        let splits = source.splits().await.map_err(failed)?;
 
         let late_wanted = |plan: &PlannedPipeline| {
             region.pipelines.get(plan.name.as_ref()).is_some_and(|config| config.late.is_some())
@@ -100,20 +100,54 @@ impl LiveSource {
         let time_column = time_column.and_then(|time| schema.fields.iter().position(|field| field.name == *time));
         wanted.extend(time_column);
         let projection: Vec<usize> = wanted.into_iter().collect();
-        let names = projection.iter().filter_map(|&column| schema.fields.get(column)).map(|field| field.name.clone());
-        source.project(&names.collect::<Vec<_>>());
+        let (beside, columns): (Vec<_>, Vec<_>) =
+            projection.iter().filter_map(|&column| schema.fields.get(column)).partition(|field| field.metadata);
+        source.project(&columns.iter().map(|field| field.name.clone()).collect::<Vec<_>>());
+        let wanted = Wanted::pick(config.connector.metadata(), beside.iter().map(|field| field.name.as_str()));
+        if !wanted.is_empty() {
+            source.describe(wanted);
+        }
         let event_time = time_column.and_then(|column| projection.iter().position(|wanted| *wanted == column));
         Ok(Self {
             name: name.clone(),
             config: config.clone(),
             source,
-            splits,
+            splits: Vec::new(),
             clock: Arc::new(SourceClock::default()),
             taps: Arc::new(taps(name, plans, &projection)),
             seen: config.deduplicate.as_ref().map(|d| Arc::new(SeenKeys::new(micros(d.within), SEEN_SHARDS))),
             projection,
             event_time,
         })
+    }
+
+    /// Tells the source what the last epoch knows of it, and finds its splits. One that can't be reached is asked again until
+    /// it answers or the run stops.
+    pub(super) async fn list(
+        &mut self,
+        state: Option<&SourceState>,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<(), RunError> {
+        let known = |(id, state): (&String, &SplitState)| {
+            let known = Known { position: state.to.clone(), ended: state.ended, left: state.left };
+            (SplitId::new(id.as_str()), known)
+        };
+        let known: Vec<_> = state.iter().flat_map(|state| &state.splits).map(known).collect();
+        self.source.restore(&known);
+        let mut attempts = Attempts::new(&self.name, None);
+        let mut stop = stop.clone();
+        loop {
+            match self.source.splits().await {
+                Ok(splits) => {
+                    attempts.succeeded();
+                    self.splits = splits;
+                    return Ok(());
+                }
+                Err(error @ SourceError::Retry { .. }) if !*stop.borrow() => attempts.failed(&error, &mut stop).await,
+                Err(SourceError::Retry { .. }) => return Ok(()),
+                Err(error) => return Err(RunError::Source { source_name: self.name.to_string(), error }),
+            }
+        }
     }
 
     fn keys(&self, schema: &SourceSchema) -> Option<LaneKeys> {
@@ -143,7 +177,7 @@ impl LiveSource {
     pub(super) fn for_lane(&self, dead_letters: &DeadLetters) -> Result<LaneSource, RunError> {
         let schema = self.config.schema.as_ref();
         let schema = schema.ok_or_else(|| RunError::Config(format!("source `{}` has no schema", self.name)))?;
-        let decoder = decoder(&self.config.format, schema, &self.projection)
+        let decoder = with_metadata(&self.config.format, schema, &self.projection)
             .map_err(|error| RunError::Config(format!("source `{}`: {error}", self.name)))?;
         Ok(LaneSource {
             name: self.name.clone(),
@@ -207,6 +241,8 @@ pub(super) fn micros(duration: Duration) -> i64 {
 pub(super) struct Reading {
     pub(super) lanes: Vec<mpsc::UnboundedSender<LaneMessage>>,
     pub(super) budget: Arc<Semaphore>,
+    /// What `budget` holds.
+    pub(super) budget_bytes: usize,
     pub(super) chunk_bytes: usize,
     pub(super) linger: Duration,
     pub(super) stop: watch::Receiver<bool>,
@@ -227,12 +263,19 @@ pub(super) struct Drivers {
     open: Option<Arc<Semaphore>>,
     state: SourceState,
     known: BTreeSet<SplitId>,
+    /// What drivers ask for; they hold the other end.
+    asks: mpsc::UnboundedReceiver<Ask>,
+    asking: mpsc::UnboundedSender<Ask>,
     shared: Reading,
 }
+
+/// The least that a reader takes at a time where many share the budget.
+const LEAST_CHUNK_BYTES: usize = 64 << 10;
 
 impl Drivers {
     pub(super) fn new(index: usize, live: &LiveSource, state: SourceState, shared: &Reading) -> Self {
         let open = OPEN_FILES_PER_LANE * shared.lanes.len();
+        let (asking, asks) = mpsc::unbounded_channel();
         Self {
             index,
             name: live.name.clone(),
@@ -243,6 +286,8 @@ impl Drivers {
             open: live.source.bounded().then(|| Arc::new(Semaphore::new(open))),
             state,
             known: BTreeSet::new(),
+            asks,
+            asking,
             shared: shared.clone(),
         }
     }
@@ -277,9 +322,10 @@ impl Drivers {
             lane,
             budget: shared.budget.clone(),
             open: self.open.clone(),
-            chunk_bytes: shared.chunk_bytes,
+            chunk_bytes: self.chunk_bytes(),
             linger: shared.linger,
             idle_after: self.idle_after,
+            asks: self.source.discovers().then(|| self.asking.clone()),
             stop: shared.stop.clone(),
             memory: shared.memory.clone(),
             begun: false,
@@ -288,10 +334,21 @@ impl Drivers {
         }
     }
 
+    /// Payload bytes of a chunk: each of many readers that wait for a network holds as much of the budget while it waits.
+    fn chunk_bytes(&self) -> usize {
+        let shared = &self.shared;
+        if self.source.bounded() {
+            return shared.chunk_bytes;
+        }
+        let share = shared.budget_bytes / (2 * self.known.len().max(1));
+        share.clamp(LEAST_CHUNK_BYTES.min(shared.chunk_bytes), shared.chunk_bytes)
+    }
+
     /// Tells of splits that an earlier run had begun and that are gone: what they still held will not come any more.
     pub(super) fn warn_of_lost(&self, splits: &[SplitId]) {
         let listed: BTreeSet<&str> = splits.iter().map(SplitId::as_str).collect();
-        let lost = self.state.splits.iter().filter(|(id, state)| !state.ended && !listed.contains(id.as_str()));
+        let gone = |id: &str, state: &SplitState| !state.ended && !state.left && !listed.contains(id);
+        let lost = self.state.splits.iter().filter(|(id, state)| gone(id, state));
         for (split, _) in lost {
             tracing::warn!(source = %self.name, split, "a split that was being read is gone; its position is kept");
         }
@@ -302,21 +359,40 @@ impl Drivers {
         let mut readers: JoinSet<Result<(), RunError>> = JoinSet::new();
         let mut tick = tokio::time::interval(DISCOVERY);
         let mut stop = self.shared.stop.clone();
+        // Readers at the end of their split, which wait until what continues it is on the clock.
+        let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
         loop {
             tokio::select! {
                 _ = stopped(&mut stop) => break,
-                Some(joined) = readers.join_next() => joined.unwrap_or(Err(RunError::Lost("a reader")))?,
-                _ = tick.tick() => match self.source.splits().await {
-                    Ok(splits) => for driver in self.make(&splits, &mut number) {
+                Some(joined) = readers.join_next() => {
+                    joined.unwrap_or(Err(RunError::Lost("a reader")))?;
+                    continue;
+                }
+                Some(ask) = self.asks.recv() => match ask {
+                    Ask::Look(done) => waiting.push(done),
+                    Ask::Forget(split) => {
+                        self.known.remove(&split);
+                        continue;
+                    }
+                },
+                _ = tick.tick() => {}
+            }
+            match self.source.splits().await {
+                Ok(splits) => {
+                    for driver in self.make(&splits, &mut number) {
                         tracing::info!(source = %self.name, split = %driver.split.id, "new split");
                         spawn_driver(driver, &mut readers);
-                    },
-                    Err(error @ SourceError::Retry { .. }) => {
-                        tracing::debug!(source = %self.name, %error, "could not look for new splits");
                     }
-                    Err(error) => {
-                        return Err(RunError::Source { source_name: self.name.to_string(), error });
+                    for done in waiting.drain(..) {
+                        // One that does not wait any more has been stopped.
+                        let _ = done.send(());
                     }
+                }
+                Err(error @ SourceError::Retry { .. }) => {
+                    tracing::debug!(source = %self.name, %error, "could not look for new splits");
+                }
+                Err(error) => {
+                    return Err(RunError::Source { source_name: self.name.to_string(), error });
                 }
             }
         }

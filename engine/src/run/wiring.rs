@@ -103,6 +103,7 @@ pub(super) fn connect(
         pipelines: pipelines.tasks,
         letters: letters.tasks,
         coordinator,
+        sources: live.iter().map(|live| live.source.clone()).collect(),
         drivers,
         discoveries,
         reading: reading_ends,
@@ -257,6 +258,7 @@ impl Wires {
         let shared = Reading {
             lanes: self.lanes.clone(),
             budget: Arc::new(Semaphore::new(CHUNKS_PER_LANE * setup.lanes * setup.chunk_bytes)),
+            budget_bytes: CHUNKS_PER_LANE * setup.lanes * setup.chunk_bytes,
             chunk_bytes: setup.chunk_bytes,
             linger,
             stop: setup.stop.clone(),

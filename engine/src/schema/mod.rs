@@ -38,6 +38,8 @@ pub struct SourceField {
     pub timestamp: Option<TimestampFormat>,
     /// True for type `json`: the column takes any value and holds its raw JSON text.
     pub json: bool,
+    /// True if the column comes beside the payload, from the connector.
+    pub metadata: bool,
 }
 
 /// Why a field's declaration makes no sense.
@@ -66,7 +68,7 @@ impl SourceField {
         }
         let timestamp = format.map(str::parse).transpose()?;
         let json = sql_type.trim().eq_ignore_ascii_case("json");
-        Ok(Self { name: name.into(), data_type, timestamp, json })
+        Ok(Self { name: name.into(), data_type, timestamp, json, metadata: false })
     }
 
     /// The SQL spelling of the column's type.

@@ -32,7 +32,7 @@ async fn news(reader: &mut dyn Reader) -> Vec<String> {
         match status {
             ReadStatus::More => {}
             ReadStatus::CaughtUp => return news,
-            ReadStatus::Ended => panic!("a followed file never ends"),
+            ReadStatus::Ended | ReadStatus::Left => panic!("a followed file never ends"),
         }
     }
 }

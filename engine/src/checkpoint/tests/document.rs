@@ -18,6 +18,7 @@ fn full(read: u64, float: f64, name: &str) -> Manifest {
         from: None,
         to: position(json!({"offset": read, "float": float, "name": name, "none": null})),
         ended: true,
+        left: false,
         greatest_time: Some(-1),
     };
     let seen = vec![piece.clone()];

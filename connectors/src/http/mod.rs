@@ -1,0 +1,36 @@
+//! HTTP push as a source.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::error::SourceError;
+use crate::metadata::MetadataField;
+use crate::source::Source;
+use crate::stream::{StreamOptions, Surroundings};
+
+/// What to read, as written in the region file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpOptions {
+    /// Bearer token that a request must carry.
+    pub token: Option<crate::secret::Secret>,
+}
+
+impl StreamOptions for HttpOptions {
+    fn connector(&self) -> &'static str {
+        "http"
+    }
+
+    fn identity(&self) -> String {
+        "http".to_string()
+    }
+
+    fn metadata(&self) -> &'static [MetadataField] {
+        &[]
+    }
+
+    fn source(&self, _around: &Surroundings) -> Result<Arc<dyn Source>, SourceError> {
+        Err(SourceError::config("this connector cannot be opened yet"))
+    }
+}

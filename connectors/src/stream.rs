@@ -1,0 +1,40 @@
+//! What the region file says of an event stream, and what a connector makes of it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::SourceError;
+use crate::metadata::MetadataField;
+use crate::source::Source;
+
+/// What a connector may want to know of the region file beside its own options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Name of the region.
+    pub region: Arc<str>,
+    /// Name of the source.
+    pub source: Arc<str>,
+    /// Time between two checkpoints: nothing is acknowledged sooner.
+    pub checkpoint_interval: Duration,
+}
+
+/// The options of an event stream, as the keys below `connector = "…"` give them.
+///
+/// `Debug` shows no secret. Reading options touches nothing; [`source`](StreamOptions::source) neither.
+pub trait StreamOptions: fmt::Debug + Send + Sync {
+    /// The value of `connector`.
+    fn connector(&self) -> &'static str;
+
+    /// What positions belong to, without what may change while they stay right: the topic, not the brokers' addresses.
+    fn identity(&self) -> String;
+
+    /// The columns that come beside the payload on request.
+    fn metadata(&self) -> &'static [MetadataField];
+
+    /// The source; it connects when it is asked for splits.
+    ///
+    /// # Errors
+    /// [`SourceError::Config`] for options that are well-typed and make no sense together; the message names the key.
+    fn source(&self, around: &Surroundings) -> Result<Arc<dyn Source>, SourceError>;
+}
