@@ -17,7 +17,8 @@ mod tests;
 
 use crate::metadata::{Described, MetadataValue, Wanted};
 use columns::Columns;
-pub(crate) use columns::memory;
+pub(crate) use columns::fitting;
+pub use columns::memory;
 
 /// A record that could not be handed out whole.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -80,7 +80,7 @@ fn plain_offset(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 }
 
 /// The memory that the rows of a batch take, whatever else lies in the buffers that they share with others.
-pub(crate) fn memory(batch: &RecordBatch) -> usize {
+pub fn memory(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(|column| column_memory(column.as_ref())).sum()
 }
 
@@ -91,4 +91,19 @@ fn column_memory(column: &dyn Array) -> usize {
         DataType::BinaryView => column.len() * VIEW + column.as_binary_view().total_buffer_bytes_used(),
         _ => column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size()),
     }
+}
+
+/// How many rows at the start of `batch` take at most `bytes`; at least one.
+pub(crate) fn fitting(batch: &RecordBatch, bytes: usize) -> usize {
+    let all = batch.num_rows();
+    let taken = memory(batch).max(1);
+    if taken <= bytes {
+        return all;
+    }
+    // As many as would fit if rows were alike, then fewer as long as they were not.
+    let mut rows = ((all as u128 * bytes as u128 / taken as u128) as usize).clamp(1, all);
+    while rows > 1 && memory(&batch.slice(0, rows)) > bytes {
+        rows /= 2;
+    }
+    rows
 }
