@@ -19,7 +19,7 @@ pub struct Broken {
 }
 
 /// Reads values one after another.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,

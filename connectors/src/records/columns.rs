@@ -13,14 +13,35 @@ use arrow::json::LineDelimitedWriter;
 pub(super) struct Columns {
     batch: RecordBatch,
     bytes: usize,
-    /// The first row of each stretch of consecutive positions, and its position.
-    stretches: Vec<(usize, u64)>,
+    stretches: Vec<Stretch>,
+}
+
+/// Rows whose positions follow from that of the first.
+#[derive(Debug)]
+struct Stretch {
+    first: usize,
+    position: u64,
+    /// By how much each position is greater than the one before: one, or none where all rows came as one record.
+    step: u64,
 }
 
 impl Columns {
     pub(super) fn new(batch: RecordBatch, position: u64) -> Self {
         let bytes = memory(&batch);
-        Self { batch, bytes, stretches: vec![(0, position)] }
+        Self { batch, bytes, stretches: vec![Stretch { first: 0, position, step: 1 }] }
+    }
+
+    /// All rows of `batches`, those of each at one position; none if there are none.
+    pub(super) fn concat(batches: &[(RecordBatch, u64)]) -> Result<Option<Self>, ArrowError> {
+        let Some((first, _)) = batches.first() else { return Ok(None) };
+        let batch = concat_batches(first.schema_ref(), batches.iter().map(|(batch, _)| batch))?;
+        let mut stretches = Vec::with_capacity(batches.len());
+        let mut rows = 0;
+        for (batch, position) in batches {
+            stretches.push(Stretch { first: rows, position: *position, step: 0 });
+            rows += batch.num_rows();
+        }
+        Ok(Some(Self { bytes: memory(&batch), batch, stretches }))
     }
 
     /// Appends rows. It copies those that are held: readers hand out a batch at a time.
@@ -28,7 +49,7 @@ impl Columns {
         let rows = self.batch.num_rows();
         self.batch = concat_batches(self.batch.schema_ref(), [&self.batch, &batch])?;
         self.bytes += memory(&batch);
-        self.stretches.push((rows, position));
+        self.stretches.push(Stretch { first: rows, position, step: 1 });
         Ok(())
     }
 
@@ -45,9 +66,9 @@ impl Columns {
     }
 
     pub(super) fn position(&self, row: usize) -> u64 {
-        let stretch = self.stretches.partition_point(|(first, _)| *first <= row).saturating_sub(1);
-        let (first, position) = self.stretches[stretch];
-        position + (row - first) as u64
+        let stretch = self.stretches.partition_point(|stretch| stretch.first <= row).saturating_sub(1);
+        let Stretch { first, position, step } = self.stretches[stretch];
+        position + (row - first) as u64 * step
     }
 
     /// The row as a JSON object without its nulls.
