@@ -14,6 +14,7 @@ pub mod diagnostic;
 pub mod environment;
 mod fingerprint;
 pub mod plan;
+pub mod registry;
 pub mod report;
 pub mod rows;
 pub mod run;

@@ -5,8 +5,12 @@ use super::schema::{Kind, NodeId, Schema};
 /// How deep values may lie in each other; beyond it, a value of a recursive type is not one that anybody wrote.
 const MAX_DEPTH: usize = 128;
 
-/// Items of no bytes at all (nulls, empty records) that one value may hold: nothing else bounds their number.
-const MAX_EMPTY_ITEMS: u64 = 1 << 16;
+/// Values inside one value that need not pay with bytes: nulls and empty records take none, and nothing else bounds their
+/// number.
+const FREE_STEPS: usize = 1 << 16;
+
+/// Values that each byte pays for beyond these.
+const STEPS_A_BYTE: usize = 64;
 
 /// Bytes that are no value of their type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +27,7 @@ pub struct Broken {
 pub struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
-    empty_items: u64,
+    steps: usize,
 }
 
 /// The items of an array or map that is being read: they come in blocks.
@@ -31,14 +35,12 @@ pub struct Cursor<'a> {
 pub struct Blocks {
     left: u64,
     ended: bool,
-    /// Where the item before began.
-    item: Option<usize>,
 }
 
 impl<'a> Cursor<'a> {
     /// Begins at the first of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, empty_items: 0 }
+        Self { bytes, at: 0, steps: 0 }
     }
 
     /// How many bytes have been read.
@@ -54,6 +56,16 @@ impl<'a> Cursor<'a> {
     /// Says that what stands here is broken.
     pub fn broken(&self, what: &'static str) -> Broken {
         Broken { at: self.at, what }
+    }
+
+    /// Counts another value inside this one.
+    #[inline]
+    pub fn step(&mut self) -> Result<(), Broken> {
+        self.steps += 1;
+        if self.steps > FREE_STEPS + STEPS_A_BYTE * self.at {
+            return Err(self.broken("it holds more values than its bytes can"));
+        }
+        Ok(())
     }
 
     /// The next `len` bytes.
@@ -141,12 +153,7 @@ impl<'a> Cursor<'a> {
 
     /// True if another item of an array or map follows.
     pub fn item(&mut self, blocks: &mut Blocks) -> Result<bool, Broken> {
-        if blocks.item.is_some_and(|start| start == self.at) {
-            self.empty_items += 1;
-            if self.empty_items > MAX_EMPTY_ITEMS {
-                return Err(self.broken("too many items without content"));
-            }
-        }
+        self.step()?;
         if blocks.left == 0 && !blocks.ended {
             let count = self.long()?;
             if count < 0 {
@@ -160,7 +167,6 @@ impl<'a> Cursor<'a> {
             return Ok(false);
         }
         blocks.left -= 1;
-        blocks.item = Some(self.at);
         Ok(true)
     }
 
@@ -173,6 +179,7 @@ impl<'a> Cursor<'a> {
         if depth > MAX_DEPTH {
             return Err(self.broken("values are nested too deep"));
         }
+        self.step()?;
         match &schema.node(id).kind {
             Kind::Null => {}
             Kind::Boolean => drop(self.boolean()?),

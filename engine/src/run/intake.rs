@@ -81,6 +81,9 @@ impl LaneSource {
     pub(super) fn decode(&mut self, split: &LaneSplit, records: &Records, at: Intake<'_>) -> Result<Decoded, Stopped> {
         let Intake { lane, round, tally, now } = at;
         let failed = |error: DataFusionError| RunError::query(&self.name, &error);
+        let bytes = records.byte_len() as u64;
+        let unpacked = self.decoder.unpack(records);
+        let records = unpacked.as_ref().map_or(records, |unpacked| &unpacked.records);
         let decoded = self.decoder.decode(records);
         for warning in self.decoder.take_warnings() {
             tracing::warn!(source = %self.name, split = %split.id, "{warning}");
@@ -125,7 +128,7 @@ impl LaneSource {
         }
         let skipped = records.skipped();
         let read = (records.len() + records.rejected().len()) as u64 + skipped;
-        let (bad, bytes) = (letters.len() as u64, records.byte_len() as u64);
+        let bad = letters.len() as u64;
         let mut told = vec![false; tally.pipelines.len()];
         self.taps.iter().for_each(|tap| told[tap.pipeline] = true);
         let readers = tally.pipelines.iter().zip(told).filter(|(_, reads)| *reads).map(|(counters, _)| counters);

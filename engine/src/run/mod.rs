@@ -30,6 +30,7 @@ mod pipeline;
 mod reader;
 mod recover;
 mod restore;
+mod schemas;
 mod setup;
 mod sources;
 mod spawn;

@@ -16,6 +16,7 @@ use super::error::RunError;
 use super::intake::{LaneKeys, LaneSource};
 use super::lane::{LaneMessage, LaneSplit, Tap, TapKind};
 use super::reader::{Ask, Driver, stopped};
+use super::schemas::Schemas;
 use super::world::World;
 use crate::checkpoint::{Budget, SourceState, SplitState};
 use crate::config::{ConnectorOptions, Region, SourceConfig};
@@ -43,6 +44,8 @@ pub(super) struct LiveSource {
     pub(super) taps: Arc<Vec<Tap>>,
     /// What came before, where records that come twice are taken once.
     pub(super) seen: Option<Arc<SeenKeys>>,
+    /// Where records name their schemas by number: who knows these.
+    schemas: Option<Arc<Schemas>>,
     projection: Vec<usize>,
     event_time: Option<usize>,
 }
@@ -70,6 +73,8 @@ impl LiveSource {
             return Err(RunError::Config(format!("source `{name}` has no schema")));
         };
         let source = world.connect.source(config).map_err(failed)?;
+        let schemas = config.registry.as_ref().map(|registry| Schemas::new(registry, name)).transpose();
+        let schemas = schemas.map_err(failed)?.map(Arc::new);
 
         let late_wanted = |plan: &PlannedPipeline| {
             region.pipelines.get(plan.name.as_ref()).is_some_and(|config| config.late.is_some())
@@ -116,6 +121,7 @@ impl LiveSource {
             clock: Arc::new(SourceClock::default()),
             taps: Arc::new(taps(name, plans, &projection)),
             seen: config.deduplicate.as_ref().map(|d| Arc::new(SeenKeys::new(micros(d.within), SEEN_SHARDS))),
+            schemas,
             projection,
             event_time,
         })
@@ -261,6 +267,7 @@ pub(super) struct Drivers {
     max_delay: i64,
     idle_after: Duration,
     open: Option<Arc<Semaphore>>,
+    schemas: Option<Arc<Schemas>>,
     state: SourceState,
     known: BTreeSet<SplitId>,
     /// What drivers ask for; they hold the other end.
@@ -284,6 +291,7 @@ impl Drivers {
             max_delay: live.max_delay(),
             idle_after: live.config.idle_after,
             open: live.source.bounded().then(|| Arc::new(Semaphore::new(open))),
+            schemas: live.schemas.clone(),
             state,
             known: BTreeSet::new(),
             asks,
@@ -326,6 +334,7 @@ impl Drivers {
             linger: shared.linger,
             idle_after: self.idle_after,
             asks: self.source.discovers().then(|| self.asking.clone()),
+            schemas: self.schemas.clone(),
             stop: shared.stop.clone(),
             memory: shared.memory.clone(),
             begun: false,
