@@ -172,12 +172,16 @@ fn special(number: f64) -> &'static str {
     }
 }
 
-/// A duration as protobuf's JSON has it: `3.5s`.
+/// A duration as protobuf's JSON has it: `3.500s`, with as many groups of three digits as it needs.
 pub(super) fn duration(seconds: i64, nanos: i32) -> String {
     let total = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
-    let text = Typed::Decimal(total, 9).text().into_owned();
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    format!("{text}s")
+    let (scaled, digits) = match total {
+        total if total % 1_000_000_000 == 0 => (total / 1_000_000_000, 0),
+        total if total % 1_000_000 == 0 => (total / 1_000_000, 3),
+        total if total % 1000 == 0 => (total / 1000, 6),
+        total => (total, 9),
+    };
+    format!("{}s", Typed::Decimal(scaled, digits).text())
 }
 
 /// Writes a well-known type in its short form; false if it is none.

@@ -142,9 +142,7 @@ impl Field {
         match (&self.shape, found) {
             (Shape::One { plan, .. }, Found::One(value)) => plan.push(Whole(value), column),
             (Shape::One { plan, .. }, Found::Pieces(pieces)) => plan.push(Whole(Value::Bytes(&pieces)), column),
-            (Shape::One { plan: Plan::Plain(scalar), presence: false }, _) => {
-                Ok(column.push_typed(scalar.default(), scalar.name())?)
-            }
+            (Shape::One { plan: Plan::Plain(scalar), presence: false }, _) => push_default(scalar, column),
             (Shape::One { .. }, _) => {
                 column.push_null();
                 Ok(())
@@ -165,6 +163,19 @@ impl Field {
             },
         }
     }
+}
+
+/// Pushes what stands for a field that was not sent. Empty text is no date, number or JSON: there it is null.
+fn push_default(scalar: &Scalar, column: &mut Column) -> Result<(), Fault> {
+    match (scalar.default(), &mut *column) {
+        (Typed::Text("") | Typed::Bytes(b""), Column::String(_) | Column::Bytes(_)) => {}
+        (Typed::Text("") | Typed::Bytes(b""), other) => {
+            other.push_null();
+            return Ok(());
+        }
+        _ => {}
+    }
+    Ok(column.push_typed(scalar.default(), scalar.name())?)
 }
 
 impl<'f> Found<'f> {
