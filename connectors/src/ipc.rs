@@ -4,14 +4,17 @@
 //! bytes can pay for before the Arrow library believes it, as that allocates what it is told. What the library makes of
 //! bytes that are broken all the same is caught.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::buffer::Buffer;
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::ipc::reader::StreamDecoder;
+use arrow::ipc::convert::fb_to_schema;
+use arrow::ipc::reader::{read_dictionary, read_record_batch};
 use arrow::ipc::{self, CompressionType, MessageHeader, root_as_message};
 
 mod lz4;
@@ -31,44 +34,70 @@ const CONTINUATION: [u8; 4] = [0xff; 4];
 
 /// Reads the messages of one stream in their order.
 pub(crate) struct Messages {
-    decoder: StreamDecoder,
-    checked: bool,
+    schema: Option<SchemaRef>,
+    dictionaries: HashMap<i64, ArrayRef>,
+    /// What all bodies together may still take; none: each is measured by itself.
+    left: Option<u64>,
 }
 
 impl Messages {
+    /// Of a stream of any length.
     pub(crate) fn new() -> Self {
-        Self { decoder: StreamDecoder::new(), checked: false }
+        Self { schema: None, dictionaries: HashMap::new(), left: None }
+    }
+
+    /// Of a stream that is held whole: all of it may take as much as one batch.
+    fn held() -> Self {
+        Self { left: Some(MAX_BODY), ..Self::new() }
     }
 
     /// Takes one whole message, prefix and body included; gives the rows if it holds some. After an error nothing more can
     /// be read.
-    pub(crate) fn take(&mut self, message: Buffer, metadata: Range<usize>) -> Result<Option<RecordBatch>, String> {
-        let end = metadata.end;
-        let decoder = &mut self.decoder;
-        let mut left = message.clone();
-        let read = move || {
-            check(&message[metadata], &message[end..])?;
-            let mut batch = None;
-            while !left.is_empty() && batch.is_none() {
-                batch = decoder.decode(&mut left)?;
-            }
-            Ok::<_, ArrowError>(batch)
-        };
-        let batch = match catch_unwind(AssertUnwindSafe(read)) {
-            Ok(read) => read.map_err(|error| broken(&error.to_string()))?,
-            Err(_) => return Err(broken("its bytes make no sense")),
-        };
-        if let (false, Some(schema)) = (self.checked, self.decoder.schema()) {
-            schema.fields().iter().try_for_each(|field| supported(field))?;
-            self.checked = true;
+    pub(crate) fn take(&mut self, message: &Buffer, metadata: Range<usize>) -> Result<Option<RecordBatch>, String> {
+        match catch_unwind(AssertUnwindSafe(|| self.read(message, metadata))) {
+            Ok(read) => read.map_err(|error| match error {
+                ArrowError::IpcError(what) => broken(&what),
+                other => broken(&other.to_string()),
+            }),
+            Err(_) => Err(broken("its bytes make no sense")),
         }
-        Ok(batch)
+    }
+
+    fn read(&mut self, bytes: &Buffer, metadata: Range<usize>) -> Result<Option<RecordBatch>, ArrowError> {
+        let body = bytes.slice(metadata.end);
+        let message = root_as_message(&bytes[metadata]).map_err(|error| wrong(error.to_string()))?;
+        let size = check(&message, &body)?;
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(size).ok_or_else(too_large)?;
+        }
+        if let Some(schema) = message.header_as_schema() {
+            let schema = fb_to_schema(schema);
+            schema.fields().iter().try_for_each(|field| supported(field)).map_err(wrong)?;
+            self.schema = Some(Arc::new(schema));
+            return Ok(None);
+        }
+        let schema = self.schema.clone().ok_or_else(|| wrong("a batch comes before the schema"))?;
+        if let Some(batch) = message.header_as_dictionary_batch() {
+            read_dictionary(&body, batch, &schema, &mut self.dictionaries, &message.version())?;
+            let held: usize = self.dictionaries.values().map(|values| values.get_buffer_memory_size()).sum();
+            return if held as u64 > MAX_BODY { Err(too_large()) } else { Ok(None) };
+        }
+        let batch = message.header_as_record_batch().ok_or_else(|| wrong("a batch is missing from its message"))?;
+        read_record_batch(&body, batch, schema, &self.dictionaries, None, &message.version()).map(Some)
     }
 
     /// True once the schema is known.
     pub(crate) fn begun(&self) -> bool {
-        self.checked
+        self.schema.is_some()
     }
+}
+
+fn wrong(what: impl Into<String>) -> ArrowError {
+    ArrowError::IpcError(what.into())
+}
+
+fn too_large() -> ArrowError {
+    wrong(format!("it takes more than {MAX_BODY} bytes; write smaller batches"))
 }
 
 fn broken(what: &str) -> String {
@@ -93,7 +122,7 @@ pub(crate) fn head(metadata: &[u8]) -> Result<(MessageHeader, u64), String> {
     let message = root_as_message(metadata).map_err(|error| broken(&error.to_string()))?;
     match u64::try_from(message.bodyLength()) {
         Ok(len) if len <= MAX_BODY => Ok((message.header_type(), len)),
-        _ => Err(format!("a batch takes more than {MAX_BODY} bytes; write smaller ones")),
+        _ => Err(broken(&format!("it takes more than {MAX_BODY} bytes; write smaller batches"))),
     }
 }
 
@@ -102,7 +131,7 @@ pub(crate) fn head(metadata: &[u8]) -> Result<(MessageHeader, u64), String> {
 /// # Errors
 /// Says why, if any of it can't be read.
 pub fn batches(bytes: &[u8]) -> Result<Vec<RecordBatch>, String> {
-    let mut messages = Messages::new();
+    let mut messages = Messages::held();
     let mut batches = Vec::new();
     let mut at = 0;
     let early = || broken("it ends too early");
@@ -113,7 +142,7 @@ pub fn batches(bytes: &[u8]) -> Result<Vec<RecordBatch>, String> {
         let (_, body) = head(bytes.get(metadata.clone()).ok_or_else(early)?)?;
         let end = metadata.end + body as usize;
         let message = Buffer::from(bytes.get(at..end).ok_or_else(early)?);
-        batches.extend(messages.take(message, PREFIX..PREFIX + len)?);
+        batches.extend(messages.take(&message, PREFIX..PREFIX + len)?);
         at = end;
     }
     if messages.begun() { Ok(batches) } else { Err(broken("it holds no schema")) }
@@ -138,27 +167,25 @@ fn supported(field: &Field) -> Result<(), String> {
     }
 }
 
-/// Checks what a message says of its body.
-fn check(metadata: &[u8], body: &[u8]) -> Result<(), ArrowError> {
-    let wrong = |what: &str| ArrowError::IpcError(what.to_owned());
-    let message = root_as_message(metadata).map_err(|error| wrong(&error.to_string()))?;
+/// Checks what a message says of its body; gives what it takes in memory.
+fn check(message: &ipc::Message<'_>, body: &[u8]) -> Result<u64, ArrowError> {
     let batch = match message.header_type() {
         MessageHeader::RecordBatch => message.header_as_record_batch(),
         MessageHeader::DictionaryBatch => message.header_as_dictionary_batch().and_then(|batch| batch.data()),
-        MessageHeader::Schema => return Ok(()),
+        MessageHeader::Schema => return Ok(0),
         _ => return Err(wrong("a message is neither schema nor batch")),
     };
     let batch = batch.ok_or_else(|| wrong("a batch is missing from its message"))?;
     let bytes = decompressed(&batch, body).map_err(wrong)?;
     if bytes > MAX_BODY {
-        return Err(wrong(&format!("a batch takes more than {MAX_BODY} bytes; write smaller ones")));
+        return Err(too_large());
     }
     let most = FREE_ROWS.max(bytes);
     let fits = |rows: i64| u64::try_from(rows).is_ok_and(|rows| rows <= most);
     if !fits(batch.length()) || !batch.nodes().iter().flatten().all(|node| fits(node.length())) {
         return Err(wrong("a batch says that it has more rows than its bytes can hold"));
     }
-    Ok(())
+    Ok(bytes)
 }
 
 /// What the buffers of a batch take in memory.

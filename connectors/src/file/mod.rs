@@ -77,6 +77,12 @@ impl From<Framing> for FileContent {
     }
 }
 
+impl From<Container> for FileContent {
+    fn from(container: Container) -> Self {
+        Self::Container(container)
+    }
+}
+
 /// Files, one split each; the split is named by the file's path as it was listed.
 #[derive(Debug)]
 pub struct FileSource {

@@ -15,6 +15,8 @@ use crate::records::{Records, fitting};
 use crate::source::{Position, ReadLimits, ReadStatus, Reader, SplitId};
 
 const MAGIC: &[u8] = b"ARROW1";
+/// How far the mark at the front of a file is padded at most: writers align by 8 or 64 bytes.
+const FRONT: u64 = 256;
 
 struct Opened {
     bytes: Bytes,
@@ -77,8 +79,8 @@ impl ArrowReader {
     fn open(&mut self) -> Result<Opened, SourceError> {
         let path = self.split.as_str();
         let mut bytes = Bytes::open(path)?;
-        let front = bytes.read(0, PREFIX as u64).map_err(|e| unread(path, 0, e))?;
-        let start = if front.starts_with(MAGIC) { PREFIX as u64 } else { 0 };
+        let front = bytes.read(0, FRONT).map_err(|e| unread(path, 0, e))?;
+        let start = start_of_stream(&front);
         let mut opened = Opened { bytes, messages: Messages::new(), batch: None };
         let mut at = start;
         while at < self.place.block || !opened.messages.begun() {
@@ -94,6 +96,13 @@ impl ArrowReader {
         self.place.block = self.place.block.max(at);
         Ok(opened)
     }
+}
+
+/// Where the stream begins in a file with this front: behind the mark and the zeros that pad it, if there is one.
+fn start_of_stream(front: &[u8]) -> u64 {
+    let Some(padded) = front.strip_prefix(MAGIC) else { return 0 };
+    let padding = padded.iter().take_while(|byte| **byte == 0).count();
+    (MAGIC.len() + padding) as u64
 }
 
 impl Opened {
@@ -133,7 +142,7 @@ impl Opened {
 
     fn take(&mut self, at: u64, found: &Found, path: &str) -> Result<Option<RecordBatch>, SourceError> {
         let message = self.bytes.read(at, found.end - at).map_err(|e| unread(path, at, e))?;
-        let taken = self.messages.take(Buffer::from(message.as_slice()), PREFIX..PREFIX + found.metadata);
+        let taken = self.messages.take(&Buffer::from_vec(message), PREFIX..PREFIX + found.metadata);
         taken.map_err(|what| damaged(path, Container::Arrow, format!("at byte {at}: {what}")))
     }
 }
