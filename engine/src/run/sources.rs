@@ -377,7 +377,11 @@ impl Drivers {
                 },
                 _ = tick.tick() => {}
             }
-            match self.source.splits().await {
+            let found = tokio::select! {
+                _ = stopped(&mut stop) => break,
+                found = self.source.splits() => found,
+            };
+            match found {
                 Ok(splits) => {
                     for driver in self.make(&splits, &mut number) {
                         tracing::info!(source = %self.name, split = %driver.split.id, "new split");
@@ -396,7 +400,8 @@ impl Drivers {
                 }
             }
         }
-        drop(self);
+        // Readers that wait to be told of children stop waiting.
+        drop((self, waiting));
         while let Some(joined) = readers.join_next().await {
             joined.unwrap_or(Err(RunError::Lost("a reader")))?;
         }
