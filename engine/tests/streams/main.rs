@@ -6,6 +6,7 @@ mod log;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::util::pretty::pretty_format_batches;
 use object_store::memory::InMemory;
@@ -41,6 +42,9 @@ connector = "null"
 sink = "memory"
 sql = "{sql}"
 "#;
+
+/// A test that waits so long has failed.
+const FOR_EVER: Duration = Duration::from_secs(60);
 
 /// A place where runs follow each other: one stream, one state, one sink.
 struct Site {
@@ -97,7 +101,8 @@ struct Running {
 
 impl Running {
     async fn until(&mut self, reached: impl FnMut(&Progress) -> bool) {
-        self.progress.wait_for(reached).await.expect("the run goes on");
+        let reached = tokio::time::timeout(FOR_EVER, self.progress.wait_for(reached)).await;
+        reached.expect("the run gets there").expect("the run goes on");
     }
 
     async fn end(self) -> RunReport {
