@@ -42,7 +42,7 @@ pub use file::{FileOptions, FileSource};
 pub use framing::Framing;
 pub use generator::{GeneratorOptions, GeneratorSource, InvalidRate, Profile, ProfileSchema, Rate, profile_schema};
 #[cfg(feature = "http")]
-pub use http::HttpOptions;
+pub use http::{Ack, HttpOptions, Inlet};
 #[cfg(feature = "kafka")]
 pub use kafka::KafkaOptions;
 #[cfg(feature = "kinesis")]

@@ -18,6 +18,7 @@ use watershed_sinks::Flush;
 
 use super::acks::Acks;
 use super::barrier::Barrier;
+use super::board::Board;
 use super::clock::SourceClock;
 use super::dead_letters::LetterMessage;
 use super::error::RunError;
@@ -53,6 +54,11 @@ pub(crate) enum CoordinatorMessage {
     Done,
     /// Memory is short: what is stored can be let go of.
     Pressure,
+    /// Somebody waits until what a lane took in this round is durable.
+    Awaited {
+        /// The round.
+        round: u64,
+    },
 }
 
 /// What a lane adds to an epoch: the splits that moved, with the index of their source.
@@ -126,8 +132,17 @@ pub(crate) struct Coordinator {
     pub(crate) world: World,
     pub(crate) phase: Phase,
     pub(crate) round: u64,
+    /// The last round that somebody waits for.
+    pub(crate) awaited: u64,
     pub(crate) done: usize,
+    pub(crate) board: Arc<Board>,
 }
+
+/// Epochs that are awaited end no more often than this part of the interval says: a 200 then comes within a second where the
+/// interval is ten, and the chain grows by ten manifests in the time of one, at most.
+const AWAITED_SHARE: u32 = 10;
+/// Nor more often than this, however short the interval: a store in a cloud takes as long to answer.
+const LEAST_AWAITED: Duration = Duration::from_millis(100);
 
 /// How far an epoch is.
 #[derive(Debug)]
@@ -155,6 +170,8 @@ impl Coordinator {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // The first tick is at once, when there is nothing to store.
         tick.tick().await;
+        let mut soon = tokio::time::interval((self.interval / AWAITED_SHARE).max(LEAST_AWAITED));
+        soon.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !matches!(self.phase, Phase::Finished) {
             tokio::select! {
                 message = self.inbox.recv() => match message {
@@ -162,6 +179,9 @@ impl Coordinator {
                     None => return Err(RunError::Lost("every lane")),
                 },
                 _ = tick.tick(), if matches!(self.phase, Phase::Waiting) => self.begin(Flush::Due)?,
+                _ = soon.tick(), if matches!(self.phase, Phase::Waiting) && self.awaited > self.round => {
+                    self.begin(Flush::Due)?;
+                }
             }
         }
         Ok(self.manifest)
@@ -170,6 +190,7 @@ impl Coordinator {
     /// Asks for a barrier.
     pub(super) fn begin(&mut self, flush: Flush) -> Result<(), RunError> {
         self.round += 1;
+        self.board.epoch_begun();
         let epoch = self.writer.next_epoch() + self.manifest.files_before;
         let barrier = Barrier { round: self.round, epoch, flush };
         let Audience { lanes, pipelines, letters, .. } = &self.audience;
@@ -204,6 +225,7 @@ impl Coordinator {
             }
             (CoordinatorMessage::Published, Phase::Publishing { missing, .. }) => *missing -= 1,
             (CoordinatorMessage::Done, _) => self.done += 1,
+            (CoordinatorMessage::Awaited { round }, _) => self.awaited = self.awaited.max(round),
             (CoordinatorMessage::Pressure, Phase::Waiting) => self.begin(Flush::Due)?,
             (_, _) => {}
         }
@@ -287,6 +309,7 @@ impl Coordinator {
 
     async fn end_round(&mut self, last: bool) -> Result<(), RunError> {
         self.phase = Phase::Waiting;
+        self.board.epoch_ended(self.manifest.epoch);
         if !last {
             return Ok(());
         }

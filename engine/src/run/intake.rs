@@ -33,6 +33,8 @@ pub(crate) struct LaneSource {
     /// What came before, where records that come twice are taken once.
     pub(crate) deduplicate: Option<LaneKeys>,
     pub(crate) dead_letters: DeadLetters,
+    /// True if somebody waits until what was read is durable.
+    pub(crate) awaited: bool,
     pub(crate) taps: Arc<Vec<Tap>>,
 }
 

@@ -404,6 +404,10 @@ impl Lane {
         live.watermark = after;
         live.to = Some(position);
         live.moved = true;
+        if self.sources[split.source].awaited {
+            let awaited = CoordinatorMessage::Awaited { round: self.ended + 1 };
+            self.coordinator.send(awaited).map_err(|_| Closed)?;
+        }
         self.weigh()?;
         Ok(self.progress(split.source)?)
     }

@@ -10,6 +10,7 @@ use watershed_connectors::{Known, Source, SourceError, SplitId, Wanted};
 
 use super::acks::Acks;
 use super::attempts::Attempts;
+use super::board::Board;
 use super::clock::SourceClock;
 use super::dead_letters::DeadLetters;
 use super::error::RunError;
@@ -188,6 +189,7 @@ impl LiveSource {
             max_future: self.config.max_future.map(micros),
             deduplicate: self.keys(schema),
             dead_letters: dead_letters.clone(),
+            awaited: self.source.awaited(),
             taps: self.taps.clone(),
         })
     }
@@ -250,6 +252,7 @@ pub(super) struct Reading {
     pub(super) reading: mpsc::Sender<()>,
     pub(super) acks: Arc<Acks>,
     pub(super) memory: Arc<Budget>,
+    pub(super) board: Arc<Board>,
 }
 
 /// Makes drivers for the splits of one source.
@@ -328,6 +331,8 @@ impl Drivers {
             asks: self.source.discovers().then(|| self.asking.clone()),
             stop: shared.stop.clone(),
             memory: shared.memory.clone(),
+            gauge: None,
+            board: shared.board.clone(),
             begun: false,
             reading: Some(shared.reading.clone()),
             finished: shared.finished.clone(),
