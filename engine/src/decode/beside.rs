@@ -96,8 +96,8 @@ impl Decode for Beside {
         self.payload.learn(registered);
     }
 
-    fn unpack(&mut self, records: &Records) -> Option<Unpacked> {
-        let mut unpacked = self.payload.unpack(records)?;
+    fn unpack(&mut self, records: &Records, wanted: &dyn Fn(usize) -> bool) -> Option<Unpacked> {
+        let mut unpacked = self.payload.unpack(records, wanted)?;
         // Every row stands for a record that is there, so that taking what was said of it does not fail; were it to, decoding
         // finds that it is missing.
         let _ = unpacked.describe(&records.described());

@@ -31,7 +31,7 @@ impl Decode for ArrowDecoder {
         self.columns.decode(records)
     }
 
-    fn unpack(&mut self, records: &Records) -> Option<Unpacked> {
+    fn unpack(&mut self, records: &Records, wanted: &dyn Fn(usize) -> bool) -> Option<Unpacked> {
         if records.columns().is_some() {
             return None;
         }
@@ -41,6 +41,10 @@ impl Decode for ArrowDecoder {
         }
         rejected.skip(records.skipped());
         for i in 0..records.len() {
+            if !wanted(i) {
+                rejected.skip(1);
+                continue;
+            }
             let (payload, position) = (records.payload(i), records.position(i));
             match ipc::batches(payload).and_then(|batches| self.fitted(batches, position)) {
                 Ok(rows) => {

@@ -94,10 +94,10 @@ pub trait Decode: Send {
         let _ = registered;
     }
 
-    /// Where a record can hold many rows: those rows, as records of their own. None where each record is one row; then the
-    /// records are decoded as they are.
-    fn unpack(&mut self, records: &Records) -> Option<Unpacked> {
-        let _ = records;
+    /// Where a record can hold many rows: the rows of those that are `wanted`, as records of their own; the others are
+    /// skipped. None where each record is one row; then the records are decoded as they are.
+    fn unpack(&mut self, records: &Records, wanted: &dyn Fn(usize) -> bool) -> Option<Unpacked> {
+        let _ = (records, wanted);
         None
     }
 

@@ -372,7 +372,8 @@ impl Lane {
         let ReadChunk { split, records, schemas, position, promise, permit } = read;
         let before = self.live(&split).watermark.clone();
         let source = &mut self.sources[split.source];
-        let at = Intake { lane: self.number, round: self.ended + 1, tally: &self.tally, now: self.world.now_us() };
+        let (now, elapsed) = (self.world.now_us(), self.world.environment.elapsed());
+        let at = Intake { lane: self.number, round: self.ended + 1, tally: &self.tally, now, elapsed };
         source.decoder.learn(&schemas);
         let decoded = source.decode(&split, &records, at)?;
         let rows = decoded.batch.num_rows();
@@ -408,6 +409,10 @@ impl Lane {
         live.watermark = after;
         live.to = Some(position);
         live.moved = true;
+        if self.sources[split.source].awaited {
+            let awaited = CoordinatorMessage::Awaited { round: self.ended + 1 };
+            self.coordinator.send(awaited).map_err(|_| Closed)?;
+        }
         self.weigh()?;
         Ok(self.progress(split.source)?)
     }

@@ -62,7 +62,7 @@ fn expected(schema: &SourceSchema) -> Decoded {
 
 fn decode(format: &Format, schema: &SourceSchema, records: &Records) -> Decoded {
     let mut decoder = super::super::decoder(format, schema, &all(schema)).unwrap();
-    match decoder.unpack(records) {
+    match decoder.unpack(records, &|_| true) {
         Some(unpacked) => {
             assert_eq!(unpacked.records.rejected(), []);
             decoder.decode(&unpacked.records)

@@ -52,7 +52,7 @@ const COLUMNS: [(&str, &str); 12] = [
 fn withstands(format: &Format, good: &[Vec<u8>], rounds: usize) {
     let schema = schema(&COLUMNS);
     let mut decoder = decoder(format, &schema, &all(&schema)).unwrap();
-    let mut decode = |sent: &Records| match decoder.unpack(sent) {
+    let mut decode = |sent: &Records| match decoder.unpack(sent, &|_| true) {
         Some(unpacked) => (decoder.decode(&unpacked.records), unpacked.records.rejected().len(), true),
         None => (decoder.decode(sent), 0, false),
     };
@@ -175,7 +175,7 @@ fn arrow_that_expands() {
         assert!(good.len() < 40_000);
         let declared = super::schema(&[("n", "bigint")]);
         let mut decoder = decoder(&Format::Arrow, &declared, &[0]).unwrap();
-        let unpacked = decoder.unpack(&records(&[&good])).unwrap();
+        let unpacked = decoder.unpack(&records(&[&good]), &|_| true).unwrap();
         assert_eq!(unpacked.records.len(), rows, "{codec:?}");
         // What it says about its size is made larger, smaller, and negative.
         let size = (rows as i64 * 8).to_le_bytes();
@@ -183,7 +183,7 @@ fn arrow_that_expands() {
         for lie in [1i64 << 60, 8, -5] {
             let mut bad = good.clone();
             bad[at..at + 8].copy_from_slice(&lie.to_le_bytes());
-            let unpacked = decoder.unpack(&records(&[&bad])).unwrap();
+            let unpacked = decoder.unpack(&records(&[&bad]), &|_| true).unwrap();
             assert_eq!((unpacked.records.len(), unpacked.records.rejected().len()), (0, 1), "{codec:?} {lie}");
         }
     }
