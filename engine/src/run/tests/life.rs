@@ -57,6 +57,7 @@ impl Life {
                 begin: Begin::Resume,
                 drain: false,
                 only: None,
+                board: Arc::default(),
                 stop,
                 finished,
                 world,
