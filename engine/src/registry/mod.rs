@@ -5,7 +5,7 @@
 
 mod client;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;

@@ -14,11 +14,11 @@ use crate::decode::SchemaKind;
 
 /// A registry that answers from a table, and counts.
 #[derive(Debug, Default)]
-struct Desk {
+pub(crate) struct Desk {
     answers: HashMap<&'static str, (u16, String)>,
     /// In place of all answers, unless it is zero.
-    status: AtomicU16,
-    asked: AtomicUsize,
+    pub(crate) status: AtomicU16,
+    pub(crate) asked: AtomicUsize,
     header: Mutex<Option<String>>,
 }
 
@@ -37,7 +37,7 @@ async fn answer(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     }
 }
 
-async fn serve(desk: Desk) -> (Arc<Desk>, RegistryOptions) {
+pub(crate) async fn serve(desk: Desk) -> (Arc<Desk>, RegistryOptions) {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let desk = Arc::new(desk);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -175,7 +175,9 @@ mod services {
     async fn a_real_registry_gives_avro_and_protobuf() {
         let options = options();
         assert!(Registry::new(&options).unwrap().probe().await.unwrap().contains("answers"));
-        let record = |n: &str| format!(r#"{{"type":"record","name":"R","namespace":"t","fields":[{{"name":"n","type":"{n}"}}]}}"#);
+        let record = |n: &str| {
+            format!(r#"{{"type":"record","name":"R","namespace":"t","fields":[{{"name":"n","type":"{n}"}}]}}"#)
+        };
         let one = register(&options, "one-value", serde_json::json!({ "schema": record("int") })).await;
         let two = register(&options, "two-value", serde_json::json!({ "schema": record("long") })).await;
         let payloads = [framed(one, &[0x04]), framed(two, &[0x80, 0x80, 0x80, 0x80, 0x20]), framed(999_999, &[0x04])];
