@@ -1,0 +1,119 @@
+"""Apache Kafka itself: one node in KRaft mode, with every way in that clients know.
+
+| listener   | who may come in                                                                                     |
+|------------|-----------------------------------------------------------------------------------------------------|
+| PLAINTEXT  | anyone                                                                                              |
+| SASL_SSL   | USER by PLAIN or SCRAM, `$ConnectionString` by PLAIN as at Event Hubs, any unsigned token by OAUTHBEARER |
+| SSL        | whoever has a certificate of our authority                                                          |
+"""
+
+import base64
+import uuid
+
+from .cache import execute
+from .certificates import Authority
+from .maven import jars
+from .service import Service
+
+USER = "watershed"
+PASSWORD = "kafka-password-41f7"
+CONNECTION_STRING_USER = "$ConnectionString"
+CONNECTION_STRING = (
+    "Endpoint=sb://watershed.servicebus.windows.net/;SharedAccessKeyName=watershed;SharedAccessKey=c2hhcmVkLWtleS00MWY3"
+)
+
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+listeners={listeners},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={listeners}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+log.dirs={folder}/data
+
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+log.cleaner.dedupe.buffer.size=4194304
+
+ssl.truststore.type=PEM
+ssl.truststore.location={authority}
+ssl.keystore.type=PEM
+ssl.keystore.location={server}
+listener.name.ssl.ssl.client.auth=required
+listener.name.sasl_ssl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+listener.name.sasl_ssl.plain.sasl.jaas.config={security}.plain.PlainLoginModule required \
+    user_{user}="{password}" user_{connection_string_user}="{connection_string}";
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={security}.scram.ScramLoginModule required;
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={security}.scram.ScramLoginModule required;
+listener.name.sasl_ssl.oauthbearer.sasl.jaas.config={security}.oauthbearer.OAuthBearerLoginModule required \
+    unsecuredLoginStringClaim_sub="{user}";
+"""
+
+
+class Kafka(Service):
+    name = "kafka"
+    port_count = 4
+    ready = "Kafka Server started"
+
+    @classmethod
+    def install(cls):
+        jars()
+
+    @classmethod
+    def version(cls):
+        (jar,) = jars().glob("kafka-server-4*.jar")
+        return f"Apache Kafka {jar.stem.removeprefix('kafka-server-')}"
+
+    def prepare(self):
+        plaintext, sasl_ssl, ssl, controller = self.ports
+        authority = Authority(self.folder / "tls")
+        self._authority, self._client = authority.certificate, authority.client()
+        listeners = {"PLAINTEXT": plaintext, "SASL_SSL": sasl_ssl, "SSL": ssl}
+        properties = PROPERTIES.format(
+            listeners=",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items()),
+            controller=controller,
+            folder=self.folder,
+            authority=authority.certificate,
+            server=authority.server().both,
+            security="org.apache.kafka.common.security",
+            user=USER,
+            password=PASSWORD,
+            connection_string_user=CONNECTION_STRING_USER,
+            connection_string=CONNECTION_STRING,
+        )
+        (self.folder / "server.properties").write_text(properties)
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        storage = ["format", "--config=server.properties", f"--cluster-id={cluster}"]
+        for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+            storage += ["--add-scram", f"{mechanism}=[name={USER},password={PASSWORD}]"]
+        execute([*self._java("kafka.tools.StorageTool"), *storage], self.folder)
+
+    def command(self):
+        return [*self._java("kafka.Kafka"), "server.properties"]
+
+    def _java(self, main: str) -> list[str]:
+        return ["java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{jars()}/*", main]
+
+    def variables(self):
+        plaintext, sasl_ssl, ssl, _ = self.ports
+        return {
+            "WATERSHED_KAFKA": f"127.0.0.1:{plaintext}",
+            "WATERSHED_KAFKA_SASL_SSL": f"127.0.0.1:{sasl_ssl}",
+            "WATERSHED_KAFKA_SSL": f"127.0.0.1:{ssl}",
+            "WATERSHED_KAFKA_CA": str(self._authority),
+            "WATERSHED_KAFKA_CERT": str(self._client.certificate),
+            "WATERSHED_KAFKA_KEY": str(self._client.key),
+            "WATERSHED_KAFKA_USER": USER,
+            "WATERSHED_KAFKA_PASSWORD": PASSWORD,
+            "WATERSHED_KAFKA_CONNECTION_STRING": CONNECTION_STRING,
+        }
