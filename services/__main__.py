@@ -75,11 +75,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="services", description="Real servers on loopback, for tests to run against.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="names them")
-    named = {"nargs": "*", "metavar": "NAME", "choices": [*ALL, []], "help": "all if none is named"}
+    named = {"nargs": "*", "metavar": "NAME", "help": "one of `services list`; all if none is named"}
     commands.add_parser("install", help="installs what is missing").add_argument("names", **named)
     commands.add_parser("up", help="keeps them until standard input closes").add_argument("names", **named)
     commands.add_parser("run", help="runs a command beside them: run [NAME...] -- COMMAND...").add_argument("names", **named)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    for name in getattr(options, "names", []):
+        if name not in ALL:
+            parser.error(f"there is no service {name}; there are {', '.join(ALL)}")
+    return options
 
 
 def available() -> list[type[Service]]:

@@ -33,6 +33,9 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,CON
 inter.broker.listener.name=PLAINTEXT
 log.dirs={folder}/data
 
+# A broker that was killed may come back once its session has run out.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 offsets.topic.num.partitions=4
