@@ -15,10 +15,12 @@ from .eventhubs import EventHubs
 from .kafka import Kafka
 from .kinesis import KinesisLocal, Kinesalite
 from .pubsub import PubSub, PubSubLoad
+from .registry import Registry
 from .service import Service
 
 ALL: dict[str, type[Service]] = {
-    kind.name: kind for kind in (Kafka, Kinesalite, KinesisLocal, DynamoDb, Azurite, PubSub, PubSubLoad, EventHubs)
+    kind.name: kind
+    for kind in (Kafka, Registry, Kinesalite, KinesisLocal, DynamoDb, Azurite, PubSub, PubSubLoad, EventHubs)
 }
 
 

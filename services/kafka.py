@@ -12,7 +12,7 @@ import uuid
 
 from .cache import execute
 from .certificates import Authority
-from .maven import jars
+from .maven import JAVA, jars
 from .service import Service
 
 USER = "watershed"
@@ -70,11 +70,11 @@ class Kafka(Service):
 
     @classmethod
     def install(cls):
-        jars()
+        jars("kafka")
 
     @classmethod
     def version(cls):
-        (jar,) = jars().glob("kafka-server-4*.jar")
+        (jar,) = jars("kafka").glob("kafka-server-4*.jar")
         return f"Apache Kafka {jar.stem.removeprefix('kafka-server-')}"
 
     def prepare(self):
@@ -105,7 +105,7 @@ class Kafka(Service):
         return [*self._java("kafka.Kafka"), "server.properties"]
 
     def _java(self, main: str) -> list[str]:
-        return ["java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{jars()}/*", main]
+        return [*JAVA, "-Xmx512m", "-cp", f"{jars('kafka')}/*", main]
 
     def variables(self):
         plaintext, sasl_ssl, ssl, _ = self.ports

@@ -1,17 +1,28 @@
-"""Servers that come from Maven Central."""
+"""Servers that come from Maven Central, each as its manifest says."""
 
 from pathlib import Path
 
 from .cache import HERE, execute, installed
 
-MANIFEST = HERE / "maven" / "pom.xml"
+JAVA = ["java", "-XX:+UseSerialGC"]
+"""The garbage collector with the fewest threads: several servers share a small machine."""
 
 
-def jars() -> Path:
-    """The folder of everything that the manifest names, and what that depends on."""
+def jars(name: str) -> Path:
+    """The folder of everything that a manifest depends on."""
+    return _installed(name, "dependency:copy-dependencies", "-DincludeScope=runtime")
+
+
+def unpacked(name: str) -> Path:
+    """The folder of what was in the archive that a manifest names."""
+    return _installed(name, "dependency:unpack")
+
+
+def _installed(name: str, *goal: str) -> Path:
+    manifest = HERE / "maven" / f"{name}.xml"
 
     def install(folder: Path) -> None:
-        copy = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder / 'jars'}"]
-        execute(["mvn", "--quiet", "--batch-mode", "--file", MANIFEST, *copy], folder)
+        (folder / "pom.xml").write_bytes(manifest.read_bytes())
+        execute(["mvn", "--quiet", "--batch-mode", *goal, f"-DoutputDirectory={folder / 'out'}"], folder)
 
-    return installed("maven", [MANIFEST], install) / "jars"
+    return installed(name, [manifest], install) / "out"
