@@ -10,11 +10,13 @@ import sys
 from collections.abc import Iterator
 
 from .azurite import Azurite
+from .cache import HERE
 from .dynamodb import DynamoDb
 from .eventhubs import EventHubs
 from .kafka import Kafka
 from .kinesis import KinesisLocal, Kinesalite
 from .pubsub import PubSub, PubSubLoad
+from .python import python
 from .registry import Registry
 from .service import Service
 
@@ -22,6 +24,8 @@ ALL: dict[str, type[Service]] = {
     kind.name: kind
     for kind in (Kafka, Registry, Kinesalite, KinesisLocal, DynamoDb, Azurite, PubSub, PubSubLoad, EventHubs)
 }
+
+TESTS = "services/tests"
 
 
 @contextlib.contextmanager
@@ -66,6 +70,12 @@ def up(kinds: list[type[Service]]) -> int:
     return 0
 
 
+def test(arguments: list[str]) -> int:
+    """Runs the suite, which starts the services it wants by itself."""
+    command = [python(), "-m", "pytest", "-p", "no:cacheprovider", *(arguments or [TESTS])]
+    return subprocess.run(command, cwd=HERE.parent, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}).returncode
+
+
 def install(kinds: list[type[Service]]) -> int:
     for kind in kinds:
         kind.install()
@@ -81,6 +91,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     commands.add_parser("install", help="installs what is missing").add_argument("names", **named)
     commands.add_parser("up", help="keeps them until standard input closes").add_argument("names", **named)
     commands.add_parser("run", help="runs a command beside them: run [NAME...] -- COMMAND...").add_argument("names", **named)
+    testing = commands.add_parser("test", help="runs services/tests", add_help=False)
+    testing.add_argument("pytest", nargs=argparse.REMAINDER, help="arguments of pytest")
     options = parser.parse_args(arguments)
     for name in getattr(options, "names", []):
         if name not in ALL:
@@ -99,14 +111,16 @@ def end_on_signal(*_) -> None:
 
 def main(arguments: list[str]) -> int:
     own, command = arguments, []
-    if "--" in arguments:
+    if "--" in arguments and arguments[0] == "run":
         own, command = arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]
     options = parse(own)
     if options.command == "list":
         print(*ALL, sep="\n")
         return 0
-    if (options.command == "run") != bool(command):
-        sys.exit("services: run, and only run, wants a command after --")
+    if options.command == "test":
+        return test(options.pytest)
+    if options.command == "run" and not command:
+        sys.exit("services: run wants a command after --")
     kinds = [ALL[name] for name in options.names] or available()
     signal.signal(signal.SIGTERM, end_on_signal)
     try:

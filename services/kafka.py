@@ -5,6 +5,7 @@
 | PLAINTEXT  | anyone                                                                                              |
 | SASL_SSL   | USER by PLAIN or SCRAM, `$ConnectionString` by PLAIN as at Event Hubs, any unsigned token by OAUTHBEARER |
 | SSL        | whoever has a certificate of our authority                                                          |
+| PROXIED    | anyone; it calls itself by the port of a proxy that a test may put before it                         |
 """
 
 import base64
@@ -13,6 +14,7 @@ import uuid
 from .cache import execute
 from .certificates import Authority
 from .maven import JAVA, jars
+from .proxy import Proxy
 from .service import Service
 
 USER = "watershed"
@@ -28,8 +30,9 @@ node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
 listeners={listeners},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners={listeners}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,CONTROLLER:PLAINTEXT
+advertised.listeners={advertised}
+listener.security.protocol.map=\
+    PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs={folder}/data
 
@@ -63,9 +66,13 @@ listener.name.sasl_ssl.oauthbearer.sasl.jaas.config={security}.oauthbearer.OAuth
 """
 
 
+def addresses(listeners: dict[str, int]) -> str:
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items())
+
+
 class Kafka(Service):
     name = "kafka"
-    port_count = 4
+    port_count = 6
     ready = "Kafka Server started"
 
     @classmethod
@@ -78,12 +85,13 @@ class Kafka(Service):
         return f"Apache Kafka {jar.stem.removeprefix('kafka-server-')}"
 
     def prepare(self):
-        plaintext, sasl_ssl, ssl, controller = self.ports
+        plaintext, sasl_ssl, ssl, proxied, proxy, controller = self.ports
         authority = Authority(self.folder / "tls")
         self._authority, self._client = authority.certificate, authority.client()
-        listeners = {"PLAINTEXT": plaintext, "SASL_SSL": sasl_ssl, "SSL": ssl}
+        listeners = {"PLAINTEXT": plaintext, "SASL_SSL": sasl_ssl, "SSL": ssl, "PROXIED": proxied}
         properties = PROPERTIES.format(
-            listeners=",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items()),
+            listeners=addresses(listeners),
+            advertised=addresses(listeners | {"PROXIED": proxy}),
             controller=controller,
             folder=self.folder,
             authority=authority.certificate,
@@ -101,6 +109,11 @@ class Kafka(Service):
             storage += ["--add-scram", f"{mechanism}=[name={USER},password={PASSWORD}]"]
         execute([*self._java("kafka.tools.StorageTool"), *storage], self.folder)
 
+    def proxy(self) -> Proxy:
+        """A proxy before the broker, which sends those who come through it nowhere else."""
+        _, _, _, proxied, proxy, _ = self.ports
+        return Proxy(to=proxied, port=proxy)
+
     def command(self):
         return [*self._java("kafka.Kafka"), "server.properties"]
 
@@ -108,7 +121,7 @@ class Kafka(Service):
         return [*JAVA, "-Xmx512m", "-cp", f"{jars('kafka')}/*", main]
 
     def variables(self):
-        plaintext, sasl_ssl, ssl, _ = self.ports
+        plaintext, sasl_ssl, ssl, *_ = self.ports
         return {
             "WATERSHED_KAFKA": f"127.0.0.1:{plaintext}",
             "WATERSHED_KAFKA_SASL_SSL": f"127.0.0.1:{sasl_ssl}",

@@ -1,0 +1,169 @@
+"""A trial: events that can be told apart go in, the daemon suffers, and each of them has to come out once.
+
+Two pipelines see every event. `events` has no window: its rows name the events that were taken. `counts` counts them by
+window, over state that outlives every crash: its windows stay open until the end, when they are drained.
+"""
+
+import datetime
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .daemon import Daemon
+
+Event = dict[str, Any]
+Send = Callable[[list[Event]], None]
+
+BEGIN = datetime.datetime(2026, 3, 1, tzinfo=datetime.timezone.utc)
+STEP = datetime.timedelta(milliseconds=10)
+KEYS = 97
+
+BATCH = 500
+"""Events that are sent at a time."""
+
+SCHEMA = 'schema = { id = "bigint", ts = "timestamp", key = "string", amount = "double" }'
+
+REGION = """\
+region = "trial"
+memory = "500MB"
+{top}
+
+[checkpoint]
+interval = "200ms"
+
+[sources.events]
+{source}
+{schema}
+event_time = "ts"
+max_delay = "1day"
+
+[sinks.lake]
+connector = "parquet"
+url = "var/lake"
+partition_by = ["region"]
+roll = {{ size = "16MB", every = "1s", idle = "200ms" }}
+
+[pipelines.events]
+sink = "lake"
+sql = "SELECT * FROM events"
+
+[pipelines.counts]
+sink = "lake"
+sql = '''
+    SELECT window_start, key, count(*) AS events, sum(amount) AS amount
+    FROM tumble(events, INTERVAL '10 seconds')
+    GROUP BY window_start, key'''
+"""
+
+
+def region(source: str, schema: str = SCHEMA, top: str = "") -> str:
+    """A region file around the keys of a source."""
+    return REGION.format(source=source.strip(), schema=schema, top=top)
+
+
+def make(number: int) -> Event:
+    """The event of that number."""
+    time = (BEGIN + number * STEP).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"id": number, "ts": time, "key": f"key-{number % KEYS}", "amount": float(number % 1000)}
+
+
+def batches(numbers: range) -> Iterator[list[Event]]:
+    for first in range(numbers.start, numbers.stop, BATCH):
+        yield [make(number) for number in range(first, min(first + BATCH, numbers.stop))]
+
+
+class Trial:
+    """A daemon, and the events that were sent to it."""
+
+    def __init__(self, folder: Path, region: str, send: Send, environment: dict[str, str] | None = None):
+        self.daemon = Daemon(folder, region, environment)
+        self.sent = 0
+        self._send = send
+
+    def send(self, count: int) -> None:
+        for batch in batches(self._next(count)):
+            self._send(batch)
+
+    @contextmanager
+    def load(self, count: int, seconds: float) -> Iterator[None]:
+        """Sends events while the body goes on, spread over some time, and until all are sent."""
+        numbers = self._next(count)
+        pause = seconds * BATCH / count
+        failures: list[BaseException] = []
+        never = threading.Event()
+
+        def send() -> None:
+            try:
+                for batch in batches(numbers):
+                    self._send(batch)
+                    never.wait(pause)
+            except BaseException as failure:
+                failures.append(failure)
+
+        sender = threading.Thread(target=send, daemon=True)
+        sender.start()
+        try:
+            yield
+        finally:
+            sender.join()
+        if failures:
+            raise failures[0]
+
+    def _next(self, count: int) -> range:
+        first, self.sent = self.sent, self.sent + count
+        return range(first, self.sent)
+
+    def counted(self) -> int:
+        """How many rows of events can be seen in the lake."""
+        rows = self.daemon.rows("events", "SELECT count(*) FROM lake")
+        return rows[0][0] if rows else 0
+
+    def until_counted(self, count: int | None = None, within: float = 60) -> None:
+        """Waits until so many events are in the lake; all that were sent, if none is named."""
+        wanted = self.sent if count is None else count
+        try:
+            self.daemon.until(lambda: self.counted() >= wanted, f"{wanted} events in the lake", within, pause=0.2)
+        except AssertionError as error:
+            raise AssertionError(f"{self.counted()} events are there\n{error}") from None
+
+    def settle(self, within: float = 60) -> dict[str, Any]:
+        """Waits for all events, ends the run and its windows, and looks at every one of them; gives the report."""
+        self.until_counted(within=within)
+        report = self.daemon.stop()
+        self.daemon.drain()
+        self.assert_each_once()
+        return report
+
+    def assert_each_once(self) -> None:
+        seen = Counter(number for (number,) in self.daemon.rows("events", "SELECT id FROM lake"))
+        missing = [number for number in range(self.sent) if number not in seen]
+        doubled = [number for number, times in seen.items() if times > 1]
+        strange = [number for number in seen if not 0 <= number < self.sent]
+        told = {"missing": missing, "doubled": doubled, "never sent": strange}
+        wrong = [f"{len(ids)} {what}, such as {ids[:5]}" for what, ids in told.items() if ids]
+        assert not wrong, f"of {self.sent} events: {'; '.join(wrong)}"
+        self._assert_windows()
+
+    def _assert_windows(self) -> None:
+        windows = "SELECT epoch_ms(window_start), key, sum(events)::BIGINT, sum(amount) FROM lake GROUP BY ALL ORDER BY ALL"
+        wanted: dict[tuple[int, str], list[float]] = {}
+        for event in map(make, range(self.sent)):
+            moment = datetime.datetime.fromisoformat(event["ts"])
+            start = int(moment.timestamp()) // 10 * 10_000
+            count = wanted.setdefault((start, event["key"]), [0, 0.0])
+            count[0] += 1
+            count[1] += event["amount"]
+        expected = [(*group, *counts) for group, counts in sorted(wanted.items())]
+        got = self.daemon.rows("counts", windows)
+        differences = itertools.islice((pair for pair in itertools.zip_longest(got, expected) if pair[0] != pair[1]), 3)
+        assert got == expected, f"windows that are wrong (got, expected): {list(differences)}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.daemon.close()
