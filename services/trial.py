@@ -82,11 +82,11 @@ class Trial:
     def __init__(self, folder: Path, region: str, send: Send, environment: dict[str, str] | None = None):
         self.daemon = Daemon(folder, region, environment)
         self.sent = 0
-        self._send = send
+        self.sender = send
 
     def send(self, count: int) -> None:
         for batch in batches(self._next(count)):
-            self._send(batch)
+            self.sender(batch)
 
     @contextmanager
     def load(self, count: int, seconds: float) -> Iterator[None]:
@@ -99,7 +99,7 @@ class Trial:
         def send() -> None:
             try:
                 for batch in batches(numbers):
-                    self._send(batch)
+                    self.sender(batch)
                     never.wait(pause)
             except BaseException as failure:
                 failures.append(failure)

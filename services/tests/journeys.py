@@ -19,12 +19,17 @@ def plain(trial: Trial, count: int = 20_000) -> None:
 
 def killed(trial: Trial, count: int = 20_000, seconds: float = 15, kills: int = KILLS, seed: int = 1) -> None:
     """The daemon is killed again and again while events come, and goes on each time."""
-    chance = random.Random(seed)
     with trial.load(count, seconds):
-        for _ in range(kills):
-            trial.daemon.die_at_random(chance)
+        kill(trial, kills, seed)
     trial.daemon.start()
     trial.settle()
+
+
+def kill(trial: Trial, kills: int, seed: int = 1) -> None:
+    """So many lives, none of which ends well."""
+    chance = random.Random(seed)
+    for _ in range(kills):
+        trial.daemon.die_at_random(chance)
 
 
 def disturbed(trial: Trial, *disturbances: Callable[[], None], count: int = 20_000, seconds: float = 5) -> None:
