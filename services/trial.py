@@ -23,7 +23,11 @@ STEP = datetime.timedelta(milliseconds=10)
 KEYS = 97
 
 BATCH = 500
-"""Events that are sent at a time."""
+"""Events that are sent at a time, at most."""
+
+RATE = 1_000
+TICK = 0.1
+"""Events a second of a load, and how often some of them are sent: enough to be in the middle of something always."""
 
 SCHEMA = 'schema = { id = "bigint", ts = "timestamp", key = "string", amount = "double" }'
 
@@ -85,22 +89,20 @@ class Trial:
         self.sender = send
 
     def send(self, count: int) -> None:
-        for batch in batches(self._next(count)):
+        first, self.sent = self.sent, self.sent + count
+        for batch in batches(range(first, self.sent)):
             self.sender(batch)
 
     @contextmanager
-    def load(self, count: int, seconds: float) -> Iterator[None]:
-        """Sends events while the body goes on, spread over some time, and until all are sent."""
-        numbers = self._next(count)
-        pause = seconds * BATCH / count
+    def load(self, rate: int = RATE) -> Iterator[None]:
+        """Sends about so many events a second for as long as the body goes on."""
         failures: list[BaseException] = []
-        never = threading.Event()
+        over = threading.Event()
 
         def send() -> None:
             try:
-                for batch in batches(numbers):
-                    self.sender(batch)
-                    never.wait(pause)
+                while not over.wait(TICK):
+                    self.send(round(rate * TICK))
             except BaseException as failure:
                 failures.append(failure)
 
@@ -109,13 +111,10 @@ class Trial:
         try:
             yield
         finally:
+            over.set()
             sender.join()
         if failures:
             raise failures[0]
-
-    def _next(self, count: int) -> range:
-        first, self.sent = self.sent, self.sent + count
-        return range(first, self.sent)
 
     def counted(self) -> int:
         """How many rows of events can be seen in the lake."""
@@ -129,6 +128,10 @@ class Trial:
             self.daemon.until(lambda: self.counted() >= wanted, f"{wanted} events in the lake", within, pause=0.2)
         except AssertionError as error:
             raise AssertionError(f"{self.counted()} events are there\n{error}") from None
+
+    def until_more(self) -> None:
+        """Waits until more events are in the lake than now."""
+        self.until_counted(self.counted() + 1)
 
     def settle(self, within: float = 60) -> dict[str, Any]:
         """Waits for all events, ends the run and its windows, and looks at every one of them; gives the report."""

@@ -1,11 +1,16 @@
 """What every source has to survive."""
 
 import random
+import time
 from collections.abc import Callable
 
-from ..trial import Trial
+from ..proxy import Proxy
+from ..trial import RATE, Trial
 
 KILLS = 20
+
+FAULT_LASTS = 2
+"""Seconds, above most of the first time-outs of clients and below those after which they give up."""
 
 
 def plain(trial: Trial, count: int = 20_000) -> None:
@@ -17,11 +22,12 @@ def plain(trial: Trial, count: int = 20_000) -> None:
     trial.settle()
 
 
-def killed(trial: Trial, count: int = 20_000, seconds: float = 15, kills: int = KILLS, seed: int = 1) -> None:
+def killed(trial: Trial, kills: int = KILLS, rate: int = RATE) -> None:
     """The daemon is killed again and again while events come, and goes on each time."""
-    with trial.load(count, seconds):
-        kill(trial, kills, seed)
-    trial.daemon.start()
+    with trial.load(rate):
+        kill(trial, kills)
+        trial.daemon.start()
+        trial.until_more()
     trial.settle()
 
 
@@ -32,11 +38,27 @@ def kill(trial: Trial, kills: int, seed: int = 1) -> None:
         trial.daemon.die_at_random(chance)
 
 
-def disturbed(trial: Trial, *disturbances: Callable[[], None], count: int = 20_000, seconds: float = 5) -> None:
-    """One disturbance after the other comes upon a daemon that runs, each after some more events have been counted."""
+def disturbed(trial: Trial, *disturbances: Callable[[], object], rate: int = RATE) -> None:
+    """One disturbance after the other comes upon a daemon that is reading, and it reads on after each."""
     trial.daemon.start()
-    with trial.load(count, seconds):
-        for number, disturb in enumerate(disturbances):
-            trial.until_counted(count * number // (2 * len(disturbances)) + 1)
+    with trial.load(rate):
+        for disturb in disturbances:
+            trial.until_more()
             disturb()
+        trial.until_more()
     trial.settle()
+
+
+def unconnected(trial: Trial, proxy: Proxy, rate: int = RATE) -> None:
+    """The network between the daemon and its source fails in every way there is."""
+
+    def for_a_while(fault: Callable[[], None]) -> Callable[[], None]:
+        def disturb() -> None:
+            fault()
+            time.sleep(FAULT_LASTS)
+            proxy.heal()
+
+        return disturb
+
+    faults = [proxy.cut, proxy.stall, proxy.refuse, lambda: proxy.slow(50_000)]
+    disturbed(trial, *map(for_a_while, faults), rate=rate)
