@@ -24,7 +24,7 @@ class Subscription:
         self._ordered = ordered
         channel = grpc.insecure_channel(address)
         options = PublisherOptions(enable_message_ordering=ordered)
-        self._publisher = PublisherClient(options, transport=PublisherGrpcTransport(channel=channel))
+        self._publisher = PublisherClient(publisher_options=options, transport=PublisherGrpcTransport(channel=channel))
         self._topic = f"projects/{PROJECT}/topics/{name}"
         self._publisher.create_topic(name=self._topic)
         SubscriberClient(transport=SubscriberGrpcTransport(channel=channel)).create_subscription(
@@ -83,11 +83,6 @@ def test_network(trial, serve, loaded):
 
 def test_fake_plain(trial, fake):
     journeys.plain(trial(fake.source(), fake.send), count=400)
-
-
-def test_fake_killed(trial, fake):
-    """Every message that a dead process held comes again when its deadline has passed."""
-    journeys.killed(trial(fake.source(), fake.send), kills=5, rate=20)
 
 
 def test_metadata(trial, serve):

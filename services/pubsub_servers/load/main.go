@@ -7,8 +7,12 @@ import (
 	"watershed/services/pubsub_servers/door"
 )
 
-// expireEvery is how late a lease that has run out may be noticed. Deadlines are whole seconds, of at least ten.
-const expireEvery = 500 * time.Millisecond
+// expireEvery is how late a lease that has run out may be noticed.
+const expireEvery = 200 * time.Millisecond
+
+// longestLease bounds every deadline, whatever a client asks for: Google's clients ask for a minute, and for that long a
+// test would wait for what a killed client held.
+const longestLease = 3 * time.Second
 
 func main() {
 	server := newServer()

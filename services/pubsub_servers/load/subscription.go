@@ -51,7 +51,7 @@ func (s *subscription) extend(ids []string, seconds int32) {
 	for _, id := range ids {
 		if seconds > 0 {
 			if held := s.leased[id]; held != nil {
-				held.deadline = time.Now().Add(time.Duration(seconds) * time.Second)
+				held.deadline = deadline(seconds)
 			}
 		} else if held := s.take(id); held != nil {
 			s.add(held.delivery)
@@ -83,7 +83,7 @@ func (s *subscription) take(id string) *lease {
 // puller is one streaming pull, with what it holds and how much it may.
 type puller struct {
 	from            *subscription
-	seconds         time.Duration
+	seconds         int32
 	messages, bytes int64
 	maxMessages     int64
 	maxBytes        int64
@@ -93,7 +93,7 @@ type puller struct {
 func (s *subscription) pull(first *pb.StreamingPullRequest) *puller {
 	return &puller{
 		from:        s,
-		seconds:     time.Duration(first.StreamAckDeadlineSeconds) * time.Second,
+		seconds:     first.StreamAckDeadlineSeconds,
 		maxMessages: first.MaxOutstandingMessages,
 		maxBytes:    first.MaxOutstandingBytes,
 	}
@@ -112,7 +112,7 @@ func (p *puller) next() []*pb.ReceivedMessage {
 	if p.closed {
 		return nil
 	}
-	deadline := time.Now().Add(p.seconds)
+	until := deadline(p.seconds)
 	var batch []*pb.ReceivedMessage
 	for len(batch) < mostAtOnce && len(p.from.waiting) > 0 && !p.full() {
 		next := p.from.waiting[0]
@@ -120,7 +120,7 @@ func (p *puller) next() []*pb.ReceivedMessage {
 		next.attempts++
 		p.from.handed++
 		id := strconv.Itoa(p.from.handed)
-		p.from.leased[id] = &lease{delivery: next, holder: p, deadline: deadline}
+		p.from.leased[id] = &lease{delivery: next, holder: p, deadline: until}
 		p.messages++
 		p.bytes += size(next.message)
 		batch = append(batch, &pb.ReceivedMessage{AckId: id, Message: next.message, DeliveryAttempt: next.attempts})
@@ -131,6 +131,11 @@ func (p *puller) next() []*pb.ReceivedMessage {
 // full says whether flow control holds the stream back; a limit of zero is none.
 func (p *puller) full() bool {
 	return (p.maxMessages > 0 && p.messages >= p.maxMessages) || (p.maxBytes > 0 && p.bytes >= p.maxBytes)
+}
+
+// deadline is that many seconds from now, or as many as a lease may last.
+func deadline(seconds int32) time.Time {
+	return time.Now().Add(min(time.Duration(seconds)*time.Second, longestLease))
 }
 
 func size(message *pb.PubsubMessage) int64 {
