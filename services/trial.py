@@ -18,9 +18,9 @@ from .daemon import Daemon
 Event = dict[str, Any]
 Send = Callable[[list[Event]], None]
 
-BEGIN = datetime.datetime(2026, 3, 1, tzinfo=datetime.timezone.utc)
 STEP = datetime.timedelta(milliseconds=10)
 KEYS = 97
+WINDOW = 2_000  # milliseconds
 
 BATCH = 500
 """Events that are sent at a time, at most."""
@@ -43,7 +43,7 @@ interval = "200ms"
 {source}
 {schema}
 event_time = "ts"
-max_delay = "1day"
+{time}
 
 [sinks.lake]
 connector = "parquet"
@@ -59,25 +59,20 @@ sql = "SELECT * FROM events"
 sink = "lake"
 sql = '''
     SELECT window_start, key, count(*) AS events, sum(amount) AS amount
-    FROM tumble(events, INTERVAL '10 seconds')
+    FROM tumble(events, INTERVAL '2 seconds')
     GROUP BY window_start, key'''
 """
 
 
-def region(source: str, schema: str = SCHEMA, top: str = "") -> str:
+def region(source: str, schema: str = SCHEMA, time: str = 'max_delay = "1day"', top: str = "") -> str:
     """A region file around the keys of a source."""
-    return REGION.format(source=source.strip(), schema=schema, top=top)
+    return REGION.format(source=source.strip(), schema=schema, time=time, top=top)
 
 
-def make(number: int) -> Event:
-    """The event of that number."""
-    time = (BEGIN + number * STEP).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def make(number: int, begin: datetime.datetime) -> Event:
+    """The event of that number, in a stream that began then."""
+    time = (begin + number * STEP).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {"id": number, "ts": time, "key": f"key-{number % KEYS}", "amount": float(number % 1000)}
-
-
-def batches(numbers: range) -> Iterator[list[Event]]:
-    for first in range(numbers.start, numbers.stop, BATCH):
-        yield [make(number) for number in range(first, min(first + BATCH, numbers.stop))]
 
 
 class Trial:
@@ -87,11 +82,14 @@ class Trial:
         self.daemon = Daemon(folder, region, environment)
         self.sent = 0
         self.sender = send
+        # Close to the clock: the watermark follows that one where nothing comes.
+        self.begin = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
 
     def send(self, count: int) -> None:
         first, self.sent = self.sent, self.sent + count
-        for batch in batches(range(first, self.sent)):
-            self.sender(batch)
+        events = [make(number, self.begin) for number in range(first, self.sent)]
+        for start in range(0, count, BATCH):
+            self.sender(events[start : start + BATCH])
 
     @contextmanager
     def load(self, rate: int = RATE) -> Iterator[None]:
@@ -156,10 +154,10 @@ class Trial:
     def _assert_windows(self) -> None:
         windows = "SELECT epoch_ms(window_start), key, sum(events)::BIGINT, sum(amount) FROM lake GROUP BY ALL ORDER BY ALL"
         wanted: dict[tuple[int, str], list[float]] = {}
-        for event in map(make, range(self.sent)):
-            moment = datetime.datetime.fromisoformat(event["ts"])
-            start = int(moment.timestamp()) // 10 * 10_000
-            count = wanted.setdefault((start, event["key"]), [0, 0.0])
+        for number in range(self.sent):
+            event = make(number, self.begin)
+            milliseconds = round((self.begin + number * STEP).timestamp() * 1000)
+            count = wanted.setdefault((milliseconds // WINDOW * WINDOW, event["key"]), [0, 0.0])
             count[0] += 1
             count[1] += event["amount"]
         expected = [(*group, *counts) for group, counts in sorted(wanted.items())]

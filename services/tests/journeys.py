@@ -62,3 +62,22 @@ def unconnected(trial: Trial, proxy: Proxy, rate: int = RATE) -> None:
 
     faults = [proxy.cut, proxy.stall, proxy.refuse, lambda: proxy.slow(50_000)]
     disturbed(trial, *map(for_a_while, faults), rate=rate)
+
+
+IN_REAL_TIME = 'max_delay = "2s"\nidle_after = "1s"'
+"""Windows close as events come, and soon after they cease."""
+
+
+def outage(trial: Trial, proxy: Proxy) -> None:
+    """A source that does not answer is not one that has nothing to say: no window closes over events that were sent while
+    it was away. Wants a trial that is IN_REAL_TIME."""
+    trial.daemon.start()
+    # As many a second as make event time pass as the clock does.
+    with trial.load(rate=100):
+        trial.until_more()
+        proxy.refuse()
+        time.sleep(4 * FAULT_LASTS)
+        proxy.heal()
+        trial.until_more()
+    report = trial.settle()
+    assert report["lifetime"]["late"] == 0

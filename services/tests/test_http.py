@@ -2,11 +2,11 @@
 
 import http.client
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ..ports import LOOPBACK, free
-from ..trial import make
 from ..waiting import until
 from . import journeys
 
@@ -14,6 +14,10 @@ TOKEN = "trial-token-8c1d"
 SECRETS = {"TOKEN": TOKEN}
 ONCE = 'deduplicate = { key = "id", within = "1day" }'
 SOURCE = 'connector = "http"\ntoken = "${TOKEN}"'
+
+
+def ndjson(events) -> bytes:
+    return "".join(json.dumps(event) + "\n" for event in events).encode()
 
 
 class Client:
@@ -33,7 +37,7 @@ class Client:
         return response
 
     def send(self, events) -> None:
-        body = "".join(json.dumps(event) + "\n" for event in events).encode()
+        body = ndjson(events)
 
         def taken() -> bool:
             try:
@@ -82,17 +86,27 @@ def test_refusals(trial, client):
     pushed = trial(f"{SOURCE}\n{ONCE}\nmax_body = '10kB'", client.send, SECRETS, top=client.top)
     pushed.daemon.start()
     pushed.send(10)
-    event = json.dumps(make(0)).encode()
-    assert client.post(event, token="wrong").status == 401
-    assert client.post(event, path="/ingest/nothing").status == 404
+    assert client.post(b"{}", token="wrong").status == 401
+    assert client.post(b"{}", path="/ingest/nothing").status == 404
     assert client.post(b" " * 20_000).status == 413
     pushed.settle()
 
 
 def test_full_buffer(trial, client):
-    """A body that finds no room is refused as a whole, with when to come again; once there is room it is taken."""
-    pushed = trial(f"{SOURCE}\n{ONCE}\nbuffer = '64kB'", client.send, SECRETS, top=client.top)
+    """A body that finds no room is refused as a whole, with when to come again; in the end all have been taken."""
+    pushed = trial(f"{SOURCE}\n{ONCE}\nmax_body = '64kB'\nbuffer = '128kB'", client.send, SECRETS, top=client.top)
     pushed.daemon.start()
-    with pushed.load(20_000):
-        pushed.until_counted(20_000)
+    refused = []
+
+    def send(events):
+        body = ndjson(events)
+        with ThreadPoolExecutor(8) as crowd:
+            answers = list(crowd.map(client.post, [body] * 8))
+        refused.extend(answer.headers["retry-after"] for answer in answers if answer.status == 429)
+        client.send(events)
+
+    pushed.send(500)
+    pushed.sender = send
+    until(lambda: pushed.send(500) or refused, "a refusal")
+    assert set(refused) == {"1"}
     pushed.settle()

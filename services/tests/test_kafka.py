@@ -72,6 +72,11 @@ def test_network(trial, kafka, topic):
         journeys.unconnected(trial(topic.source(proxy.address), topic.send), proxy)
 
 
+def test_outage(trial, kafka, topic):
+    with kafka.proxy() as proxy:
+        journeys.outage(trial(topic.source(proxy.address), topic.send, time=journeys.IN_REAL_TIME), proxy)
+
+
 def test_broker_restarts(trial, kafka, topic):
     def killed():
         kafka.kill()
@@ -134,18 +139,21 @@ def test_metadata(trial, topic):
     assert rows == [(3_000, 3_000, True, True, True, True)]
 
 
-def test_start_latest(trial, topic):
+def test_start_latest(trial, kafka):
     """What was there before the first start is left out; what came while the daemon was away is not."""
-    topic.send([{"id": -1, "ts": "2026-03-01T00:00:00Z", "key": "before", "amount": 1.0}] * 100)
+    topic = Topic(kafka.address, "test_start_latest", 1)
     latest = trial(topic.source(more='start = "latest"'), topic.send)
-    latest.daemon.start()
-    latest.daemon.until(lambda: latest.daemon.epoch() > 0, "the first checkpoint")
     latest.send(1_000)
-    latest.until_counted()
-    latest.daemon.kill()
-    latest.send(1_000)
+    with latest.load():
+        latest.daemon.start()
+        latest.until_more()
+        latest.daemon.kill()
+        first = latest.daemon.rows("events", "SELECT min(id) FROM lake")[0][0]
+    assert first >= 1_000
     latest.daemon.start()
-    latest.settle()
+    latest.until_counted(latest.sent - first)
+    latest.daemon.stop()
+    assert latest.daemon.rows("events", "SELECT id FROM lake ORDER BY id") == [(n,) for n in range(first, latest.sent)]
 
 
 @pytest.mark.parametrize("way", SECURED)

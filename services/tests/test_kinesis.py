@@ -129,6 +129,11 @@ def test_network(trial, kinesalite, stream):
         journeys.unconnected(trial(stream.source(proxy.address), stream.send), proxy)
 
 
+def test_outage(trial, kinesalite, stream):
+    with Proxy(to=kinesalite.port) as proxy:
+        journeys.outage(trial(stream.source(proxy.address), stream.send, time=journeys.IN_REAL_TIME), proxy)
+
+
 def test_bad_moments(trial, kinesalite, stream):
     with FaultyKinesis(to=kinesalite.port, share=0.3) as faulty:
         journeys.plain(trial(stream.source(faulty.address), stream.send))
