@@ -4,17 +4,19 @@ It is the cargo package `watershed-eventhubs-double` of this workspace, and buil
 """
 
 import os
+import signal
 from pathlib import Path
 
 from . import cache
 from .service import Service
 
+HUB = "hub"
 PARTITIONS = 4
 
 
 class EventHubs(Service):
     name = "eventhubs"
-    ready = "listening|event hubs double"
+    ready = "^ready "
 
     @classmethod
     def program(cls) -> Path:
@@ -34,6 +36,14 @@ class EventHubs(Service):
 
     def command(self):
         return [self.program(), self.address, str(PARTITIONS)]
+
+    def grow(self) -> None:
+        """Adds two partitions."""
+        os.kill(self.pid, signal.SIGUSR1)
+
+    def detach(self) -> None:
+        """Takes its link from every receiver."""
+        os.kill(self.pid, signal.SIGUSR2)
 
     def variables(self):
         return {"WATERSHED_EVENTHUBS": f"amqp://{self.address}"}
