@@ -24,7 +24,7 @@ use super::token::TokenSource;
 use crate::error::SourceError;
 
 /// How long the thread waits for events before it looks whether it is to end.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(20);
 /// Time between two commits: each is one request for all partitions.
 const COMMIT: Duration = Duration::from_secs(1);
 /// How long the last commit may take before it is left.
