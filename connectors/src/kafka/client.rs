@@ -164,12 +164,8 @@ impl Events {
 
     fn poll(&self) {
         match self.consumer.poll(TICK) {
-            None => {}
-            Some(Err(error)) => {
-                if let Some(code) = error.rdkafka_error_code() {
-                    self.consumer.context().health.failed(code, &code.to_string());
-                }
-            }
+            // Errors came with their reason to the context already.
+            None | Some(Err(_)) => {}
             Some(Ok(message)) => {
                 let (topic, partition) = (message.topic(), message.partition());
                 tracing::error!(topic, partition, "a message came outside its partition's queue; reading it again");

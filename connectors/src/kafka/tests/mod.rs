@@ -18,7 +18,7 @@ use super::source::KafkaSource;
 use super::{COLUMNS, KafkaOptions};
 use crate::error::SourceError;
 use crate::records::Records;
-use crate::source::{Reader, ReadLimits, ReadStatus};
+use crate::source::{ReadLimits, ReadStatus, Reader};
 use crate::stream::Surroundings;
 
 fn around() -> Surroundings {
