@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::error::SourceError;
 use crate::metadata::MetadataField;
 use crate::source::Source;
+mod leases;
 use crate::stream::{StreamOptions, Surroundings};
 
 /// What to read, as written in the region file.
