@@ -49,6 +49,8 @@ use worker::{Claim, Renewal, Worker};
 const AT_ONCE: usize = 16;
 /// A third of the duration passes between two signs of life, so that one may fail.
 const SIGNS: u32 = 3;
+/// A write that is not answered is sent again after these pauses; the next sign of life is soon enough after that.
+const TRIES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(200), Duration::ZERO];
 /// Bounds of `duration`: shorter ones are lost by a hiccup of the network, and beyond these nobody takes over in time.
 const DURATIONS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 
@@ -136,7 +138,7 @@ impl Leases {
     pub(crate) fn new(options: &LeaseOptions, config: &SdkConfig, start: Start) -> Self {
         let owner = options.owner.clone().unwrap_or_else(own_name);
         let duration = Duration::from(options.duration);
-        let table = LeaseTable::new(config, options.endpoint.as_deref(), &options.table, duration / SIGNS);
+        let table = LeaseTable::new(config, options.endpoint.as_deref(), &options.table, duration / SIGNS / 2);
         let inner = Inner {
             table,
             duration,
@@ -337,24 +339,37 @@ impl Inner {
     async fn renew(&self, due: bool) {
         let renewals = self.worker().renewals(due, self.now());
         let given = renewals.iter().any(Renewal::gives);
-        stream::iter(renewals).for_each_concurrent(AT_ONCE, |renewal| self.renew_one(renewal)).await;
+        let again: Vec<bool> = stream::iter(renewals)
+            .map(|renewal| self.renew_one(renewal))
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        if again.contains(&true) {
+            self.news.notify_one();
+        }
         self.rounds.send_modify(|rounds| *rounds += 1);
         if given {
             self.free.notify_one();
         }
     }
 
-    async fn renew_one(&self, renewal: Renewal) {
-        let sent = self.now();
-        let outcome = self.table.change(&renewal.change).await;
-        let (outcome, error) = match outcome {
-            Ok(outcome) => (outcome, None),
-            Err(error) => (Outcome::Unknown, Some(error)),
-        };
-        self.told(error);
-        if self.worker().renewed(&renewal, outcome, sent, self.now()) {
-            self.news.notify_one();
+    /// True if the lease should be renewed again at once.
+    async fn renew_one(&self, renewal: Renewal) -> bool {
+        for pause in TRIES {
+            let sent = self.now();
+            let (outcome, error) = match self.table.change(&renewal.change).await {
+                Ok(outcome) => (outcome, None),
+                Err(error) => (Outcome::Unknown, Some(error)),
+            };
+            self.told(error);
+            let answered = outcome != Outcome::Unknown;
+            let again = self.worker().renewed(&renewal, outcome, sent, self.now());
+            if answered {
+                return again;
+            }
+            tokio::time::sleep(pause).await;
         }
+        false
     }
 
     /// Says once that the table cannot be reached, and once that it can be again.

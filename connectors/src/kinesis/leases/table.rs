@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -163,7 +164,9 @@ impl LeaseTable {
         let request = request.update_expression(changes).condition_expression(conditions);
         let request = request.set_expression_attribute_names(Some(update.names));
         let request = request.set_expression_attribute_values(Some(update.values).filter(|some| !some.is_empty()));
-        request.send().await.map(drop)
+        // Not tried again below: whether a write was done that was not answered is for the worker to find out.
+        let once = aws_sdk_dynamodb::config::Config::builder().retry_config(RetryConfig::disabled());
+        request.customize().config_override(once).send().await.map(drop)
     }
 
     async fn get(&self, shard: &str) -> Result<Option<Lease>, SourceError> {

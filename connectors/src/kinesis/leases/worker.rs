@@ -41,8 +41,10 @@ struct Held {
     opened: bool,
     /// True if nobody here needs it any more.
     released: bool,
-    /// Writes since the last answer.
-    unanswered: u64,
+    /// When the first write was sent that no answer has come to since the last one.
+    unanswered: Option<Duration>,
+    /// True if it should be renewed before its time.
+    hurry: bool,
 }
 
 /// What whoever opens a shard learns.
@@ -139,8 +141,6 @@ impl Worker {
                 self.table.remove(&change.to.shard);
                 return;
             }
-            // An answer was lost, and this is it.
-            Outcome::Refused(Some(row)) if row.stands_as(&change.to) => change.to.clone(),
             Outcome::Refused(Some(row)) => return self.noted(row, now),
             Outcome::Done => change.to.clone(),
         };
@@ -159,7 +159,8 @@ impl Worker {
             durable: if drained { Checkpoint::ShardEnd } else { lease.checkpoint.clone() },
             opened: false,
             released: drained,
-            unanswered: 0,
+            unanswered: None,
+            hurry: false,
             lease,
         };
         tracing::info!(shard = held.lease.shard, checkpoint = %held.durable, "lease taken");
@@ -173,18 +174,18 @@ impl Worker {
         self.held = held;
         for shard in BTreeMap::<String, Held>::into_keys(lost) {
             tracing::warn!(shard, "lease lost: it could not be renewed in time");
-            self.drained.remove(&shard);
+            self.lose(&shard);
         }
         let (me, closing) = (&self.me, self.closing);
         let renewal = |held: &mut Held| {
             let durable = &held.durable;
             let unread = held.lease.owner.as_ref() != Some(me) && !held.opened;
             let give = held.released || closing || unread;
-            if !due && !give && *durable <= held.lease.checkpoint {
+            let hurry = std::mem::take(&mut held.hurry);
+            if !due && !hurry && !give && *durable <= held.lease.checkpoint {
                 return None;
             }
             let change = if give { held.lease.given(durable) } else { held.lease.renewed(durable) };
-            held.unanswered += 1;
             Some(Renewal { grant: held.grant, change })
         };
         self.held.values_mut().filter_map(renewal).collect()
@@ -195,33 +196,15 @@ impl Worker {
         let Renewal { grant, change } = renewal;
         let shard = &change.to.shard;
         let Some(held) = self.held.get_mut(shard).filter(|held| held.grant == *grant) else { return false };
-        let row = match outcome {
-            Outcome::Unknown => return false,
-            Outcome::Done => change.to.clone(),
-            Outcome::Refused(Some(row)) if row.stands_as(&change.to) => change.to.clone(),
-            Outcome::Refused(Some(row)) => {
-                // Wished by another; or an earlier write of ours was done, whose answer was lost.
-                let ours = held.lease.counter..held.lease.counter + held.unanswered;
-                if row.holder() == Some(self.me.as_str()) && ours.contains(&row.counter) {
-                    held.unanswered = 0;
-                    held.lease = row.clone();
-                    self.noted(row, now);
-                    return true;
-                }
-                tracing::warn!(shard, owner = row.owner, "lease lost: another daemon has taken it");
-                self.held.remove(shard);
-                self.drained.remove(shard);
-                self.noted(row, now);
+        match outcome {
+            Outcome::Unknown => {
+                held.unanswered.get_or_insert(sent);
                 return false;
             }
-            Outcome::Refused(None) => {
-                tracing::warn!(shard, "lease lost: its row is gone");
-                self.held.remove(shard);
-                self.table.remove(shard);
-                return false;
-            }
-        };
-        held.unanswered = 0;
+            Outcome::Refused(row) => return self.refused(shard, row, now),
+            Outcome::Done => held.unanswered = None,
+        }
+        let row = change.to.clone();
         if row.holder() == Some(self.me.as_str()) {
             held.until = held.until.max(sent + self.duration);
             held.lease = row.clone();
@@ -231,6 +214,38 @@ impl Worker {
         }
         self.noted(row, now);
         false
+    }
+
+    /// The row of a lease that is held was not found as expected. True if the lease is held all the same: another daemon
+    /// wishes it, or an earlier write was done, and only its answer was lost.
+    fn refused(&mut self, shard: &str, row: Option<Lease>, now: Duration) -> bool {
+        let Some(held) = self.held.get_mut(shard) else { return false };
+        let Some(row) = row else {
+            tracing::warn!(shard, "lease lost: its row is gone");
+            self.table.remove(shard);
+            self.lose(shard);
+            return false;
+        };
+        let next = held.unanswered.filter(|_| row.counter == held.lease.counter + 1);
+        let ours = row.holder() == Some(self.me.as_str()) && (row.counter == held.lease.counter || next.is_some());
+        if ours {
+            if let Some(sent) = next {
+                held.until = held.until.max(sent + self.duration);
+                held.unanswered = None;
+            }
+            held.hurry = true;
+            held.lease = row.clone();
+        } else {
+            tracing::warn!(shard, owner = row.owner, "lease lost: another daemon has it");
+            self.lose(shard);
+        }
+        self.noted(row, now);
+        ours
+    }
+
+    fn lose(&mut self, shard: &str) {
+        self.held.remove(shard);
+        self.drained.remove(shard);
     }
 
     /// Claims `shard` for a reader.

@@ -28,7 +28,7 @@ fn every_shard_that_is_to_be_read_gets_a_row_once() {
         ("c<b b!<a a!", "", Start::Earliest, "a TRIM_HORIZON, b TRIM_HORIZON, c TRIM_HORIZON"),
         ("c<b b!<a a!", "", moment, "a AT_TIMESTAMP, b AT_TIMESTAMP, c AT_TIMESTAMP"),
         // What is closed is past.
-        ("a! b<a c<a d", "", Start::Latest, "b LATEST, c LATEST, d LATEST"),
+        ("a! b<a c<a d", "", Start::Latest, "d LATEST, b LATEST, c LATEST"),
         // What continues a shard that is read is read from its beginning, however often it was split meanwhile.
         ("a! b!<a c<a d<b", "a", Start::Latest, "b TRIM_HORIZON, c TRIM_HORIZON, d TRIM_HORIZON"),
         ("a! b! c<a+b", "a b", Start::Latest, "c TRIM_HORIZON"),

@@ -15,12 +15,12 @@ use super::super::lease::{Change, Lease, Outcome};
 use super::super::worker::{Claim, Renewal, Worker};
 use super::{after, apply, lease};
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 15;
 const WORKERS: usize = 16;
 const DURATION: u64 = 10_000;
 /// Milliseconds after which nothing breaks any more, and after which it must have settled.
-const CALM: u64 = 200_000;
-const END: u64 = 500_000;
+const CALM: u64 = 150_000;
+const END: u64 = 400_000;
 
 /// One daemon.
 struct Node {
@@ -30,6 +30,9 @@ struct Node {
     /// It does nothing before this.
     stopped_until: u64,
     readers: BTreeMap<String, Reading>,
+    /// Renewals without an answer, and whether another round is wanted when there is none.
+    in_flight: usize,
+    again: bool,
 }
 
 /// A reader of a shard.
@@ -98,7 +101,7 @@ impl Simulation {
         let node = self.nodes.len();
         let ahead = self.random.random_range(0..1_000_000);
         let worker = Worker::new(&format!("w{node}"), Duration::from_millis(DURATION));
-        self.nodes.push(Some(Node { worker, ahead, stopped_until: 0, readers: BTreeMap::new() }));
+        self.nodes.push(Some(Node { worker, ahead, stopped_until: 0, readers: BTreeMap::new(), in_flight: 0, again: false }));
         let begins = self.random.random_range(0..20_000);
         for event in [Event::Look(node), Event::Renew(node), Event::Read(node), Event::Epoch(node)] {
             self.after(begins, event);
@@ -134,8 +137,11 @@ impl Simulation {
                     continue;
                 }
             }
+            let telling = matches!(event, Event::Read(_) | Event::Answer { .. });
             self.happen(event);
-            self.nobody_believes_what_another_does();
+            if telling {
+                self.nobody_believes_what_another_does();
+            }
             if self.faulty() && self.random.random_bool(0.0003) {
                 self.disturb();
             }
@@ -148,7 +154,10 @@ impl Simulation {
         let stop = self.random.random_range(100..30_000);
         let kill = self.random.random_bool(0.3);
         match &mut self.nodes[chosen] {
-            Some(_) if kill => {
+            Some(node) if kill => {
+                // What it has read and not made durable is read again by others.
+                let open = std::mem::take(&mut node.readers).into_iter();
+                self.read.extend(open.map(|(shard, reading)| (shard, reading.begun, reading.at)));
                 self.nodes[chosen] = None;
                 self.begin();
             }
@@ -160,10 +169,11 @@ impl Simulation {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Renew(node) => {
-                let local = self.local(node);
+                if self.node(node).in_flight > 0 {
+                    return self.after(10, Event::Renew(node));
+                }
                 let due = self.random.random_bool(0.8);
-                let renewals = self.node(node).worker.renewals(due, local);
-                renewals.into_iter().for_each(|renewal| self.send(node, Sent::Renewal(renewal)));
+                self.renew(node, due);
                 self.after(if due { DURATION / 3 } else { 200 }, Event::Renew(node));
             }
             Event::Look(node) => {
@@ -196,14 +206,14 @@ impl Simulation {
             }
             Event::Answer { node, sent, at, outcome } => {
                 let local = self.local(node);
-                let worker = &mut self.node(node).worker;
+                let part = self.node(node);
                 match sent {
-                    Sent::Planned(change) => worker.planned(&change, outcome, Duration::from_millis(at), local),
+                    Sent::Planned(change) => part.worker.planned(&change, outcome, Duration::from_millis(at), local),
                     Sent::Renewal(renewal) => {
-                        if worker.renewed(&renewal, outcome, Duration::from_millis(at), local) {
-                            // The one that is due comes by itself; this one is beside it.
-                            let again = worker.renewals(false, local);
-                            again.into_iter().for_each(|renewal| self.send(node, Sent::Renewal(renewal)));
+                        part.in_flight -= 1;
+                        part.again |= part.worker.renewed(&renewal, outcome, Duration::from_millis(at), local);
+                        if part.in_flight == 0 && std::mem::take(&mut part.again) {
+                            self.renew(node, false);
                         }
                     }
                 }
@@ -224,6 +234,13 @@ impl Simulation {
                 self.after(5_000, Event::Epoch(node));
             }
         }
+    }
+
+    fn renew(&mut self, node: usize, due: bool) {
+        let local = self.local(node);
+        let renewals = self.node(node).worker.renewals(due, local);
+        self.node(node).in_flight += renewals.len();
+        renewals.into_iter().for_each(|renewal| self.send(node, Sent::Renewal(renewal)));
     }
 
     /// Sends a write; it may be slow, come late, or never.

@@ -27,9 +27,7 @@ fn renew(worker: &mut Worker, rows: &mut [Lease], now: Duration) {
         for renewal in worker.renewals(true, now) {
             let row = rows.iter_mut().find(|row| row.shard == renewal.change.to.shard).unwrap();
             let outcome = apply(row, &renewal.change);
-            if worker.renewed(&renewal, outcome, now, now) {
-                continue;
-            }
+            worker.renewed(&renewal, outcome, now, now);
         }
     }
 }
@@ -80,6 +78,12 @@ fn an_answer_that_was_lost_costs_nothing() {
         apply(&mut rows[0], &renewal.change);
         worker.renewed(&renewal, Outcome::Unknown, at(second), at(second));
     }
+    let renewal = worker.renewals(true, at(5)).remove(0);
+    let outcome = apply(&mut rows[0], &renewal.change);
+    assert!(worker.renewed(&renewal, outcome, at(5), at(5)), "it is to be renewed for good");
+    // What was done was sent at 3: others may have seen it since.
+    assert!(worker.may_read("a", granted, at(12)));
+    assert!(!worker.may_read("a", granted, at(13)));
     renew(&mut worker, &mut rows, at(5));
     assert!(worker.may_read("a", granted, at(14)));
     // A write by somebody of the same name is none of ours.
