@@ -24,23 +24,24 @@ use tokio::task::JoinSet;
 
 use crate::duration::HumanDuration;
 use crate::error::SourceError;
+use crate::kinesis::lineage::Shard;
+use crate::kinesis::place::Place;
 use crate::source::{Known, SplitId};
 use crate::start::Start;
 
 mod checkpoint;
 mod lease;
-mod lineage;
 mod plan;
 mod reader;
+mod rows;
 mod table;
 #[cfg(test)]
 mod tests;
 mod worker;
 
-pub(crate) use checkpoint::{Checkpoint, Sequence};
-pub(crate) use lineage::Shard;
 pub(crate) use reader::{Gone, Leased};
 
+use checkpoint::{Checkpoint, Sequence};
 use lease::{Change, Outcome};
 use table::LeaseTable;
 use worker::{Claim, Renewal, Worker};
@@ -134,15 +135,17 @@ pub(crate) struct Hold {
 }
 
 impl Leases {
-    /// Nothing is asked or taken before [`list`](Self::list).
-    pub(crate) fn new(options: &LeaseOptions, config: &SdkConfig, start: Start) -> Self {
+    /// Nothing is asked or taken before [`list`](Self::list). Shards that a checkpoint knows to be over are not read again.
+    pub(crate) fn new(options: &LeaseOptions, config: &SdkConfig, start: Start, known: &[(SplitId, Known)]) -> Self {
         let owner = options.owner.clone().unwrap_or_else(own_name);
         let duration = Duration::from(options.duration);
         let table = LeaseTable::new(config, options.endpoint.as_deref(), &options.table, duration / SIGNS / 2);
+        let mut worker = Worker::new(&owner, duration);
+        known.iter().filter(|(_, known)| known.ended).for_each(|(split, _)| worker.remember_drained(split.as_str()));
         let inner = Inner {
             table,
             duration,
-            worker: Mutex::new(Worker::new(&owner, duration)),
+            worker: Mutex::new(worker),
             begun: Instant::now(),
             news: Notify::new(),
             free: Notify::new(),
@@ -150,12 +153,6 @@ impl Leases {
             trouble: std::sync::atomic::AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner), start, tasks: tokio::sync::Mutex::new(None) }
-    }
-
-    /// Takes note of what a checkpoint knows: shards that it knows to be over are not read again.
-    pub(crate) fn restore(&self, known: &[(SplitId, Known)]) {
-        let mut worker = self.inner.worker();
-        known.iter().filter(|(_, known)| known.ended).for_each(|(split, _)| worker.remember_drained(split.as_str()));
     }
 
     /// The shards that this daemon is to read, of all that there are. The first call takes what can be had at once, and
@@ -222,14 +219,19 @@ impl Leases {
 }
 
 impl Hold {
-    /// What the table says was read of the shard.
-    pub(crate) fn checkpoint(&self) -> &Checkpoint {
-        &self.checkpoint
-    }
-
-    /// When the stream was first read, in milliseconds since the Unix epoch, if it was not read from its oldest records.
-    pub(crate) fn since(&self) -> Option<i64> {
-        self.since
+    /// Where to begin: at `place`, which is what our own checkpoint says, or at the table's, if that is further.
+    pub(crate) fn place(&self, place: Place) -> Place {
+        match &self.checkpoint {
+            Checkpoint::After { sequence, sub } if reckon(&place).is_none_or(|own| own < self.checkpoint) => Place {
+                sequence: Some(sequence.as_str().into()),
+                sub: u32::try_from(*sub).ok(),
+                ..place
+            },
+            // All daemons begin at the moment at which the first of them did.
+            Checkpoint::AtTimestamp | Checkpoint::Latest if place.sequence.is_none() => Place { since: self.since.or(place.since), ..place },
+            Checkpoint::TrimHorizon if place.sequence.is_none() => Place { since: None, ..place },
+            _ => place,
+        }
     }
 
     /// True as long as nobody else can have the shard and nobody asks for it.
@@ -247,6 +249,12 @@ impl Hold {
     fn drained(&self) {
         self.inner.worker().drained(&self.shard, self.grant);
     }
+}
+
+/// A place as a checkpoint; none if nothing was read up to it.
+fn reckon(place: &Place) -> Option<Checkpoint> {
+    let sequence = Sequence::parse(place.sequence.as_ref()?)?;
+    Some(Checkpoint::After { sequence, sub: place.sub.map_or(0, u64::from) })
 }
 
 /// Shows signs of life for ever.
@@ -300,7 +308,7 @@ impl Inner {
         let missing = {
             let worker = self.worker();
             let known: BTreeSet<&str> = worker.rows().map(|lease| lease.shard.as_str()).collect();
-            lineage::missing(shards, &known, start, chrono::Utc::now().timestamp_millis())
+            rows::missing(shards, &known, start, chrono::Utc::now().timestamp_millis())
         };
         if missing.is_empty() {
             return Ok(());

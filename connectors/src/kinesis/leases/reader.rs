@@ -2,28 +2,26 @@
 
 use async_trait::async_trait;
 
-use super::Hold;
 use super::checkpoint::Checkpoint;
+use super::{Hold, reckon};
 use crate::error::SourceError;
+use crate::kinesis::place::Place;
+use crate::kinesis::reader::ShardReader;
 use crate::records::Records;
 use crate::source::{Lag, Position, ReadLimits, ReadStatus, Reader};
 
-/// How a position reads as a checkpoint; none if nothing was read up to it.
-pub(crate) type Reckoning = fn(&Position) -> Option<Checkpoint>;
-
 /// Reads a shard under a lease.
 pub(crate) struct Leased {
-    inner: Box<dyn Reader>,
+    inner: ShardReader,
     hold: Hold,
-    reckon: Reckoning,
     /// How reading ended, once it has.
     over: Option<ReadStatus>,
 }
 
 impl Leased {
     /// Reads by `inner` as long as `hold` lasts.
-    pub(crate) fn new(inner: Box<dyn Reader>, hold: Hold, reckon: Reckoning) -> Self {
-        Self { inner, hold, reckon, over: None }
+    pub(crate) fn new(inner: ShardReader, hold: Hold) -> Self {
+        Self { inner, hold, over: None }
     }
 }
 
@@ -51,7 +49,7 @@ impl Reader for Leased {
         let last = *position == self.inner.position();
         match self.over {
             Some(ReadStatus::Ended) if last => self.hold.durable(Some(Checkpoint::ShardEnd), true),
-            over => self.hold.durable((self.reckon)(position), last && over.is_some()),
+            over => self.hold.durable(checkpoint_of(position), last && over.is_some()),
         }
         Ok(())
     }
@@ -63,6 +61,10 @@ impl Reader for Leased {
     fn lag(&self) -> Lag {
         self.inner.lag()
     }
+}
+
+fn checkpoint_of(position: &Position) -> Option<Checkpoint> {
+    reckon(&serde_json::from_value::<Place>(position.0.clone()).ok()?)
 }
 
 /// What opens in place of a shard that went elsewhere while it was being opened.

@@ -1,8 +1,8 @@
 //! Tests of leases: decisions as tables, many daemons under a simulated clock, and real ones over a real table.
 
 mod checkpoint;
-mod lineage;
 mod plan;
+mod rows;
 mod simulation;
 mod worker;
 

@@ -3,7 +3,9 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use super::super::checkpoint::Checkpoint;
-use super::super::lineage::{Shard, missing};
+use super::super::rows::missing;
+use crate::kinesis::lineage::Shard;
+use crate::source::SplitId;
 use crate::start::Start;
 
 /// Shards by id, with parents; an exclamation mark says that it is closed.
@@ -11,9 +13,9 @@ fn shards(text: &str) -> Vec<Shard> {
     let shard = |word: &str| {
         let (id, parents) = word.split_once('<').unwrap_or((word, ""));
         Shard {
-            id: id.trim_end_matches('!').to_string(),
-            parents: parents.split('+').filter(|parent| !parent.is_empty()).map(str::to_string).collect(),
-            open: !id.ends_with('!'),
+            id: SplitId::new(id.trim_end_matches('!')),
+            parents: parents.split('+').filter(|parent| !parent.is_empty()).map(SplitId::new).collect(),
+            closed: id.ends_with('!'),
             hash_keys: None,
         }
     };

@@ -13,20 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::checkpoint::Checkpoint;
 use super::lease::Lease;
+use crate::kinesis::lineage::Shard;
 use crate::start::Start;
-
-/// A shard of the stream, as Kinesis lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Shard {
-    /// Its id.
-    pub(crate) id: String,
-    /// The shards that it continues.
-    pub(crate) parents: Vec<String>,
-    /// True if records may still be written to it.
-    pub(crate) open: bool,
-    /// Its range of hash keys.
-    pub(crate) hash_keys: Option<(String, String)>,
-}
 
 /// The rows to add for `shards`, in order; `now` in milliseconds since the Unix epoch.
 pub(super) fn missing(shards: &[Shard], rows: &BTreeSet<&str>, start: Start, now: i64) -> Vec<Lease> {
@@ -47,11 +35,11 @@ pub(super) fn missing(shards: &[Shard], rows: &BTreeSet<&str>, start: Start, now
             Start::Earliest => Checkpoint::TrimHorizon,
             Start::At(_) => Checkpoint::AtTimestamp,
             Start::Latest if continues => Checkpoint::TrimHorizon,
-            Start::Latest if shard.open => Checkpoint::Latest,
+            Start::Latest if !shard.closed => Checkpoint::Latest,
             Start::Latest => continue,
         };
-        known.insert(&shard.id);
-        added.insert(&shard.id, begins);
+        known.insert(shard.id.as_str());
+        added.insert(shard.id.as_str(), begins);
         order.push(shard);
     }
     let lease = |shard: &&Shard| {
@@ -62,16 +50,16 @@ pub(super) fn missing(shards: &[Shard], rows: &BTreeSet<&str>, start: Start, now
             _ => None,
         };
         Some(Lease {
-            shard: shard.id.clone(),
+            shard: shard.id.to_string(),
             owner: None,
             leaving: None,
             counter: 0,
             checkpoint,
             since,
             switches: 0,
-            parents: shard.parents.clone(),
-            children: shards.iter().filter(|s| s.parents.contains(&shard.id)).map(|child| child.id.clone()).collect(),
-            hash_keys: shard.hash_keys.clone(),
+            parents: shard.parents.iter().map(ToString::to_string).collect(),
+            children: shards.iter().filter(|s| s.parents.contains(&shard.id)).map(|child| child.id.to_string()).collect(),
+            hash_keys: shard.hash_keys.as_ref().map(|(first, last)| (first.to_string(), last.to_string())),
         })
     };
     order.iter().filter_map(lease).collect()
