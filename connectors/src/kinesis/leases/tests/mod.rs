@@ -1,8 +1,10 @@
 //! Tests of leases: decisions as tables, many daemons under a simulated clock, and real ones over a real table.
 
 mod checkpoint;
+mod daemon;
 mod plan;
 mod rows;
+mod services;
 mod simulation;
 mod worker;
 
