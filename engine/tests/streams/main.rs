@@ -180,6 +180,11 @@ async fn a_stream_that_cannot_be_reached_at_the_start_is_waited_for() {
     running.end().await;
 }
 
+/// A test that waits longer has failed.
+async fn within<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(FOR_EVER, what).await.expect("it comes to that")
+}
+
 /// Records with these numbers, one a second.
 fn write(log: &Log, split: &str, numbers: std::ops::Range<i64>) {
     numbers.for_each(|number| log.write(split, order(number, number)));
@@ -198,18 +203,18 @@ async fn a_split_that_leaves_and_comes_back_is_neither_lost_nor_counted_twice() 
     write(log, "b", 100..110);
     let mut running = site.start("SELECT id FROM orders");
     running.until(|progress| progress.read == 20).await;
-    assert_eq!(log.lend("a").await, 10);
+    assert_eq!(within(log.lend("a")).await, 10);
     // Written while it is elsewhere; of this the other process reads three.
     write(log, "a", 10..20);
     write(log, "b", 110..120);
     running.until(|progress| progress.read == 30).await;
     log.give("a", 13);
     running.until(|progress| progress.read == 37).await;
-    assert_eq!(log.lend("a").await, 20);
+    assert_eq!(within(log.lend("a")).await, 20);
     // Again, with nothing to read: what is durable was told before it left.
     log.give("a", 20);
-    log.reads(20).await;
-    assert_eq!(log.lend("a").await, 20);
+    within(log.reads(20)).await;
+    assert_eq!(within(log.lend("a")).await, 20);
     log.give("a", 20);
     write(log, "a", 20..25);
     running.until(|progress| progress.read == 42).await;
@@ -239,11 +244,11 @@ async fn without_a_split_of_its_own_a_process_waits_and_closes_nothing() {
         "SELECT window_start, count(*) AS events FROM tumble(orders, INTERVAL '10 seconds') GROUP BY window_start";
     let mut running = site.start(sql);
     // It comes after the process has looked for some in vain, goes while it is silent, and comes back.
-    tokio::time::timeout(FOR_EVER, log.looked(2)).await.expect("it looks");
+    within(log.looked(2)).await;
     write(log, "a", 0..25);
     log.give("a", 0);
     running.until(|progress| progress.windows == 2).await;
-    log.lend("a").await;
+    within(log.lend("a")).await;
     write(log, "a", 25..35);
     log.give("a", 25);
     running.until(|progress| progress.windows == 3).await;

@@ -222,13 +222,13 @@ impl Hold {
     /// Where to begin: at `place`, which is what our own checkpoint says, or at the table's, if that is further.
     pub(crate) fn place(&self, place: Place) -> Place {
         match &self.checkpoint {
-            Checkpoint::After { sequence, sub } if reckon(&place).is_none_or(|own| own < self.checkpoint) => Place {
-                sequence: Some(sequence.as_str().into()),
-                sub: u32::try_from(*sub).ok(),
-                ..place
-            },
+            Checkpoint::After { sequence, sub } if reckon(&place).is_none_or(|own| own < self.checkpoint) => {
+                Place { sequence: Some(sequence.as_str().into()), sub: u32::try_from(*sub).ok(), ..place }
+            }
             // All daemons begin at the moment at which the first of them did.
-            Checkpoint::AtTimestamp | Checkpoint::Latest if place.sequence.is_none() => Place { since: self.since.or(place.since), ..place },
+            Checkpoint::AtTimestamp | Checkpoint::Latest if place.sequence.is_none() => {
+                Place { since: self.since.or(place.since), ..place }
+            }
             Checkpoint::TrimHorizon if place.sequence.is_none() => Place { since: None, ..place },
             _ => place,
         }
@@ -347,11 +347,8 @@ impl Inner {
     async fn renew(&self, due: bool) {
         let renewals = self.worker().renewals(due, self.now());
         let given = renewals.iter().any(Renewal::gives);
-        let again: Vec<bool> = stream::iter(renewals)
-            .map(|renewal| self.renew_one(renewal))
-            .buffer_unordered(AT_ONCE)
-            .collect()
-            .await;
+        let again: Vec<bool> =
+            stream::iter(renewals).map(|renewal| self.renew_one(renewal)).buffer_unordered(AT_ONCE).collect().await;
         if again.contains(&true) {
             self.news.notify_one();
         }

@@ -48,7 +48,8 @@ pub(super) struct View<'a> {
 
 /// What to change in the table, `now`.
 pub(super) fn plan(view: &View<'_>, now: Duration) -> Vec<Change> {
-    let standings: BTreeMap<&str, Standing> = view.table.iter().map(|(s, seen)| (s.as_str(), view.of(seen, now))).collect();
+    let standings: BTreeMap<&str, Standing> =
+        view.table.iter().map(|(s, seen)| (s.as_str(), view.of(seen, now))).collect();
     let of = |wanted: Standing| {
         let some = standings.iter().filter(move |(_, standing)| **standing == wanted);
         some.filter_map(|(shard, _)| view.table.get(*shard))
@@ -75,7 +76,8 @@ pub(super) fn plan(view: &View<'_>, now: Duration) -> Vec<Change> {
         let most = loads.values().copied().max().unwrap_or_default();
         let heavy = |seen: &&Seen| seen.lease.owner.as_deref().and_then(|owner| loads.get(owner)) == Some(&most);
         if most >= mine + 2 {
-            let one = view.in_own_order(of(Standing::Others).filter(heavy)).into_iter().find(|s| s.lease.leaving.is_none());
+            let one =
+                view.in_own_order(of(Standing::Others).filter(heavy)).into_iter().find(|s| s.lease.leaving.is_none());
             changes.extend(one.map(|seen| seen.lease.wished(view.me)));
         }
     }

@@ -58,7 +58,11 @@ pub(super) fn missing(shards: &[Shard], rows: &BTreeSet<&str>, start: Start, now
             since,
             switches: 0,
             parents: shard.parents.iter().map(ToString::to_string).collect(),
-            children: shards.iter().filter(|s| s.parents.contains(&shard.id)).map(|child| child.id.to_string()).collect(),
+            children: shards
+                .iter()
+                .filter(|s| s.parents.contains(&shard.id))
+                .map(|child| child.id.to_string())
+                .collect(),
             hash_keys: shard.hash_keys.as_ref().map(|(first, last)| (first.to_string(), last.to_string())),
         })
     };

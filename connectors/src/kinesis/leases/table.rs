@@ -295,7 +295,8 @@ fn number(number: u64) -> AttributeValue {
 /// A lease as a row; none if it makes no sense.
 pub(super) fn read(item: &HashMap<String, AttributeValue>) -> Option<Lease> {
     let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).filter(|text| !text.is_empty()).cloned();
-    let number = |name: &str| item.get(name).and_then(|value| value.as_n().ok()).map(|number| number.parse::<u64>().ok());
+    let number =
+        |name: &str| item.get(name).and_then(|value| value.as_n().ok()).map(|number| number.parse::<u64>().ok());
     let names = |name: &str| {
         let mut names = item.get(name).and_then(|value| value.as_ss().ok()).cloned().unwrap_or_default();
         names.sort();

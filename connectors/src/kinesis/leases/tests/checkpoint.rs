@@ -28,7 +28,9 @@ fn checkpoints_are_ordered_by_how_much_was_read() {
 
 #[test]
 fn checkpoints_are_spelled_as_the_library_does() {
-    for (text, sub) in [("TRIM_HORIZON", 0), ("LATEST", 0), ("AT_TIMESTAMP", 0), ("SHARD_END", 0), ("4959", 0), ("4959", 3)] {
+    for (text, sub) in
+        [("TRIM_HORIZON", 0), ("LATEST", 0), ("AT_TIMESTAMP", 0), ("SHARD_END", 0), ("4959", 0), ("4959", 3)]
+    {
         let checkpoint = Checkpoint::parse(text, sub).unwrap();
         assert_eq!((checkpoint.text(), checkpoint.sub()), (text, sub));
     }

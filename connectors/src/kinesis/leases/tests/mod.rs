@@ -41,7 +41,8 @@ fn apply(row: &mut Lease, change: &Change) -> Outcome {
     if !row.stands_as(&change.from) {
         return Outcome::Refused(Some(row.clone()));
     }
-    let checkpoint = if change.to.checkpoint == change.from.checkpoint { &row.checkpoint } else { &change.to.checkpoint };
+    let checkpoint =
+        if change.to.checkpoint == change.from.checkpoint { &row.checkpoint } else { &change.to.checkpoint };
     *row = Lease { checkpoint: checkpoint.clone(), ..change.to.clone() };
     Outcome::Done
 }

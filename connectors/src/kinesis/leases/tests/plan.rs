@@ -31,8 +31,7 @@ fn planned(rows: Vec<Seen>, held: &[&str], expected: &[&str]) -> Vec<String> {
     let table: BTreeMap<String, Seen> = rows.into_iter().map(|seen| (seen.lease.shard.clone(), seen)).collect();
     let set = |shards: &[&str]| shards.iter().map(ToString::to_string).collect::<BTreeSet<String>>();
     let (held, expected) = (set(held), set(expected));
-    let view =
-        View { me: "me", duration: Duration::from_secs(10), table: &table, held: &held, expected: &expected };
+    let view = View { me: "me", duration: Duration::from_secs(10), table: &table, held: &held, expected: &expected };
     let mut words: Vec<String> = Vec::new();
     for change in plan(&view, NOW) {
         assert_eq!(change.to.owner.as_deref(), Some("me"));
@@ -53,15 +52,45 @@ fn leases_are_taken_when_they_are_free_and_never_before() {
         ("its owner is silent", vec![row(owned("a", "x"), 10, 500)], &[], &[], &["+a"]),
         ("finished", vec![row(finished("a"), 500, 500)], &[], &[], &[]),
         ("parent not finished", vec![live("a", "x"), row(child("b", &["a"]), 0, 0)], &[], &[], &[]),
-        ("one of two parents not", vec![row(finished("a"), 0, 0), live("b", "x"), row(child("c", &["a", "b"]), 0, 0)], &[], &[], &[]),
+        (
+            "one of two parents not",
+            vec![row(finished("a"), 0, 0), live("b", "x"), row(child("c", &["a", "b"]), 0, 0)],
+            &[],
+            &[],
+            &[],
+        ),
         ("all parents finished", vec![row(finished("a"), 0, 0), row(child("b", &["a"]), 0, 0)], &[], &[], &["+b"]),
         ("parent has no row", vec![row(child("b", &["a"]), 0, 0)], &[], &[], &["+b"]),
         ("held already", vec![row(owned("a", "me"), 500, 500)], &["a"], &[], &[]),
         ("handed over", vec![row(owned("a", "me"), 0, 0)], &[], &[], &["+a"]),
-        ("the share only", vec![live("a", "x"), row(lease("b"), 0, 0), live("c", "x"), row(lease("d"), 0, 0)], &[], &[], &["+b", "+d"]),
-        ("the share is reached", vec![live("a", "me"), live("b", "x"), live("c", "me"), row(lease("d"), 0, 0)], &["a", "c"], &[], &[]),
-        ("nobody else has taken it", vec![live("a", "me"), live("b", "x"), live("c", "me"), row(lease("d"), 10, 10)], &["a", "c"], &[], &["+d"]),
-        ("a child of its own", vec![live("a", "me"), live("b", "x"), live("c", "me"), row(lease("d"), 0, 0)], &["a", "c"], &["d"], &["+d"]),
+        (
+            "the share only",
+            vec![live("a", "x"), row(lease("b"), 0, 0), live("c", "x"), row(lease("d"), 0, 0)],
+            &[],
+            &[],
+            &["+b", "+d"],
+        ),
+        (
+            "the share is reached",
+            vec![live("a", "me"), live("b", "x"), live("c", "me"), row(lease("d"), 0, 0)],
+            &["a", "c"],
+            &[],
+            &[],
+        ),
+        (
+            "nobody else has taken it",
+            vec![live("a", "me"), live("b", "x"), live("c", "me"), row(lease("d"), 10, 10)],
+            &["a", "c"],
+            &[],
+            &["+d"],
+        ),
+        (
+            "a child of its own",
+            vec![live("a", "me"), live("b", "x"), live("c", "me"), row(lease("d"), 0, 0)],
+            &["a", "c"],
+            &["d"],
+            &["+d"],
+        ),
         ("wished, and its owner lives", vec![row(wished("a", "me", "x"), 3, 29)], &[], &[], &[]),
         ("wished, and its owner is silent", vec![row(wished("a", "me", "x"), 10, 12)], &[], &[], &["+a"]),
         ("wished, in vain", vec![row(wished("a", "me", "x"), 3, 30)], &[], &[], &["+a"]),

@@ -71,7 +71,8 @@ struct Shared {
 
 impl Shared {
     async fn make(name: &str, shards: i32) -> Self {
-        let shared = Self { name: unique(name), client: Client::new(&config(&variable("WATERSHED_KINESALITE"))), written: 0 };
+        let shared =
+            Self { name: unique(name), client: Client::new(&config(&variable("WATERSHED_KINESALITE"))), written: 0 };
         shared.client.create_stream().stream_name(&shared.name).shard_count(shards).send().await.unwrap();
         shared.ready().await;
         shared

@@ -52,10 +52,23 @@ enum Event {
     Renew(usize),
     Look(usize),
     /// A write reaches the table.
-    Arrive { node: usize, sent: Sent, at: u64, answered: bool },
+    Arrive {
+        node: usize,
+        sent: Sent,
+        at: u64,
+        answered: bool,
+    },
     /// An answer reaches the daemon; none after a time-out.
-    Answer { node: usize, sent: Sent, at: u64, outcome: Outcome },
-    Rows { node: usize, rows: Vec<Lease> },
+    Answer {
+        node: usize,
+        sent: Sent,
+        at: u64,
+        outcome: Outcome,
+    },
+    Rows {
+        node: usize,
+        rows: Vec<Lease>,
+    },
     Read(usize),
     Epoch(usize),
 }
@@ -101,7 +114,14 @@ impl Simulation {
         let node = self.nodes.len();
         let ahead = self.random.random_range(0..1_000_000);
         let worker = Worker::new(&format!("w{node}"), Duration::from_millis(DURATION));
-        self.nodes.push(Some(Node { worker, ahead, stopped_until: 0, readers: BTreeMap::new(), in_flight: 0, again: false }));
+        self.nodes.push(Some(Node {
+            worker,
+            ahead,
+            stopped_until: 0,
+            readers: BTreeMap::new(),
+            in_flight: 0,
+            again: false,
+        }));
         let begins = self.random.random_range(0..20_000);
         for event in [Event::Look(node), Event::Renew(node), Event::Read(node), Event::Epoch(node)] {
             self.after(begins, event);
