@@ -105,7 +105,7 @@ impl Shards {
     }
 
     /// Where the first start began.
-    pub(super) fn since(&self) -> Option<i64> {
+    fn since(&self) -> Option<i64> {
         *self.lock().since.get_or_insert_with(|| match self.start {
             Start::Earliest => None,
             Start::At(moment) => Some(moment.timestamp_millis()),

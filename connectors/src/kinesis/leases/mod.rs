@@ -221,17 +221,7 @@ impl Leases {
 impl Hold {
     /// Where to begin: at `place`, which is what our own checkpoint says, or at the table's, if that is further.
     pub(crate) fn place(&self, place: Place) -> Place {
-        match &self.checkpoint {
-            Checkpoint::After { sequence, sub } if reckon(&place).is_none_or(|own| own < self.checkpoint) => {
-                Place { sequence: Some(sequence.as_str().into()), sub: u32::try_from(*sub).ok(), ..place }
-            }
-            // All daemons begin at the moment at which the first of them did.
-            Checkpoint::AtTimestamp | Checkpoint::Latest if place.sequence.is_none() => {
-                Place { since: self.since.or(place.since), ..place }
-            }
-            Checkpoint::TrimHorizon if place.sequence.is_none() => Place { since: None, ..place },
-            _ => place,
-        }
+        further(place, &self.checkpoint, self.since)
     }
 
     /// True as long as nobody else can have the shard and nobody asks for it.
@@ -255,6 +245,19 @@ impl Hold {
 fn reckon(place: &Place) -> Option<Checkpoint> {
     let sequence = Sequence::parse(place.sequence.as_ref()?)?;
     Some(Checkpoint::After { sequence, sub: place.sub.map_or(0, u64::from) })
+}
+
+/// The further one of a place of our own and a checkpoint of the table.
+fn further(place: Place, checkpoint: &Checkpoint, since: Option<i64>) -> Place {
+    match (reckon(&place), checkpoint) {
+        (own, Checkpoint::After { sequence, sub }) if own.as_ref().is_none_or(|own| own < checkpoint) => {
+            Place { sequence: Some(sequence.as_str().into()), sub: u32::try_from(*sub).ok(), ..place }
+        }
+        // All daemons begin at the moment at which the first of them did.
+        (None, Checkpoint::AtTimestamp | Checkpoint::Latest) => Place { since: since.or(place.since), ..place },
+        (None, Checkpoint::TrimHorizon) => Place { since: None, ..place },
+        _ => place,
+    }
 }
 
 /// Shows signs of life for ever.

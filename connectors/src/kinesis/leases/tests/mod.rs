@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod daemon;
+mod place;
 mod plan;
 mod rows;
 mod services;
