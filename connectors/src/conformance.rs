@@ -65,11 +65,13 @@ pub(crate) struct Fixture {
     pub(crate) reopens: bool,
     /// False for queues: records come in any order, numbered as they come.
     pub(crate) ordered: bool,
+    /// How long a read may wait where the source never ends: nothing for what is in memory or on disk.
+    pub(crate) patience: Duration,
 }
 
 impl Fixture {
     pub(crate) fn new(make: impl Fn() -> Box<dyn Source> + 'static, expected: Vec<(String, Vec<Item>)>) -> Self {
-        Self { make: Box::new(make), expected, header: None, reopens: true, ordered: true }
+        Self { make: Box::new(make), expected, header: None, reopens: true, ordered: true, patience: Duration::ZERO }
     }
 
     pub(crate) async fn run(&self) {
@@ -112,7 +114,7 @@ impl Fixture {
             let mut records = Records::default();
             loop {
                 let held = records.count();
-                let status = reader.read(&mut records, limits(&*source, 20)).await.unwrap();
+                let status = reader.read(&mut records, self.limits(&*source, 20)).await.unwrap();
                 let over = match status {
                     ReadStatus::More => false,
                     ReadStatus::CaughtUp => !source.bounded() && records.count() == held,
@@ -135,7 +137,7 @@ impl Fixture {
             let mut records = Records::default();
             loop {
                 records.clear();
-                let status = reader.read(&mut records, limits(&*source, 1)).await.unwrap();
+                let status = reader.read(&mut records, self.limits(&*source, 1)).await.unwrap();
                 taken += items_of(&records).len();
                 // A read that brings nothing, while a broker is waited for, is no new place.
                 if places.last().is_none_or(|(_, last)| *last != reader.position()) {
@@ -183,7 +185,7 @@ impl Fixture {
                     Poll::Pending => {
                         // Dropped; one that is not, so that the stream gets on.
                         records.clear();
-                        let status = reader.read(&mut records, limits(&*source, 50)).await.unwrap();
+                        let status = reader.read(&mut records, self.limits(&*source, 50)).await.unwrap();
                         items.extend(items_of(&records));
                         status
                     }
@@ -207,7 +209,7 @@ impl Fixture {
             let end = reader.position();
             for _ in 0..2 {
                 let mut records = Records::default();
-                let status = reader.read(&mut records, limits(&*source, 1 << 20)).await.unwrap();
+                let status = reader.read(&mut records, self.limits(&*source, 1 << 20)).await.unwrap();
                 assert_eq!((status, records.is_empty()), (ReadStatus::Ended, true), "split {split} after its end");
                 assert_eq!(reader.position(), end);
             }
@@ -219,7 +221,7 @@ impl Fixture {
         for (split, expected) in &self.expected {
             let mut reader = open(&*source, split, None).await;
             let mut records = Records::default();
-            reader.read(&mut records, limits(&*source, 1)).await.unwrap();
+            reader.read(&mut records, self.limits(&*source, 1)).await.unwrap();
             let mut items = items_of(&records);
             let position = reader.position();
             reader.acknowledge(&position).await.unwrap();
@@ -244,13 +246,18 @@ impl Fixture {
         assert_eq!(items, expected, "{what}");
     }
 
+    /// Bounded sources may take their time; of the others, what is there now is enough.
+    fn limits(&self, source: &dyn Source, bytes: usize) -> ReadLimits {
+        limits(source, bytes, self.patience)
+    }
+
     /// Reads to the end, or to the end for now; checks each read on the way.
     async fn drain(&self, source: &dyn Source, reader: &mut dyn Reader, limit: usize) -> Vec<Item> {
         let mut items = Vec::new();
         let mut records = Records::default();
         loop {
             records.clear();
-            let status = reader.read(&mut records, limits(source, limit)).await.unwrap();
+            let status = reader.read(&mut records, self.limits(source, limit)).await.unwrap();
             check_arena(&records, limit);
             if items_of(&records).iter().any(|item| matches!(item, Item::Record { .. })) {
                 assert_eq!(records.header().map(|header| &**header), self.header);
@@ -279,7 +286,7 @@ pub(crate) async fn read_to_end(source: &dyn Source, reader: &mut dyn Reader) ->
     let mut records = Records::default();
     loop {
         records.clear();
-        let status = reader.read(&mut records, limits(source, 1 << 20)).await.unwrap();
+        let status = reader.read(&mut records, limits(source, 1 << 20, Duration::ZERO)).await.unwrap();
         items.extend(items_of(&records));
         if is_over(source, status, &records) {
             return items;
@@ -321,9 +328,8 @@ fn check_arena(records: &Records, limit: usize) {
     assert_eq!(records.byte_len(), at);
 }
 
-/// Bounded sources may take their time; of the others, what is there now is enough.
-fn limits(source: &dyn Source, bytes: usize) -> ReadLimits {
-    ReadLimits { bytes, wait: if source.bounded() { Duration::from_secs(3600) } else { Duration::ZERO } }
+fn limits(source: &dyn Source, bytes: usize, patience: Duration) -> ReadLimits {
+    ReadLimits { bytes, wait: if source.bounded() { Duration::from_secs(3600) } else { patience } }
 }
 
 fn is_over(source: &dyn Source, status: ReadStatus, records: &Records) -> bool {

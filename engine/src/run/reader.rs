@@ -27,8 +27,8 @@ const LONG_WAIT: Duration = Duration::from_secs(30);
 pub(super) enum Ask {
     /// Look now, and say when the new ones are on the clock.
     Look(oneshot::Sender<()>),
-    /// The split went elsewhere: if it is listed again, it is to be opened anew.
-    Forget(SplitId),
+    /// The split went elsewhere, from this position on: if it is listed again, it is to be opened anew.
+    Forget(SplitId, Position),
 }
 
 /// Why a driver has stopped reading.
@@ -64,6 +64,8 @@ pub(crate) struct Driver {
     pub(crate) gauge: Option<Gauge>,
     /// Told what is durable, where the source wants to know.
     pub(crate) acks: Option<watch::Receiver<Option<Position>>>,
+    /// What was told last.
+    pub(crate) told: Option<Position>,
     /// True once a record has been read.
     pub(crate) begun: bool,
     /// Let go of when the last record has been read: the end of reading is when nobody holds one.
@@ -83,14 +85,20 @@ impl Driver {
         };
         self.gauge = Some(self.board.gauge(&self.source_name, &self.split.id));
         let mut position = self.split.restored.as_ref().and_then(|state| state.to.clone());
+        let mut back = self.split.restored.as_ref().is_some_and(|state| state.left);
+        let mut stop = self.stop.clone();
         let mut attempts = Attempts::new(&self.source_name, Some(&self.split.id));
         loop {
-            if *self.stop.borrow() {
-                return Ok(());
-            }
-            let outcome = match self.source.open(&self.split.id, position.as_ref()).await {
+            // A split that another process is handing over may take its time to open.
+            let opened = tokio::select! {
+                biased;
+                _ = stopped(&mut stop) => return Ok(()),
+                opened = self.source.open(&self.split.id, position.as_ref()) => opened,
+            };
+            let outcome = match opened {
                 Ok(mut reader) => {
-                    if position.is_none() && !self.source.bounded() {
+                    let moved = position.as_ref() != Some(&reader.position()) || std::mem::take(&mut back);
+                    if moved && !self.source.bounded() {
                         let opened = LaneMessage::Opened(self.split.clone(), reader.position());
                         let _ = self.lane.send(opened);
                     }
@@ -105,8 +113,10 @@ impl Driver {
             };
             match outcome {
                 Ok(End::Left) => {
-                    // Without anybody to ask the split is forgotten anyway.
-                    let _ = self.asks.as_ref().map(|asks| asks.send(Ask::Forget(self.split.id.clone())));
+                    if let (Some(asks), Some(position)) = (&self.asks, position) {
+                        // Whoever looks for new splits is gone only when the run stops.
+                        let _ = asks.send(Ask::Forget(self.split.id.clone(), position));
+                    }
                     return Ok(());
                 }
                 Ok(End::Read) => return Ok(()),
@@ -223,6 +233,7 @@ impl Driver {
         let position = acks.borrow_and_update().clone();
         if let Some(position) = &position {
             reader.acknowledge(position).await?;
+            self.told = Some(position.clone());
         }
         Ok(position)
     }
@@ -234,6 +245,10 @@ impl Driver {
         let Some(mut acks) = self.acks.clone() else { return Ok(()) };
         let mut finished = self.finished.clone();
         let end = reader.position();
+        if self.told.as_ref() == Some(&end) {
+            // Durable already; but the reader did not know then that it would be the end.
+            return reader.acknowledge(&end).await;
+        }
         loop {
             if self.acknowledge(reader).await?.is_some_and(|told| told == end) {
                 return Ok(());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use watershed_connectors::{Known, Source, SourceError, SplitId, Wanted};
+use watershed_connectors::{Known, Position, Source, SourceError, SplitId, Wanted};
 
 use super::acks::Acks;
 use super::attempts::Attempts;
@@ -109,12 +109,13 @@ impl LiveSource {
         source.project(&columns.iter().map(|field| field.name.clone()).collect::<Vec<_>>());
         let redelivery = describe(source.as_ref(), config, beside.iter().map(|field| field.name.as_str()).collect())?;
         let event_time = time_column.and_then(|column| projection.iter().position(|wanted| *wanted == column));
+        let endless = source.discovers() && !source.bounded();
         Ok(Self {
             name: name.clone(),
             config: config.clone(),
             source,
             splits: Vec::new(),
-            clock: Arc::new(SourceClock::default()),
+            clock: Arc::new(SourceClock::new(endless)),
             taps: Arc::new(taps(name, plans, &projection)),
             seen: config.deduplicate.as_ref().map(|d| Arc::new(SeenKeys::new(micros(d.within), SEEN_SHARDS))),
             redelivery: redelivery.map(Arc::new),
@@ -199,16 +200,15 @@ impl LiveSource {
 
 /// Says which columns are wanted beside each record: those that are read, and behind them the one that tells records which
 /// come again, if they can.
-fn describe(
-    source: &dyn Source,
-    config: &SourceConfig,
-    mut names: Vec<&str>,
-) -> Result<Option<Redelivery>, RunError> {
+fn describe(source: &dyn Source, config: &SourceConfig, mut names: Vec<&str>) -> Result<Option<Redelivery>, RunError> {
     let list = config.connector.metadata();
     let mut redelivery = None;
     if let Some(name) = source.redelivers() {
         if list.iter().all(|field| field.name != name) {
-            return Err(RunError::Config(format!("source `{}` names its records by `{name}`, and has none", config.name)));
+            return Err(RunError::Config(format!(
+                "source `{}` names its records by `{name}`, and has none",
+                config.name
+            )));
         }
         let column = names.iter().position(|wanted| *wanted == name).unwrap_or_else(|| {
             names.push(name);
@@ -294,6 +294,8 @@ pub(super) struct Drivers {
     open: Option<Arc<Semaphore>>,
     state: SourceState,
     known: BTreeSet<SplitId>,
+    /// A split that comes back keeps its number, and with it its lane: what is said of it stays in order.
+    numbers: BTreeMap<SplitId, usize>,
     /// What drivers ask for; they hold the other end.
     asks: mpsc::UnboundedReceiver<Ask>,
     asking: mpsc::UnboundedSender<Ask>,
@@ -317,6 +319,7 @@ impl Drivers {
             open: live.source.bounded().then(|| Arc::new(Semaphore::new(open))),
             state,
             known: BTreeSet::new(),
+            numbers: BTreeMap::new(),
             asks,
             asking,
             shared: shared.clone(),
@@ -335,9 +338,12 @@ impl Drivers {
             let greatest = restored.as_ref().and_then(|state| state.greatest_time);
             let watermark = SplitWatermark::resumed(self.max_delay, greatest).now();
             let clock = self.clock.add(watermark.max(self.source.promise(id).unwrap_or(BEGINNING)));
-            let split = LaneSplit { number: *number, source: self.index, id: id.clone(), clock, restored };
-            let lane = self.shared.lanes[*number % self.shared.lanes.len()].clone();
-            *number += 1;
+            let own = *self.numbers.entry(id.clone()).or_insert_with(|| {
+                *number += 1;
+                *number - 1
+            });
+            let split = LaneSplit { number: own, source: self.index, id: id.clone(), clock, restored };
+            let lane = self.shared.lanes[own % self.shared.lanes.len()].clone();
             drivers.push(self.driver(split, lane));
         }
         drivers
@@ -361,10 +367,20 @@ impl Drivers {
             memory: shared.memory.clone(),
             gauge: None,
             board: shared.board.clone(),
+            told: None,
             begun: false,
             reading: Some(shared.reading.clone()),
             finished: shared.finished.clone(),
         }
+    }
+
+    /// Another process reads `split` on from `position`.
+    fn forget(&mut self, split: SplitId, position: Position) {
+        let greatest_time = self.state.splits.get(split.as_str()).and_then(|state| state.greatest_time);
+        let to = Some(position);
+        let state = SplitState { from: to.clone(), to, ended: false, left: true, greatest_time };
+        self.state.splits.insert(split.as_str().to_string(), state);
+        self.known.remove(&split);
     }
 
     /// Payload bytes of a chunk: each of many readers that wait for a network holds as much of the budget while it waits.
@@ -383,7 +399,7 @@ impl Drivers {
         let gone = |id: &str, state: &SplitState| !state.ended && !state.left && !listed.contains(id);
         let lost = self.state.splits.iter().filter(|(id, state)| gone(id, state));
         for (split, _) in lost {
-            tracing::warn!(source = %self.name, split, "a split that was being read is gone; its position is kept");
+            tracing::warn!(source = %self.name, split, "a split that was being read is not listed; its position is kept");
         }
     }
 
@@ -403,8 +419,8 @@ impl Drivers {
                 }
                 Some(ask) = self.asks.recv() => match ask {
                     Ask::Look(done) => waiting.push(done),
-                    Ask::Forget(split) => {
-                        self.known.remove(&split);
+                    Ask::Forget(split, position) => {
+                        self.forget(split, position);
                         continue;
                     }
                 },
