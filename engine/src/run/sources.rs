@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use watershed_connectors::{Known, Position, Source, SourceError, SplitId, Wanted};
+use watershed_connectors::{Known, Position, Source, SourceError, SplitId};
 
 use super::acks::Acks;
 use super::attempts::Attempts;
@@ -17,7 +17,7 @@ use super::error::RunError;
 use super::intake::{LaneKeys, LaneSource};
 use super::lane::{LaneMessage, LaneSplit, Tap, TapKind};
 use super::reader::{Ask, Driver, stopped};
-use super::redelivery::Redelivery;
+use super::redelivery::{self, Redelivery};
 use super::world::World;
 use crate::checkpoint::{Budget, SourceState, SplitState};
 use crate::config::{ConnectorOptions, Region, SourceConfig};
@@ -107,7 +107,8 @@ impl LiveSource {
         let (beside, columns): (Vec<_>, Vec<_>) =
             projection.iter().filter_map(|&column| schema.fields.get(column)).partition(|field| field.metadata);
         source.project(&columns.iter().map(|field| field.name.clone()).collect::<Vec<_>>());
-        let redelivery = describe(source.as_ref(), config, beside.iter().map(|field| field.name.as_str()).collect())?;
+        let beside = beside.iter().map(|field| field.name.as_str()).collect();
+        let redelivery = redelivery::describe(source.as_ref(), config, beside, SEEN_SHARDS)?;
         let event_time = time_column.and_then(|column| projection.iter().position(|wanted| *wanted == column));
         let endless = source.discovers() && !source.bounded();
         Ok(Self {
@@ -196,31 +197,6 @@ impl LiveSource {
             taps: self.taps.clone(),
         })
     }
-}
-
-/// Says which columns are wanted beside each record: those that are read, and behind them the one that tells records which
-/// come again, if they can.
-fn describe(source: &dyn Source, config: &SourceConfig, mut names: Vec<&str>) -> Result<Option<Redelivery>, RunError> {
-    let list = config.connector.metadata();
-    let mut redelivery = None;
-    if let Some(name) = source.redelivers() {
-        if list.iter().all(|field| field.name != name) {
-            return Err(RunError::Config(format!(
-                "source `{}` names its records by `{name}`, and has none",
-                config.name
-            )));
-        }
-        let column = names.iter().position(|wanted| *wanted == name).unwrap_or_else(|| {
-            names.push(name);
-            names.len() - 1
-        });
-        redelivery = Some(Redelivery::new(column, micros(source.remembers()), SEEN_SHARDS));
-    }
-    let wanted = Wanted::pick(list, names);
-    if !wanted.is_empty() {
-        source.describe(wanted);
-    }
-    Ok(redelivery)
 }
 
 fn taps(source: &Arc<str>, plans: &[PlannedPipeline], projection: &[usize]) -> Vec<Tap> {
