@@ -47,7 +47,7 @@ pub use http::{Ack, HttpOptions, Inlet};
 pub use kafka::KafkaOptions;
 #[cfg(feature = "kinesis")]
 pub use kinesis::KinesisOptions;
-pub use memory::MemorySource;
+pub use memory::{MemoryQueue, MemorySource, QueueSource};
 pub use metadata::{MetadataField, MetadataType, MetadataValue, Wanted};
 #[cfg(feature = "pubsub")]
 pub use pubsub::PubSubOptions;

@@ -141,6 +141,12 @@ pub trait Source: Send + Sync + fmt::Debug {
         None
     }
 
+    /// How long records that the origin [may deliver several times](Source::redelivers) are told from each other: a record
+    /// that comes again after more than this, in time in which records came, is taken again.
+    fn remembers(&self) -> Duration {
+        Duration::from_secs(600)
+    }
+
     /// Told once, before the first split is opened: only these columns will be looked at. A source whose records are
     /// columns may leave the others out; every other source hands out whole records.
     fn project(&self, columns: &[String]) {

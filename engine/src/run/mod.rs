@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `setup`, `restore`, `recover`, `wiring` | from a plan and the last epoch to parts that do not move yet |
 //! | `reader`, `sources` | splits are read, chunk by chunk |
-//! | `lane`, `intake`, `times`, `feed` | decode, lateness, panes |
+//! | `lane`, `intake`, `redelivery`, `times`, `feed` | what came before, decode, lateness, panes |
 //! | `pipeline`, `upkeep` | windows close, rows leave, state stays small |
 //! | `outlet`, `dead_letters` | rows on their way into files |
 //! | `barrier`, `coordinator`, `acks`, `step` | an epoch ends |
@@ -30,6 +30,7 @@ mod outlet;
 mod pipeline;
 mod reader;
 mod recover;
+mod redelivery;
 mod restore;
 mod setup;
 mod sources;

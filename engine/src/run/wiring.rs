@@ -18,6 +18,7 @@ use super::lane::{Lane, LaneMessage, LanePipeline, PipelineMessage};
 use super::outlet::Outlet;
 use super::pipeline::{PipelineParts, PipelineTask};
 use super::reader::Driver;
+use super::redelivery::Redelivery;
 use super::restore::{Begin, Recovered};
 use super::setup::{Assembly, Outlets, Setup, Tables};
 use super::sources::{Drivers, LiveSource, Reading, clock_delay};
@@ -74,6 +75,7 @@ pub(super) fn connect(
     let (reading, reading_ends) = mpsc::channel(1);
     let (drivers, discoveries) = wires.drivers(region.linger, reading, &acks);
     let seen = wires.seen()?;
+    let redeliveries = wires.redeliveries()?;
 
     let Wires { setup, live, recovered, budget, tallies, lanes: lane_senders, .. } = wires;
     let senders = pipelines.senders;
@@ -85,6 +87,7 @@ pub(super) fn connect(
         sources: live.iter().map(|source| source.name.clone()).collect(),
         pipelines: names.clone(),
         seen,
+        redeliveries,
         budget,
         chain: recovered.chain,
         writer: recovered.writer,
@@ -302,6 +305,17 @@ impl Wires {
             seen.insert(index, Seen { keys, clock: source.clock.clone(), watermark: BEGINNING, by_clock });
         }
         Ok(seen)
+    }
+
+    /// What sources were delivered that may be delivered again, by index of the source.
+    fn redeliveries(&self) -> Result<BTreeMap<usize, Arc<Redelivery>>, RunError> {
+        let mut redeliveries = BTreeMap::new();
+        for (index, source) in self.live.iter().enumerate() {
+            let Some(redelivery) = source.redelivery.clone() else { continue };
+            self.recovered.delivered_of(&source.name, &redelivery)?;
+            redeliveries.insert(index, redelivery);
+        }
+        Ok(redeliveries)
     }
 }
 

@@ -1,0 +1,1 @@
+//! What the connector promises, against librdkafka's own mock cluster and against Kafka itself.
