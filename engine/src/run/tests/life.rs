@@ -52,6 +52,7 @@ impl Life {
             let (finish, finished) = watch::channel(false);
             let world = outside.world();
             let setup = Setup {
+                board: Arc::default(),
                 lanes,
                 chunk_bytes: 4096,
                 begin: Begin::Resume,
