@@ -24,6 +24,7 @@ use super::step::Step;
 use super::tally::{Tallies, Tally};
 use super::world::World;
 use crate::checkpoint::{Budget, SplitState};
+use crate::decode::Registered;
 use crate::plan::{CutWindow, PlannedBranch};
 use crate::rows::Rows;
 use crate::watermark::SplitWatermark;
@@ -64,6 +65,8 @@ pub(crate) enum LaneMessage {
 pub(crate) struct ReadChunk {
     pub(crate) split: Arc<LaneSplit>,
     pub(crate) records: Records,
+    /// The registered schemas that they name.
+    pub(crate) schemas: Registered,
     /// The position behind them.
     pub(crate) position: Position,
     /// Event time before which nothing is to come, where the source can tell.
@@ -373,11 +376,12 @@ impl Lane {
     }
 
     fn chunk(&mut self, read: ReadChunk) -> Result<(), Stopped> {
-        let ReadChunk { split, records, position, promise, permit } = read;
+        let ReadChunk { split, records, schemas, position, promise, permit } = read;
         let before = self.live(&split).watermark.clone();
         let source = &mut self.sources[split.source];
         let (now, elapsed) = (self.world.now_us(), self.world.environment.elapsed());
         let at = Intake { lane: self.number, round: self.ended + 1, tally: &self.tally, now, elapsed };
+        source.decoder.learn(&schemas);
         let decoded = source.decode(&split, &records, at)?;
         let rows = decoded.batch.num_rows();
         let mut reads = vec![None; self.pipelines.len()];

@@ -11,6 +11,7 @@ use super::attempts::Attempts;
 use super::board::{Board, Gauge};
 use super::error::RunError;
 use super::lane::{LaneMessage, LaneSplit, ReadChunk};
+use super::schemas::Schemas;
 use crate::checkpoint::Budget;
 
 /// Payload bytes of a chunk: some thousand events, so that what is paid per chunk is small per event, and small enough to
@@ -56,6 +57,8 @@ pub(crate) struct Driver {
     pub(crate) idle_after: Duration,
     /// Where the source can grow.
     pub(super) asks: Option<mpsc::UnboundedSender<Ask>>,
+    /// Where records name their schemas by number: who knows these.
+    pub(super) schemas: Option<Arc<Schemas>>,
     pub(crate) stop: watch::Receiver<bool>,
     /// What state takes of memory.
     pub(crate) memory: Arc<Budget>,
@@ -169,9 +172,15 @@ impl Driver {
                 idle = false;
                 let surplus = self.chunk_bytes.saturating_sub(records.byte_len());
                 drop(permit.split(surplus));
+                let schemas = match &self.schemas {
+                    Some(schemas) => schemas.of(&records, &mut stop).await?,
+                    None => Some(Vec::new()),
+                };
+                // Without them the run stops; what was read then is read again after it.
+                let Some(schemas) = schemas else { return Ok(End::Read) };
                 let position = reader.position();
                 let promise = reader.promise();
-                let chunk = ReadChunk { split: self.split.clone(), records, position, promise, permit };
+                let chunk = ReadChunk { split: self.split.clone(), records, schemas, position, promise, permit };
                 if self.lane.send(LaneMessage::Chunk(Box::new(chunk))).is_err() {
                     return Ok(End::Read);
                 }

@@ -18,6 +18,7 @@ use super::intake::{LaneKeys, LaneSource};
 use super::lane::{LaneMessage, LaneSplit, Tap, TapKind};
 use super::reader::{Ask, Driver, stopped};
 use super::redelivery::{self, Redelivery};
+use super::schemas::Schemas;
 use super::world::World;
 use crate::checkpoint::{Budget, SourceState, SplitState};
 use crate::config::{ConnectorOptions, Region, SourceConfig};
@@ -47,6 +48,8 @@ pub(super) struct LiveSource {
     pub(super) seen: Option<Arc<SeenKeys>>,
     /// What was delivered, where the origin may deliver a record again.
     pub(super) redelivery: Option<Arc<Redelivery>>,
+    /// Where records name their schemas by number: who knows these.
+    schemas: Option<Arc<Schemas>>,
     projection: Vec<usize>,
     event_time: Option<usize>,
 }
@@ -74,6 +77,8 @@ impl LiveSource {
             return Err(RunError::Config(format!("source `{name}` has no schema")));
         };
         let source = world.connect.source(config).map_err(failed)?;
+        let schemas = config.registry.as_ref().map(|registry| Schemas::new(registry, name)).transpose();
+        let schemas = schemas.map_err(failed)?.map(Arc::new);
 
         let late_wanted = |plan: &PlannedPipeline| {
             region.pipelines.get(plan.name.as_ref()).is_some_and(|config| config.late.is_some())
@@ -120,6 +125,7 @@ impl LiveSource {
             taps: Arc::new(taps(name, plans, &projection)),
             seen: config.deduplicate.as_ref().map(|d| Arc::new(SeenKeys::new(micros(d.within), SEEN_SHARDS))),
             redelivery: redelivery.map(Arc::new),
+            schemas,
             projection,
             event_time,
         })
@@ -268,6 +274,7 @@ pub(super) struct Drivers {
     max_delay: i64,
     idle_after: Duration,
     open: Option<Arc<Semaphore>>,
+    schemas: Option<Arc<Schemas>>,
     state: SourceState,
     known: BTreeSet<SplitId>,
     /// A split that comes back keeps its number, and with it its lane: what is said of it stays in order.
@@ -293,6 +300,7 @@ impl Drivers {
             max_delay: live.max_delay(),
             idle_after: live.config.idle_after,
             open: live.source.bounded().then(|| Arc::new(Semaphore::new(open))),
+            schemas: live.schemas.clone(),
             state,
             known: BTreeSet::new(),
             numbers: BTreeMap::new(),
@@ -339,6 +347,7 @@ impl Drivers {
             linger: shared.linger,
             idle_after: self.idle_after,
             asks: self.source.discovers().then(|| self.asking.clone()),
+            schemas: self.schemas.clone(),
             stop: shared.stop.clone(),
             memory: shared.memory.clone(),
             gauge: None,
