@@ -9,6 +9,7 @@ use super::client::Connection;
 use super::fanout::{FanOut, consumer};
 use super::feed::Way;
 use super::pace::Limits;
+use super::place::Place;
 use super::polling::Polling;
 use super::probe::probe;
 use super::reader::ShardReader;
@@ -37,12 +38,16 @@ pub(super) struct KinesisSource {
 impl KinesisSource {
     pub(super) fn new(options: KinesisOptions, stream: StreamName, region: Option<String>, name: Arc<str>) -> Self {
         let shards = Arc::new(Shards::new(options.start, options.refresh.0));
+        let limits = match options.mode {
+            Mode::Polling => Limits::SHARD,
+            Mode::FanOut => Limits::SUBSCRIPTION,
+        };
         Self {
             options,
             stream,
             region,
             name,
-            limits: Limits::SHARD,
+            limits,
             shards,
             wanted: OnceLock::new(),
             connection: OnceCell::new(),
@@ -67,13 +72,13 @@ impl KinesisSource {
     }
 
     /// The way to read `shard` from `place` on.
-    async fn way(&self, shard: &SplitId, place: &super::place::Place) -> Result<Way, SourceError> {
+    async fn way(&self, shard: &SplitId, place: &Place) -> Result<Way, SourceError> {
         let connection = self.connection().await?.clone();
         let (shard, point) = (shard.clone(), place.point());
         Ok(match (self.options.mode, &self.options.consumer) {
             (Mode::FanOut, Some(name)) => {
                 let consumer = self.consumer.get_or_try_init(|| consumer(&connection, name)).await?.clone();
-                Way::FanOut(Box::new(FanOut::new(connection, consumer, shard, point)))
+                Way::FanOut(Box::new(FanOut::new(connection, consumer, shard, point, self.limits)))
             }
             _ => Way::Polling(Polling::new(connection, shard, point, self.limits)),
         })
