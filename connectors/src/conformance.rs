@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub(crate) mod proxy;
+
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;

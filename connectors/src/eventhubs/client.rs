@@ -15,13 +15,6 @@ use super::failure::{Doing, failed};
 use super::settings::{Identity, Settings};
 use crate::error::SourceError;
 
-/// Name lookup, TCP, TLS and AMQP's own greeting.
-const CONNECT: Duration = Duration::from_secs(20);
-/// A question about the hub or a partition; the first one carries the token.
-const ASK: Duration = Duration::from_secs(15);
-/// A farewell: whoever does not answer is left.
-const CLOSE: Duration = Duration::from_secs(3);
-
 impl Settings {
     /// Connects. The client is told never to try again by itself: it would go back to where its receiver began.
     pub(super) async fn connect(&self) -> Result<ConsumerClient, SourceError> {
@@ -41,18 +34,18 @@ impl Settings {
                 }
             }
         };
-        match tokio::time::timeout(CONNECT, opening).await {
+        match tokio::time::timeout(self.patience.connect, opening).await {
             Ok(opened) => opened.map_err(|error| failed(self, Doing::Connecting, &error)),
-            Err(_) => Err(self.silent("connecting", CONNECT)),
+            Err(_) => Err(self.silent("connecting", self.patience.connect)),
         }
     }
 
     /// The names of the partitions, in the order of their numbers.
     pub(super) async fn partitions(&self, client: &ConsumerClient) -> Result<Vec<String>, SourceError> {
-        match tokio::time::timeout(ASK, client.get_eventhub_properties()).await {
+        match tokio::time::timeout(self.patience.ask, client.get_eventhub_properties()).await {
             Ok(Ok(properties)) => Ok(in_order(properties.partition_ids)),
             Ok(Err(error)) => Err(failed(self, Doing::Connecting, &error)),
-            Err(_) => Err(self.silent("asking for the partitions", ASK)),
+            Err(_) => Err(self.silent("asking for the partitions", self.patience.ask)),
         }
     }
 
@@ -62,10 +55,10 @@ impl Settings {
         client: &ConsumerClient,
         partition: &str,
     ) -> Result<EventHubPartitionProperties, SourceError> {
-        match tokio::time::timeout(ASK, client.get_partition_properties(partition)).await {
+        match tokio::time::timeout(self.patience.ask, client.get_partition_properties(partition)).await {
             Ok(Ok(properties)) => Ok(properties),
             Ok(Err(error)) => Err(failed(self, Doing::Looking(partition), &error)),
-            Err(_) => Err(self.silent("asking for a partition", ASK)),
+            Err(_) => Err(self.silent("asking for a partition", self.patience.ask)),
         }
     }
 
@@ -85,9 +78,9 @@ impl Settings {
     }
 }
 
-/// Says farewell; a connection that does not answer is dropped.
-pub(super) async fn close(client: ConsumerClient) {
-    match tokio::time::timeout(CLOSE, client.close()).await {
+/// Says farewell; a connection that does not answer in time is dropped.
+pub(super) async fn close(client: ConsumerClient, patience: Duration) {
+    match tokio::time::timeout(patience, client.close()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "event hubs connection closed badly"),
         Err(_) => tracing::debug!("event hubs connection did not close in time"),

@@ -5,25 +5,22 @@
 //! | not newer than what was received | | | all is well |
 //! | newer | something since the last look | | all is well |
 //! | newer | nothing since | no | all is well: the engine takes its time |
-//! | newer | nothing for longer than [`STALL`] | yes | the receiver is dead |
+//! | newer | nothing for longer than [`Patience::stall`] | yes | the receiver is dead |
 
 use std::time::Duration;
 
-/// How long a receiver may sit on events that are known to be there.
-pub(super) const STALL: Duration = Duration::from_secs(15);
+use super::patience::Patience;
 
-/// Between two looks at a silent partition, where there are few.
-const SILENT: Duration = Duration::from_secs(1);
 /// Between two looks while events come: for the lag alone.
 const BUSY: Duration = Duration::from_secs(5);
 /// Looks a second that one source makes: the service takes 50 of a namespace.
 const LOOKS: u32 = 20;
 
 /// How long to wait until the next look, where a source has so many partitions.
-pub(super) fn pause(partitions: usize, silent: bool) -> Duration {
+pub(super) fn pause(patience: &Patience, partitions: usize, silent: bool) -> Duration {
     let partitions = u32::try_from(partitions).unwrap_or(u32::MAX);
-    let least = if silent { SILENT } else { BUSY };
-    least.max(Duration::from_secs(1).saturating_mul(partitions) / LOOKS)
+    let least = if silent { patience.look } else { BUSY };
+    least.max(patience.look.saturating_mul(partitions) / LOOKS)
 }
 
 /// What is known of a receiver when a look has been answered.
@@ -40,6 +37,6 @@ pub(super) struct Seen {
 }
 
 /// True if the receiver must be given up.
-pub(super) fn is_stalled(seen: Seen) -> bool {
-    seen.last > seen.received && !seen.full && seen.silent_for >= STALL
+pub(super) fn is_stalled(patience: &Patience, seen: Seen) -> bool {
+    seen.last > seen.received && !seen.full && seen.silent_for >= patience.stall
 }

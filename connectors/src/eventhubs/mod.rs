@@ -20,6 +20,7 @@ mod event;
 mod failure;
 mod look;
 mod mirror;
+mod patience;
 mod place;
 mod reader;
 mod receive;

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use azure_messaging_eventhubs::models::ReceivedEventData;
-use azure_messaging_eventhubs::{ConsumerClient, OpenReceiverOptions};
+use azure_messaging_eventhubs::{ConsumerClient, EventHubsError, OpenReceiverOptions};
 use futures::StreamExt;
 use tokio::sync::{mpsc, watch};
 
 use super::client::close;
-use super::failure::{Doing, failed};
+use super::failure::{Doing, Trouble, failed, trouble};
 use super::look::{Seen, is_stalled, pause};
+use super::patience::Pace;
 use super::place::{Extent, Place};
 use super::settings::Settings;
 use crate::error::SourceError;
@@ -32,6 +33,7 @@ pub(super) struct Receiving {
 /// A receiver that is about to start.
 pub(super) struct Receiver {
     pub(super) settings: Arc<Settings>,
+    pub(super) pace: Arc<Pace>,
     pub(super) client: ConsumerClient,
     pub(super) partition: String,
     pub(super) place: Place,
@@ -83,7 +85,7 @@ impl Receiver {
             // The reader may have gone.
             let _ = events.send(Err(error)).await;
         }
-        close(self.client).await;
+        close(self.client, self.settings.patience.close).await;
     }
 
     /// Receives until something breaks, or the reader goes: then there is nothing to tell.
@@ -101,13 +103,13 @@ impl Receiver {
         };
         let receiver = match self.client.open_receiver_on_partition(self.partition.clone(), Some(options)).await {
             Ok(receiver) => receiver,
-            Err(error) => return Some(failed(&self.settings, doing, &error)),
+            Err(error) => return Some(self.failed(doing, &error)),
         };
         let mut stream = std::pin::pin!(receiver.stream_events());
         while let Some(next) = stream.next().await {
             let event = match next {
                 Ok(event) => event,
-                Err(error) => return Some(failed(&self.settings, doing, &error)),
+                Err(error) => return Some(self.failed(doing, &error)),
             };
             if let Some(sequence) = event.sequence_number() {
                 progress.received.store(sequence, Ordering::Relaxed);
@@ -127,8 +129,9 @@ impl Receiver {
     /// Looks how far the partition goes, until that fails or shows that the receiver is dead.
     async fn look(&self, tell: &watch::Sender<Extent>, progress: &Progress) -> SourceError {
         loop {
-            let silent = progress.silent_for() >= pause(self.partitions, true);
-            tokio::time::sleep(pause(self.partitions, silent)).await;
+            let patience = &self.settings.patience;
+            let silent = progress.silent_for() >= pause(patience, self.partitions, true);
+            tokio::time::sleep(pause(patience, self.partitions, silent)).await;
             let properties = match self.settings.look(&self.client, &self.partition).await {
                 Ok(properties) => properties,
                 Err(error) => return error,
@@ -141,10 +144,17 @@ impl Receiver {
                 silent_for: progress.silent_for(),
                 full: progress.full.load(Ordering::Relaxed),
             };
-            if is_stalled(seen) {
+            if is_stalled(patience, seen) {
                 return self.broken("events are there and do not come");
             }
         }
+    }
+
+    fn failed(&self, doing: Doing<'_>, error: &EventHubsError) -> SourceError {
+        if trouble(error) == Trouble::Throttled {
+            self.pace.throttled();
+        }
+        failed(&self.settings, doing, error)
     }
 
     fn broken(&self, why: &str) -> SourceError {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use azure_messaging_eventhubs::ConnectionString;
 use url::Url;
 
+use super::patience::Patience;
 use super::{CheckpointStoreOptions, ClientSecret, EventHubsOptions, Protocol};
 use crate::error::SourceError;
 use crate::secret::Secret;
@@ -27,6 +28,7 @@ pub(super) struct Settings {
     pub(super) start: Start,
     pub(super) refresh: Duration,
     pub(super) store: Option<CheckpointStoreOptions>,
+    pub(super) patience: Patience,
 }
 
 /// Who reads.
@@ -104,6 +106,7 @@ impl Settings {
             start: options.start,
             refresh: options.refresh.0,
             store: options.checkpoint_store.clone(),
+            patience: Patience::default(),
         })
     }
 }

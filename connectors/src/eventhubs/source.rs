@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::client::close;
 use super::mirror::Mirror;
+use super::patience::Pace;
 use super::place::{Extent, Place};
 use super::reader::EventHubsReader;
 use super::receive::Receiver;
@@ -28,6 +29,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct EventHubsSource {
     settings: Arc<Settings>,
+    pace: Arc<Pace>,
     beginning: Beginning,
     wanted: OnceLock<Wanted>,
     mirror: Option<Arc<Mirror>>,
@@ -59,6 +61,7 @@ impl EventHubsSource {
         Ok(Self {
             beginning: Beginning::new(settings.start),
             settings: Arc::new(settings),
+            pace: Arc::default(),
             wanted: OnceLock::new(),
             mirror,
             listing: tokio::sync::Mutex::default(),
@@ -81,7 +84,7 @@ impl EventHubsSource {
                 Ok(())
             }
             Err(error) => {
-                self.spawn(close(client));
+                self.spawn(close(client, self.settings.patience.close));
                 Err(error)
             }
         }
@@ -93,24 +96,25 @@ impl EventHubsSource {
         from: Option<&Position>,
         owner_level: Option<i64>,
     ) -> Result<Receiver, SourceError> {
+        self.pace.wait().await;
         let client = self.settings.connect().await?;
         let extent = match self.settings.look(&client, split.as_str()).await {
             Ok(properties) => Extent::from(&properties),
             Err(error) => {
-                self.spawn(close(client));
+                self.spawn(close(client, self.settings.patience.close));
                 return Err(error);
             }
         };
         let place = match self.place(split, from, extent) {
             Ok(place) => place,
             Err(error) => {
-                self.spawn(close(client));
+                self.spawn(close(client, self.settings.patience.close));
                 return Err(error);
             }
         };
         let partitions = self.listing.lock().await.splits.len();
-        let (settings, partition) = (self.settings.clone(), split.as_str().to_string());
-        Ok(Receiver { settings, client, partition, place, extent, owner_level, partitions })
+        let (settings, pace, partition) = (self.settings.clone(), self.pace.clone(), split.as_str().to_string());
+        Ok(Receiver { settings, pace, client, partition, place, extent, owner_level, partitions })
     }
 
     fn place(&self, split: &SplitId, from: Option<&Position>, extent: Extent) -> Result<Place, SourceError> {
@@ -190,8 +194,13 @@ impl Source for EventHubsSource {
 
     /// Attaches without the owner level: a check must not take partitions from a daemon that runs.
     async fn probe(&self) -> Result<String, SourceError> {
-        let splits = self.splits().await?;
         let Settings { namespace, hub, group, .. } = &*self.settings;
+        let splits = self.splits().await.map_err(|error| match error {
+            SourceError::Retry { .. } => SourceError::config(format!(
+                "{error}; is `namespace` right, is port 5671 open from here, and is there an identity?"
+            )),
+            other => other,
+        })?;
         if let Some(mirror) = &self.mirror {
             mirror.probe().await?;
         }
@@ -214,7 +223,7 @@ impl Source for EventHubsSource {
             mirror.close().await;
         }
         if let Some(client) = self.listing.lock().await.client.take() {
-            close(client).await;
+            close(client, self.settings.patience.close).await;
         }
         let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         // Those that do not end are dropped with the set.

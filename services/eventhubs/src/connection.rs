@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use fe2o3_amqp::acceptor::{
     ConnectionAcceptor, LinkAcceptor, LinkEndpoint, ListenerSessionHandle, SaslAnonymousMechanism, SessionAcceptor,
@@ -28,6 +29,10 @@ const MAX_LINKS: u32 = 4096;
 
 /// Frames and replies that wait on their way.
 const BUFFER: usize = 2048;
+
+/// A client of this AMQP library registers a transfer after it has sent it, and waits for ever if the answer is faster. So
+/// what was taken is settled after a while.
+pub(crate) const SETTLE_AFTER: Duration = Duration::from_millis(1);
 
 /// What the links of one connection share.
 #[derive(Debug, Clone)]
