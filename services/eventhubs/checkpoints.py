@@ -1,4 +1,4 @@
-"""Looks for mirrored checkpoints as Microsoft's clients do, by `azure-eventhub-checkpointstoreblob`.
+"""Looks for mirrored checkpoints as Microsoft's clients do, by `azure-eventhub-checkpointstoreblob`; `azure-storage-blob` makes the container.
 
     python checkpoints.py make     makes the container `checkpoints` in the Azurite of WATERSHED_AZURITE
     python checkpoints.py show     prints the checkpoints of the double's hub, and fails without any
