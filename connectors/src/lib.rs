@@ -42,12 +42,12 @@ pub use file::{FileOptions, FileSource};
 pub use framing::Framing;
 pub use generator::{GeneratorOptions, GeneratorSource, InvalidRate, Profile, ProfileSchema, Rate, profile_schema};
 #[cfg(feature = "http")]
-pub use http::HttpOptions;
+pub use http::{Ack, HttpOptions, Inlet};
 #[cfg(feature = "kafka")]
 pub use kafka::KafkaOptions;
 #[cfg(feature = "kinesis")]
 pub use kinesis::KinesisOptions;
-pub use memory::MemorySource;
+pub use memory::{MemoryQueue, MemorySource, QueueSource};
 pub use metadata::{MetadataField, MetadataType, MetadataValue, Wanted};
 #[cfg(feature = "pubsub")]
 pub use pubsub::PubSubOptions;

@@ -26,7 +26,7 @@ pub fn source(config: &SourceConfig) -> Result<Arc<dyn Source>, SourceError> {
         ConnectorOptions::Stdin(options) => Arc::new(StdinSource::new(options.clone(), framing()?)?),
         ConnectorOptions::Generator(options) => Arc::new(GeneratorSource::new(options.clone())?),
         ConnectorOptions::Replay(options) => Arc::new(ReplaySource::new(options.clone(), replay_format(config)?)?),
-        ConnectorOptions::Stream(options) => options.source(&config.around)?,
+        ConnectorOptions::Stream(options) => options.framed(framing().ok(), &config.around)?,
     })
 }
 

@@ -13,6 +13,7 @@ pub mod dedup;
 pub mod diagnostic;
 pub mod environment;
 mod fingerprint;
+pub mod http;
 pub mod plan;
 pub mod report;
 pub mod rows;

@@ -50,6 +50,11 @@ pub(super) const SECRET_KEYS: &[&str] = &[
     "token",
 ];
 
+/// True for connectors whose records come in through the daemon's own HTTP server.
+pub(super) fn is_pushed(name: &str) -> bool {
+    find(name).is_some() && name == "http"
+}
+
 /// The event stream called `name`.
 pub(super) fn find(name: &str) -> Option<&'static Stream> {
     STREAMS.iter().find(|stream| stream.name == name)

@@ -369,7 +369,8 @@ impl Lane {
         let ReadChunk { split, records, position, promise, permit } = read;
         let before = self.live(&split).watermark.clone();
         let source = &mut self.sources[split.source];
-        let at = Intake { lane: self.number, round: self.ended + 1, tally: &self.tally, now: self.world.now_us() };
+        let (now, elapsed) = (self.world.now_us(), self.world.environment.elapsed());
+        let at = Intake { lane: self.number, round: self.ended + 1, tally: &self.tally, now, elapsed };
         let decoded = source.decode(&split, &records, at)?;
         let rows = decoded.batch.num_rows();
         let mut reads = vec![None; self.pipelines.len()];
@@ -404,6 +405,10 @@ impl Lane {
         live.watermark = after;
         live.to = Some(position);
         live.moved = true;
+        if self.sources[split.source].awaited {
+            let awaited = CoordinatorMessage::Awaited { round: self.ended + 1 };
+            self.coordinator.send(awaited).map_err(|_| Closed)?;
+        }
         self.weigh()?;
         Ok(self.progress(split.source)?)
     }

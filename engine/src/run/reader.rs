@@ -1,5 +1,6 @@
 //! Drives one reader: takes memory from the budget, reads, and hands chunks to the split's lane.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use watershed_connectors::{Position, ReadLimits, ReadStatus, Reader, Records, Source, SourceError, SplitId};
 
 use super::attempts::Attempts;
+use super::board::{Board, Gauge};
 use super::error::RunError;
 use super::lane::{LaneMessage, LaneSplit, ReadChunk};
 use crate::checkpoint::Budget;
@@ -57,6 +59,9 @@ pub(crate) struct Driver {
     pub(crate) stop: watch::Receiver<bool>,
     /// What state takes of memory.
     pub(crate) memory: Arc<Budget>,
+    pub(crate) board: Arc<Board>,
+    /// Where the split's lag is shown, while it is read.
+    pub(crate) gauge: Option<Gauge>,
     /// Told what is durable, where the source wants to know.
     pub(crate) acks: Option<watch::Receiver<Option<Position>>>,
     /// True once a record has been read.
@@ -76,6 +81,7 @@ impl Driver {
             Some(open) => open.acquire().await.ok(),
             None => None,
         };
+        self.gauge = Some(self.board.gauge(&self.source_name, &self.split.id));
         let mut position = self.split.restored.as_ref().and_then(|state| state.to.clone());
         let mut attempts = Attempts::new(&self.source_name, Some(&self.split.id));
         loop {
@@ -115,6 +121,8 @@ impl Driver {
     async fn drain(&mut self, reader: &mut dyn Reader, attempts: &mut Attempts) -> Result<End, SourceError> {
         let mut silent_since = Instant::now();
         let mut idle = false;
+        // True once the run stops and what the source has taken in is still to be read.
+        let mut finishing = false;
         loop {
             self.wait_for_memory().await;
             // The semaphore is never closed; without a permit there is nothing left to do.
@@ -123,14 +131,26 @@ impl Driver {
             };
             let mut records = Records::default();
             let mut stop = self.stop.clone();
-            let status = tokio::select! {
-                biased;
-                _ = stopped(&mut stop) => return Ok(End::Read),
-                status = self.fill(reader, &mut records) => status?,
+            let status = {
+                let mut read = pin!(self.fill(reader, &mut records));
+                tokio::select! {
+                    biased;
+                    _ = stopped(&mut stop), if !finishing => {
+                        if !self.source.stop() {
+                            return Ok(End::Read);
+                        }
+                        finishing = true;
+                        // Not dropped: what it has handed out already would be lost.
+                        read.await?
+                    }
+                    status = &mut read => status?,
+                }
             };
             attempts.succeeded();
+            self.show(reader, !records.is_empty());
             self.acknowledge(reader).await?;
-            if !records.is_empty() {
+            let nothing = records.is_empty();
+            if !nothing {
                 if !std::mem::replace(&mut self.begun, true) {
                     tracing::debug!(source = %self.source_name, split = %self.split.id, "first records");
                 }
@@ -157,6 +177,7 @@ impl Driver {
                     let _ = self.lane.send(LaneMessage::Left(self.split.clone()));
                     return Ok(End::Left);
                 }
+                ReadStatus::CaughtUp if finishing && nothing => return Ok(End::Read),
                 ReadStatus::CaughtUp if !idle && silent_since.elapsed() >= self.idle_after => {
                     idle = true;
                     let _ = self.lane.send(LaneMessage::Idle(self.split.clone()));
@@ -188,6 +209,13 @@ impl Driver {
         }
     }
 
+    /// Shows how far the reader is behind.
+    fn show(&self, reader: &dyn Reader, moved: bool) {
+        if let Some(gauge) = &self.gauge {
+            gauge.set(reader.lag(), moved);
+        }
+    }
+
     /// Tells the origin what has become durable, and gives it.
     async fn acknowledge(&mut self, reader: &mut dyn Reader) -> Result<Option<Position>, SourceError> {
         let Some(acks) = &mut self.acks else { return Ok(None) };
@@ -202,6 +230,7 @@ impl Driver {
     /// Reading is over; what later epochs make durable of it is still to be told.
     async fn last_ack(&mut self, reader: &mut dyn Reader) -> Result<(), SourceError> {
         self.reading = None;
+        self.gauge = None;
         let Some(mut acks) = self.acks.clone() else { return Ok(()) };
         let mut finished = self.finished.clone();
         let end = reader.position();

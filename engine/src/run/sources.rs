@@ -10,12 +10,14 @@ use watershed_connectors::{Known, Source, SourceError, SplitId, Wanted};
 
 use super::acks::Acks;
 use super::attempts::Attempts;
+use super::board::Board;
 use super::clock::SourceClock;
 use super::dead_letters::DeadLetters;
 use super::error::RunError;
 use super::intake::{LaneKeys, LaneSource};
 use super::lane::{LaneMessage, LaneSplit, Tap, TapKind};
 use super::reader::{Ask, Driver, stopped};
+use super::redelivery::Redelivery;
 use super::world::World;
 use crate::checkpoint::{Budget, SourceState, SplitState};
 use crate::config::{ConnectorOptions, Region, SourceConfig};
@@ -43,6 +45,8 @@ pub(super) struct LiveSource {
     pub(super) taps: Arc<Vec<Tap>>,
     /// What came before, where records that come twice are taken once.
     pub(super) seen: Option<Arc<SeenKeys>>,
+    /// What was delivered, where the origin may deliver a record again.
+    pub(super) redelivery: Option<Arc<Redelivery>>,
     projection: Vec<usize>,
     event_time: Option<usize>,
 }
@@ -103,10 +107,7 @@ impl LiveSource {
         let (beside, columns): (Vec<_>, Vec<_>) =
             projection.iter().filter_map(|&column| schema.fields.get(column)).partition(|field| field.metadata);
         source.project(&columns.iter().map(|field| field.name.clone()).collect::<Vec<_>>());
-        let wanted = Wanted::pick(config.connector.metadata(), beside.iter().map(|field| field.name.as_str()));
-        if !wanted.is_empty() {
-            source.describe(wanted);
-        }
+        let redelivery = describe(source.as_ref(), config, beside.iter().map(|field| field.name.as_str()).collect())?;
         let event_time = time_column.and_then(|column| projection.iter().position(|wanted| *wanted == column));
         Ok(Self {
             name: name.clone(),
@@ -116,6 +117,7 @@ impl LiveSource {
             clock: Arc::new(SourceClock::default()),
             taps: Arc::new(taps(name, plans, &projection)),
             seen: config.deduplicate.as_ref().map(|d| Arc::new(SeenKeys::new(micros(d.within), SEEN_SHARDS))),
+            redelivery: redelivery.map(Arc::new),
             projection,
             event_time,
         })
@@ -186,11 +188,39 @@ impl LiveSource {
             range: self.config.connector.range(),
             max_delay: self.max_delay(),
             max_future: self.config.max_future.map(micros),
+            redelivery: self.redelivery.clone(),
             deduplicate: self.keys(schema),
             dead_letters: dead_letters.clone(),
+            awaited: self.source.awaited(),
             taps: self.taps.clone(),
         })
     }
+}
+
+/// Says which columns are wanted beside each record: those that are read, and behind them the one that tells records which
+/// come again, if they can.
+fn describe(
+    source: &dyn Source,
+    config: &SourceConfig,
+    mut names: Vec<&str>,
+) -> Result<Option<Redelivery>, RunError> {
+    let list = config.connector.metadata();
+    let mut redelivery = None;
+    if let Some(name) = source.redelivers() {
+        if list.iter().all(|field| field.name != name) {
+            return Err(RunError::Config(format!("source `{}` names its records by `{name}`, and has none", config.name)));
+        }
+        let column = names.iter().position(|wanted| *wanted == name).unwrap_or_else(|| {
+            names.push(name);
+            names.len() - 1
+        });
+        redelivery = Some(Redelivery::new(column, micros(source.remembers()), SEEN_SHARDS));
+    }
+    let wanted = Wanted::pick(list, names);
+    if !wanted.is_empty() {
+        source.describe(wanted);
+    }
+    Ok(redelivery)
 }
 
 fn taps(source: &Arc<str>, plans: &[PlannedPipeline], projection: &[usize]) -> Vec<Tap> {
@@ -250,6 +280,7 @@ pub(super) struct Reading {
     pub(super) reading: mpsc::Sender<()>,
     pub(super) acks: Arc<Acks>,
     pub(super) memory: Arc<Budget>,
+    pub(super) board: Arc<Board>,
 }
 
 /// Makes drivers for the splits of one source.
@@ -328,6 +359,8 @@ impl Drivers {
             asks: self.source.discovers().then(|| self.asking.clone()),
             stop: shared.stop.clone(),
             memory: shared.memory.clone(),
+            gauge: None,
+            board: shared.board.clone(),
             begun: false,
             reading: Some(shared.reading.clone()),
             finished: shared.finished.clone(),
@@ -377,7 +410,11 @@ impl Drivers {
                 },
                 _ = tick.tick() => {}
             }
-            match self.source.splits().await {
+            let found = tokio::select! {
+                _ = stopped(&mut stop) => break,
+                found = self.source.splits() => found,
+            };
+            match found {
                 Ok(splits) => {
                     for driver in self.make(&splits, &mut number) {
                         tracing::info!(source = %self.name, split = %driver.split.id, "new split");
@@ -396,7 +433,8 @@ impl Drivers {
                 }
             }
         }
-        drop(self);
+        // Readers that wait to be told of children stop waiting.
+        drop((self, waiting));
         while let Some(joined) = readers.join_next().await {
             joined.unwrap_or(Err(RunError::Lost("a reader")))?;
         }

@@ -31,6 +31,8 @@ pub(super) struct Life {
     letters: Vec<LetterTask>,
     pub(super) coordinator: Coordinator,
     readers: Vec<Option<(Driver, Box<dyn Reader>)>>,
+    /// At their end; what they hold is theirs as long as the process lives.
+    ended: Vec<Box<dyn Reader>>,
     senders: Vec<mpsc::Sender<PipelineMessage>>,
     drained: bool,
     _ends: (watch::Sender<bool>, watch::Sender<bool>),
@@ -72,6 +74,7 @@ impl Life {
                 letters: assembly.letters,
                 coordinator: assembly.coordinator,
                 readers,
+                ended: Vec::new(),
                 senders: assembly.senders,
                 drained: false,
                 _ends: (keep_reading, finish),
@@ -134,6 +137,12 @@ impl Life {
         }
         let chosen = random.random_range(0..self.readers.len());
         let Some((driver, reader)) = &mut self.readers[chosen] else { return };
+        if let Some(acks) = &mut driver.acks
+            && acks.has_changed().unwrap_or(false)
+            && let Some(position) = acks.borrow_and_update().clone()
+        {
+            runtime.block_on(reader.acknowledge(&position)).expect("memory takes acknowledgements");
+        }
         let Ok(permit) = driver.budget.clone().try_acquire_many_owned(1) else { return };
         let mut records = Records::default();
         let limits = ReadLimits { bytes: random.random_range(1..300), wait: std::time::Duration::ZERO };
@@ -146,7 +155,7 @@ impl Life {
         }
         if status == ReadStatus::Ended {
             driver.lane.send(LaneMessage::Ended(split)).ok();
-            self.readers[chosen] = None;
+            self.ended.extend(self.readers[chosen].take().map(|(_, reader)| reader));
         }
     }
 
