@@ -13,7 +13,7 @@ use super::patience::Patience;
 
 /// Between two looks while events come: for the lag alone.
 const BUSY: Duration = Duration::from_secs(5);
-/// Looks a second that one source makes: the service takes 50 of a namespace.
+/// Looks a second that one source makes at most: such questions have a quota of their own, which others share.
 const LOOKS: u32 = 20;
 
 /// How long to wait until the next look, where a source has so many partitions.

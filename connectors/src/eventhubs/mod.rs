@@ -3,12 +3,15 @@
 //! The one idea: one reader is one connection with one receiver, and neither is ever mended. Whatever breaks, the reader
 //! ends with an error that says so, and the engine opens a new one behind the last sequence number that was handed out.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::duration::HumanDuration;
 use crate::error::SourceError;
+#[cfg(feature = "kafka")]
+use crate::kafka::KafkaOptions;
 use crate::metadata::{MetadataField, MetadataType};
 use crate::secret::Secret;
 use crate::source::Source;
@@ -18,6 +21,8 @@ use crate::stream::{StreamOptions, Surroundings};
 mod client;
 mod event;
 mod failure;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod look;
 mod mirror;
 mod patience;
@@ -57,6 +62,8 @@ pub struct EventHubsOptions {
     pub prefetch: u32,
     /// Another address to connect to.
     pub endpoint: Option<String>,
+    /// A PEM file with who may have signed the certificate of the Kafka endpoint; AMQP takes the system's roots.
+    pub ca: Option<PathBuf>,
     /// Where the first read of a partition begins.
     #[serde(default)]
     pub start: Start,
@@ -127,24 +134,46 @@ const METADATA: &[MetadataField] = &[
     MetadataField { name: "_headers", kind: MetadataType::Map, doc: "the application properties" },
 ];
 
+impl EventHubsOptions {
+    /// As options of the Kafka connector, where its protocol is spoken.
+    #[cfg(feature = "kafka")]
+    fn by_kafka(&self) -> Option<Result<KafkaOptions, SourceError>> {
+        (self.protocol == Protocol::Kafka).then(|| kafka::options(self))
+    }
+}
+
 impl StreamOptions for EventHubsOptions {
     fn connector(&self) -> &'static str {
         "eventhubs"
     }
 
-    /// Positions are sequence numbers of the hub, whoever reads them: the consumer group is no part of it.
+    /// Positions are sequence numbers of the hub, or offsets by Kafka, whoever reads them: the consumer group is no part of it.
     fn identity(&self) -> String {
-        match Settings::new(self) {
-            Ok(settings) => format!("eventhubs {}/{}", settings.namespace, settings.hub),
-            Err(_) => format!("eventhubs {}/{}", self.namespace.as_deref().unwrap_or_default(), self.hub),
-        }
+        let named = Settings::new(&Self { endpoint: None, ca: None, ..self.clone() }).map(|settings| settings.namespace);
+        let namespace = named.unwrap_or_else(|_| self.namespace.clone().unwrap_or_default());
+        let by = match self.protocol {
+            Protocol::Amqp => "",
+            Protocol::Kafka => " by kafka",
+        };
+        format!("eventhubs {namespace}/{}{by}", self.hub)
     }
 
     fn metadata(&self) -> &'static [MetadataField] {
+        #[cfg(feature = "kafka")]
+        if let Some(Ok(options)) = self.by_kafka() {
+            return options.metadata();
+        }
         METADATA
     }
 
     fn source(&self, around: &Surroundings) -> Result<Arc<dyn Source>, SourceError> {
+        #[cfg(feature = "kafka")]
+        if let Some(options) = self.by_kafka() {
+            return options?.source(around);
+        }
+        if self.protocol == Protocol::Kafka {
+            return Err(SourceError::config("`protocol` = \"kafka\" needs a build with the Kafka connector"));
+        }
         Ok(Arc::new(EventHubsSource::new(Settings::new(self)?, around)?))
     }
 }

@@ -6,7 +6,7 @@ use azure_messaging_eventhubs::ConnectionString;
 use url::Url;
 
 use super::patience::Patience;
-use super::{CheckpointStoreOptions, ClientSecret, EventHubsOptions, Protocol};
+use super::{CheckpointStoreOptions, ClientSecret, EventHubsOptions};
 use crate::error::SourceError;
 use crate::secret::Secret;
 use crate::start::Start;
@@ -45,13 +45,6 @@ pub(super) enum Identity {
 impl Settings {
     /// Checks `options`.
     pub(super) fn new(options: &EventHubsOptions) -> Result<Self, SourceError> {
-        if options.protocol == Protocol::Kafka {
-            return Err(SourceError::config(
-                "`protocol` = \"kafka\" is not read here: use connector = \"kafka\" with brokers = \
-                 \"NAMESPACE.servicebus.windows.net:9093\", tls = true and sasl = { mechanism = \"PLAIN\", username = \
-                 \"$ConnectionString\", password = the connection string }",
-            ));
-        }
         let identity = match (&options.connection_string, &options.client_secret) {
             (Some(_), Some(_)) => {
                 return Err(SourceError::config("`connection_string` and `client_secret` are both given: keep one"));
@@ -91,6 +84,11 @@ impl Settings {
         }
         if options.owner_level.is_some_and(|level| level < 0) {
             return Err(SourceError::config("`owner_level` is negative: write 0 or more"));
+        }
+        if options.ca.is_some() {
+            return Err(SourceError::config(
+                "`ca` is read by `protocol` = \"kafka\" only: AMQP takes the system's roots, or those of SSL_CERT_FILE",
+            ));
         }
         if options.refresh.0.is_zero() {
             return Err(SourceError::config("`refresh` is zero: write for example \"10s\""));

@@ -37,6 +37,7 @@ fn options_that_make_no_sense_together_are_refused_by_their_keys() {
         (json!({ "prefetch": 0 }), "`prefetch`"),
         (json!({ "owner_level": -1 }), "`owner_level`"),
         (json!({ "refresh": "0s" }), "`refresh`"),
+        (json!({ "ca": "ca.pem" }), "`ca`"),
         (json!({ "endpoint": "127.0.0.1" }), "`endpoint`"),
         (json!({ "endpoint": "https://127.0.0.1" }), "`endpoint`"),
     ];
@@ -150,4 +151,37 @@ fn errors_are_sorted_by_what_to_do() {
 fn checkpoints_are_mirrored_in_the_layout_of_microsofts_clients() {
     let settings = Settings::new(&options(ENDPOINT, json!({ "hub": "Orders" }))).unwrap();
     assert_eq!(prefix(&settings), "double.servicebus.windows.net/orders/$default/checkpoint");
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn the_kafka_endpoint_is_read_with_the_options_of_a_topic() {
+    use crate::stream::StreamOptions;
+
+    let kafka = |more: Value| {
+        let mut all = json!({ "protocol": "kafka", "endpoint": null });
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        options(ENDPOINT, all)
+    };
+    let options = kafka(json!({ "start": "2026-03-01T00:00:00Z" }));
+    let made = format!("{:?}", crate::eventhubs::kafka::options(&options).unwrap());
+    for part in ["double.servicebus.windows.net:9093", "topic: Some(\"hub\")", "$ConnectionString", "2026-03-01T00:00:00Z"] {
+        assert!(made.contains(part), "{part} is not in {made}");
+    }
+    assert!(!made.contains("c2VjcmV0"), "{made}");
+    assert_eq!(options.identity(), "eventhubs double.servicebus.windows.net/hub by kafka");
+    assert!(options.metadata().iter().any(|field| field.name == "_topic"));
+    let application = json!({ "tenant_id": "t", "client_id": "c", "client_secret": "marked" });
+    let options = kafka(json!({ "connection_string": null, "namespace": "a.b", "client_secret": application }));
+    let made = format!("{:?}", crate::eventhubs::kafka::options(&options).unwrap());
+    assert!(made.contains("https://a.b/.default") && !made.contains("marked"), "{made}");
+    let table = [
+        (json!({ "owner_level": 1 }), "`owner_level`"),
+        (json!({ "checkpoint_store": { "url": "az://c" } }), "`checkpoint_store`"),
+        (json!({ "connection_string": null, "namespace": "a.b" }), "`connection_string`"),
+    ];
+    for (more, key) in table {
+        let error = crate::eventhubs::kafka::options(&kafka(more)).unwrap_err().to_string();
+        assert!(error.contains(key), "{error}");
+    }
 }

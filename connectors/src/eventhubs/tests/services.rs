@@ -1,12 +1,13 @@
-//! Against real servers: the mirror of checkpoints in Azurite.
+//! Against real servers: the mirror of checkpoints in Azurite, and the Kafka endpoint on a Kafka that takes connection strings.
 
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::path::Path;
 use object_store::{Attribute, ObjectStoreExt};
 use serde_json::json;
 
-use super::{double, read_through, source};
+use super::{around, double, items, options, payload, read_to_end, read_through, source};
 use crate::source::{Source, SplitId};
+use crate::stream::StreamOptions;
 
 /// Azurite's own, which the world knows.
 const ACCOUNT: &str = "devstoreaccount1";
@@ -44,4 +45,45 @@ async fn checkpoints_lie_where_microsofts_clients_look_for_them() {
         let metadata = |name: &'static str| attributes.get(&Attribute::Metadata(name.into())).unwrap().to_string();
         assert_eq!((metadata("sequencenumber"), metadata("offset")), ("9".to_string(), "576".to_string()));
     }
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/services"))
+}
+
+#[cfg(feature = "kafka")]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a server: scripts/services run kafka -- cargo test … --ignored"]
+async fn the_kafka_endpoint_is_read_with_a_connection_string() {
+    use std::time::Duration;
+
+    use rdkafka::ClientConfig;
+    use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+    use rdkafka::client::DefaultClientContext;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+    let brokers = variable("WATERSHED_KAFKA");
+    let hub = format!("hub-{:08x}", rand::random::<u32>());
+    let config = ClientConfig::new().set("bootstrap.servers", brokers).clone();
+    let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
+    let topic = NewTopic::new(&hub, 1, TopicReplication::Fixed(1));
+    let made = admin.create_topics([&topic], &AdminOptions::new()).await.unwrap();
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    let producer: BaseProducer = config.create().unwrap();
+    for number in 0..20 {
+        let text = payload(0, number);
+        producer.send(BaseRecord::<(), str>::to(&hub).partition(0).payload(&text)).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(Duration::from_secs(30)).unwrap();
+
+    let more = json!({
+        "protocol": "kafka",
+        "hub": hub,
+        "connection_string": variable("WATERSHED_KAFKA_CONNECTION_STRING"),
+        "ca": variable("WATERSHED_KAFKA_CA"),
+    });
+    let source = options(&variable("WATERSHED_KAFKA_SASL_SSL"), more).source(&around()).unwrap();
+    let splits = source.splits().await.unwrap();
+    let mut reader = source.open(&splits[0], None).await.unwrap();
+    assert_eq!(read_to_end(&mut *reader).await, items(0, 0..20));
 }
