@@ -29,7 +29,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct EventHubsSource {
     settings: Arc<Settings>,
-    pace: Arc<Pace>,
+    pub(super) pace: Arc<Pace>,
     beginning: Beginning,
     wanted: OnceLock<Wanted>,
     mirror: Option<Arc<Mirror>>,

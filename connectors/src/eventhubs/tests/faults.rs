@@ -168,9 +168,10 @@ async fn throttling_passes() {
     let error = fail(&mut *reader).await;
     assert!(matches!(error, SourceError::Retry { .. }), "{error}");
     assert!(error.to_string().contains("throttled"), "{error}");
-    // The pause that the service asks for is kept, and then it is read.
+    let until = source.pace.until().unwrap();
     let (read, _) = read_through(&*source, "0", None, 3).await;
     assert_eq!(read, items(0, 0..3));
+    assert!(std::time::Instant::now() >= until, "the pause that the service asks for was not kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]
