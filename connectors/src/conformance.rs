@@ -253,13 +253,6 @@ impl Fixture {
         self.patient && taken >= expected.len()
     }
 
-    fn limits(&self, source: &dyn Source, bytes: usize) -> ReadLimits {
-        if self.patient {
-            return ReadLimits { bytes, wait: Duration::from_secs(3600) };
-        }
-        limits(source, bytes)
-    }
-
     fn compare(&self, mut items: Vec<Item>, expected: &[Item], what: &str) {
         if self.ordered {
             assert_eq!(items, expected, "{what}");
@@ -274,8 +267,11 @@ impl Fixture {
         assert_eq!(items, expected, "{what}");
     }
 
-    /// Bounded sources may take their time; of the others, what is there now is enough.
+    /// Bounded sources may take their time, and those whose end is known; of the others, what is there now is enough.
     fn limits(&self, source: &dyn Source, bytes: usize) -> ReadLimits {
+        if self.patient {
+            return ReadLimits { bytes, wait: Duration::from_secs(3600) };
+        }
         limits(source, bytes, self.patience)
     }
 
