@@ -129,7 +129,7 @@ impl StreamOptions for KinesisOptions {
     }
 
     fn source(&self, around: &Surroundings) -> Result<Arc<dyn Source>, SourceError> {
-        let stream = self.check()?;
+        let stream = self.check(around)?;
         let region = self.region(&stream, around)?;
         Ok(Arc::new(KinesisSource::new(self.clone(), stream, region, around.source.clone())))
     }
@@ -137,7 +137,7 @@ impl StreamOptions for KinesisOptions {
 
 impl KinesisOptions {
     /// Refuses what makes no sense together.
-    fn check(&self) -> Result<StreamName, SourceError> {
+    fn check(&self, around: &Surroundings) -> Result<StreamName, SourceError> {
         let stream = StreamName::parse(&self.stream)?;
         if let Some(endpoint) = &self.endpoint {
             check_endpoint(endpoint)?;
@@ -168,7 +168,7 @@ impl KinesisOptions {
             _ => {}
         }
         if let Some(leases) = &self.leases {
-            leases.check()?;
+            leases.check(around.checkpoint_interval)?;
         }
         // ListShards is limited, and other consumers of the stream ask too.
         if self.refresh.0 < Duration::from_secs(1) {

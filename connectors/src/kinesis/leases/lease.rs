@@ -41,7 +41,7 @@ pub(crate) enum Outcome {
     /// The row is now as the change has it.
     Done,
     /// It was not found so. This is what it is; none if there is no such row.
-    Refused(Option<Lease>),
+    Refused(Option<Box<Lease>>),
     /// Nobody knows: there was no answer.
     Unknown,
 }

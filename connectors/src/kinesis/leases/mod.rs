@@ -13,6 +13,7 @@
 //! | A does not hand over within three durations | B, A → B, – | the same |
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,7 @@ const AT_ONCE: usize = 16;
 /// A third of the duration passes between two signs of life, so that one may fail.
 const SIGNS: u32 = 3;
 /// A write that is not answered is sent again after these pauses; the next sign of life is soon enough after that.
-const TRIES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(200), Duration::ZERO];
+const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(200)];
 /// Bounds of `duration`: shorter ones are lost by a hiccup of the network, and beyond these nobody takes over in time.
 const DURATIONS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 
@@ -75,9 +76,15 @@ fn ten_seconds() -> HumanDuration {
 }
 
 impl LeaseOptions {
-    /// What makes no sense in them; the message names the key.
-    pub(crate) fn check(&self) -> Result<(), SourceError> {
+    /// Refuses what makes no sense; `interval` lies between two checkpoints.
+    pub(crate) fn check(&self, interval: Duration) -> Result<(), SourceError> {
         let duration = Duration::from(self.duration);
+        if interval > 2 * duration {
+            return Err(SourceError::config(
+                "leases: no hand-over can be in time, as a checkpoint takes longer than others wait: make `duration` at \
+                 least half of the checkpoint interval",
+            ));
+        }
         if !DURATIONS.contains(&duration) {
             return Err(SourceError::config("leases: `duration` must lie between \"1s\" and \"10m\""));
         }
@@ -120,8 +127,9 @@ struct Inner {
     free: Notify,
     /// Counts what the tasks have done.
     rounds: watch::Sender<u64>,
-    /// True while the table cannot be reached.
-    trouble: std::sync::atomic::AtomicBool,
+    /// True while leases cannot be renewed, and while the table cannot be looked at.
+    renewing_fails: AtomicBool,
+    looking_fails: AtomicBool,
 }
 
 /// The right to read a shard, as long as it lasts.
@@ -150,7 +158,8 @@ impl Leases {
             news: Notify::new(),
             free: Notify::new(),
             rounds: watch::channel(0).0,
-            trouble: std::sync::atomic::AtomicBool::new(false),
+            renewing_fails: AtomicBool::new(false),
+            looking_fails: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner), start, tasks: tokio::sync::Mutex::new(None) }
     }
@@ -280,12 +289,11 @@ async fn look_out(inner: Arc<Inner>) {
         let pause = (inner.duration / SIGNS).mul_f64(rand::random_range(0.7..1.0));
         // Neither way of waking says more than that it is time.
         let _ = tokio::time::timeout(pause, inner.free.notified()).await;
-        let round = async {
-            inner.look().await?;
-            inner.take().await
+        let outcome = match inner.look().await {
+            Ok(()) => inner.take().await,
+            Err(error) => Err(error),
         };
-        let outcome = round.await;
-        inner.told(outcome.err());
+        say_once(&inner.looking_fails, outcome.err());
     }
 }
 
@@ -350,10 +358,13 @@ impl Inner {
     async fn renew(&self, due: bool) {
         let renewals = self.worker().renewals(due, self.now());
         let given = renewals.iter().any(Renewal::gives);
-        let again: Vec<bool> =
-            stream::iter(renewals).map(|renewal| self.renew_one(renewal)).buffer_unordered(AT_ONCE).collect().await;
-        if again.contains(&true) {
-            self.news.notify_one();
+        if !renewals.is_empty() {
+            let answers = stream::iter(renewals).map(|renewal| self.renew_one(renewal)).buffer_unordered(AT_ONCE);
+            let answers: Vec<Result<bool, SourceError>> = answers.collect().await;
+            if answers.iter().any(|again| matches!(again, Ok(true))) {
+                self.news.notify_one();
+            }
+            say_once(&self.renewing_fails, answers.into_iter().find_map(Result::err));
         }
         self.rounds.send_modify(|rounds| *rounds += 1);
         if given {
@@ -362,33 +373,31 @@ impl Inner {
     }
 
     /// True if the lease should be renewed again at once.
-    async fn renew_one(&self, renewal: Renewal) -> bool {
-        for pause in TRIES {
+    async fn renew_one(&self, renewal: Renewal) -> Result<bool, SourceError> {
+        let mut pauses = PAUSES.iter();
+        loop {
             let sent = self.now();
-            let (outcome, error) = match self.table.change(&renewal.change).await {
+            let (outcome, failed) = match self.table.change(&renewal.change).await {
                 Ok(outcome) => (outcome, None),
                 Err(error) => (Outcome::Unknown, Some(error)),
             };
-            self.told(error);
-            let answered = outcome != Outcome::Unknown;
             let again = self.worker().renewed(&renewal, outcome, sent, self.now());
-            if answered {
-                return again;
+            match (failed, pauses.next()) {
+                (None, _) => return Ok(again),
+                (Some(error), None) => return Err(error),
+                (Some(_), Some(pause)) => tokio::time::sleep(*pause).await,
             }
-            tokio::time::sleep(pause).await;
         }
-        false
     }
+}
 
-    /// Says once that the table cannot be reached, and once that it can be again.
-    fn told(&self, error: Option<SourceError>) {
-        use std::sync::atomic::Ordering::Relaxed;
-        match error {
-            Some(error) if !self.trouble.swap(true, Relaxed) => {
-                tracing::warn!(%error, "leases can't be kept; trying again");
-            }
-            None if self.trouble.swap(false, Relaxed) => tracing::info!("the lease table is reached again"),
-            _ => {}
+/// Says once that something fails, and once that it does not any more.
+fn say_once(fails: &AtomicBool, error: Option<SourceError>) {
+    match error {
+        Some(error) if !fails.swap(true, Ordering::Relaxed) => {
+            tracing::warn!(%error, "leases can't be kept; trying again");
         }
+        None if fails.swap(false, Ordering::Relaxed) => tracing::info!("the lease table is reached again"),
+        _ => {}
     }
 }

@@ -148,7 +148,7 @@ impl LeaseTable {
         }
         match self.update(&to.shard, update).await {
             Ok(()) => Ok(Outcome::Done),
-            Err(error) if refused(&error) => Ok(Outcome::Refused(self.get(&to.shard).await?)),
+            Err(error) if refused(&error) => Ok(Outcome::Refused(self.get(&to.shard).await?.map(Box::new))),
             Err(error) => Err(self.failed("dynamodb:UpdateItem", &error)),
         }
     }

@@ -141,7 +141,7 @@ impl Worker {
                 self.table.remove(&change.to.shard);
                 return;
             }
-            Outcome::Refused(Some(row)) => return self.noted(row, now),
+            Outcome::Refused(Some(row)) => return self.noted(*row, now),
             Outcome::Done => change.to.clone(),
         };
         self.noted(row.clone(), now);
@@ -201,7 +201,7 @@ impl Worker {
                 held.unanswered.get_or_insert(sent);
                 return false;
             }
-            Outcome::Refused(row) => return self.refused(shard, row, now),
+            Outcome::Refused(row) => return self.refused(shard, row.map(|row| *row), now),
             Outcome::Done => held.unanswered = None,
         }
         let row = change.to.clone();

@@ -60,6 +60,8 @@ impl Daemon {
     }
 }
 
+type Opened = Result<Box<dyn Reader>, SourceError>;
+
 struct Open {
     reader: Box<dyn Reader>,
     over: bool,
@@ -71,7 +73,7 @@ async fn run(source: Box<dyn Source>, counted: Counted, orders: watch::Receiver<
     let mut known: HashSet<SplitId> = HashSet::new();
     let mut ended: HashSet<SplitId> = HashSet::new();
     let mut open: BTreeMap<SplitId, Open> = BTreeMap::new();
-    let mut opening: JoinSet<(SplitId, Result<Box<dyn Reader>, SourceError>)> = JoinSet::new();
+    let mut opening: JoinSet<(SplitId, Opened)> = JoinSet::new();
     let mut pending: Vec<String> = Vec::new();
     for round in 0.. {
         let order = *orders.borrow();

@@ -1,7 +1,10 @@
 //! Tests of leases: decisions as tables, many daemons under a simulated clock, and real ones over a real table.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod checkpoint;
 mod daemon;
+mod options;
 mod place;
 mod plan;
 mod rows;
@@ -40,7 +43,7 @@ fn after(sequence: u64, sub: u64) -> Checkpoint {
 /// What a table does with a change.
 fn apply(row: &mut Lease, change: &Change) -> Outcome {
     if !row.stands_as(&change.from) {
-        return Outcome::Refused(Some(row.clone()));
+        return Outcome::Refused(Some(Box::new(row.clone())));
     }
     let checkpoint =
         if change.to.checkpoint == change.from.checkpoint { &row.checkpoint } else { &change.to.checkpoint };

@@ -42,10 +42,13 @@ fn planned(rows: Vec<Seen>, held: &[&str], expected: &[&str]) -> Vec<String> {
     words
 }
 
+/// What it is, the rows, the shards held and expected, and what is done.
+type Case = (&'static str, Vec<Seen>, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
+
 #[test]
 fn leases_are_taken_when_they_are_free_and_never_before() {
     let live = |shard: &str, owner: &str| row(owned(shard, owner), 3, 500);
-    let table: Vec<(&str, Vec<Seen>, &[&str], &[&str], &[&str])> = vec![
+    let table: Vec<Case> = vec![
         ("nothing is there", vec![], &[], &[], &[]),
         ("alone, all is taken", vec![row(lease("a"), 0, 0), row(lease("b"), 0, 0)], &[], &[], &["+a", "+b"]),
         ("its owner lives", vec![row(owned("a", "x"), 9, 500)], &[], &[], &[]),

@@ -189,7 +189,10 @@ async fn of_sixteen_that_take_a_lease_one_has_it() {
         let owner = format!("w{}", winners[0].0);
         let taken = Lease { owner: Some(owner.clone()), counter: 1, ..row.clone() };
         for (_, outcome) in &outcomes {
-            assert!(*outcome == Outcome::Done || *outcome == Outcome::Refused(Some(taken.clone())), "{outcome:?}");
+            assert!(
+                *outcome == Outcome::Done || *outcome == Outcome::Refused(Some(Box::new(taken.clone()))),
+                "{outcome:?}"
+            );
         }
         // What comes after is written as it is read.
         let renewal = taken.renewed(&after(12, 3));
