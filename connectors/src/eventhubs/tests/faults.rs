@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::watch;
 use watershed_eventhubs_double::{Double, Ending};
 
-use super::{connection_string, double, items, limits, read_through, read_to_end, source, write};
+use super::{connection_string, double, items, limits, read_along, read_through, read_to_end, source, write};
 use crate::conformance::proxy::{Network, Proxy};
 use crate::error::SourceError;
 use crate::records::Records;
@@ -23,26 +24,32 @@ async fn fail(reader: &mut dyn Reader) -> SourceError {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_event_comes_once_though_the_network_is_cut_and_stalls() {
-    let (double, _) = double(1, 1000).await;
+async fn every_event_comes_once_though_the_network_is_cut_and_stalls_while_it_is_read() {
+    let (double, _) = double(1, 100).await;
     let proxy = Proxy::before(&double.address().to_string()).await;
     let source = source(&format!("amqp://{}", proxy.address()), json!({ "prefetch": 50 }));
     source.splits().await.unwrap();
-    let (mut read, mut position) = (Vec::new(), None);
-    for (round, network) in [Network::Cuts, Network::Stalls, Network::Cuts, Network::Stalls].into_iter().enumerate() {
-        let (more, at) = read_through(&*source, "0", position, 150).await;
-        read.extend(more);
-        position = Some(at);
+    let faults = [
+        (Network::Cuts, 20),
+        // Longer than an answer is waited for.
+        (Network::Stalls, 2500),
+        (Network::Cuts, 500),
+        (Network::Stalls, 200),
+    ];
+    let total = 100 + 20 * faults.len();
+    let (progress, mut read) = watch::channel(0);
+    let reading = tokio::spawn(async move { read_along(&*source, "0", None, total, &progress).await.0 });
+    for (round, (network, millis)) in faults.into_iter().enumerate() {
+        // The reader is open, and waits for more.
+        let written = 100 + 20 * round;
+        read.wait_for(|read| *read >= written).await.unwrap();
         proxy.set(network);
-        write(&double, 0, 1000 + 10 * round..1010 + 10 * round);
-        // Long enough that the reader meets it, whichever step it is at.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        write(&double, 0, written..written + 10);
+        tokio::time::sleep(Duration::from_millis(millis)).await;
         proxy.set(Network::Passes);
+        write(&double, 0, written + 10..written + 20);
     }
-    let left = 1040 - read.len();
-    let (more, _) = read_through(&*source, "0", position, left).await;
-    read.extend(more);
-    assert_eq!(read, items(0, 0..1040));
+    assert_eq!(reading.await.unwrap(), items(0, 0..total));
 }
 
 #[tokio::test(flavor = "multi_thread")]

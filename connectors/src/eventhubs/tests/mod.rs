@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use watershed_eventhubs_double::Double;
 
 use super::EventHubsOptions;
@@ -18,6 +19,7 @@ use super::patience::Patience;
 use super::settings::Settings;
 use super::source::EventHubsSource;
 use crate::conformance::{Item, items_of};
+use crate::error::SourceError;
 use crate::records::Records;
 use crate::source::{Position, ReadLimits, ReadStatus, Reader, Source, SplitId};
 use crate::stream::{StreamOptions, Surroundings};
@@ -102,12 +104,23 @@ pub(super) async fn read_through(
     from: Option<Position>,
     count: usize,
 ) -> (Vec<Item>, Position) {
+    read_along(source, split, from, count, &watch::channel(0).0).await
+}
+
+/// The same, telling at each step how many have come.
+pub(super) async fn read_along(
+    source: &dyn Source,
+    split: &str,
+    from: Option<Position>,
+    count: usize,
+    progress: &watch::Sender<usize>,
+) -> (Vec<Item>, Position) {
     let split = SplitId::new(split);
     let (mut items, mut position) = (Vec::new(), from);
     loop {
         let mut reader = match source.open(&split, position.as_ref()).await {
             Ok(reader) => reader,
-            Err(crate::SourceError::Retry { .. }) => continue,
+            Err(SourceError::Retry { .. }) => continue,
             Err(error) => panic!("{error}"),
         };
         let mut records = Records::default();
@@ -115,12 +128,13 @@ pub(super) async fn read_through(
             records.clear();
             let outcome = reader.read(&mut records, limits()).await;
             items.extend(items_of(&records));
+            progress.send_replace(items.len());
             if items.len() >= count {
                 return (items, reader.position());
             }
             match outcome {
                 Ok(_) => {}
-                Err(crate::SourceError::Retry { .. }) => break,
+                Err(SourceError::Retry { .. }) => break,
                 Err(error) => panic!("{error}"),
             }
         }
@@ -144,9 +158,12 @@ pub(super) async fn read_to_end(reader: &mut dyn Reader) -> Vec<Item> {
 
 #[test]
 fn nothing_shows_a_secret() {
-    let options = options("amqp://127.0.0.1:1", json!({
-        "checkpoint_store": { "url": "az://c", "account": "a", "account_key": "marked" },
-    }));
+    let options = options(
+        "amqp://127.0.0.1:1",
+        json!({
+            "checkpoint_store": { "url": "az://c", "account": "a", "account_key": "marked" },
+        }),
+    );
     let shown = format!("{options:?} {:?} {}", Settings::new(&options).unwrap(), options.identity());
     assert!(!shown.contains("c2VjcmV0") && !shown.contains("marked"), "{shown}");
     assert_eq!(options.identity(), "eventhubs double.servicebus.windows.net/hub");
