@@ -58,6 +58,7 @@ impl Life {
                 begin: Begin::Resume,
                 drain: false,
                 only: None,
+                board: Arc::default(),
                 stop,
                 finished,
                 world,
