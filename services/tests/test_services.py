@@ -9,6 +9,7 @@ import pytest
 from ..cache import HERE
 from ..kinesis import Kinesalite
 from ..ports import answers
+from ..pubsub import PubSubLoad
 from ..waiting import until
 from .test_kinesis import Stream
 
@@ -47,8 +48,8 @@ def test_data_outlive_a_kill():
 
 
 def test_a_server_that_cannot_start_says_why():
-    with Kinesalite() as server, pytest.raises(RuntimeError, match="EADDRINUSE"):
-        second = Kinesalite()
+    with PubSubLoad() as server, pytest.raises(RuntimeError, match="address already in use"):
+        second = PubSubLoad()
         second.ports = server.ports
         second.start()
     second.close()
