@@ -25,8 +25,6 @@ ALL: dict[str, type[Service]] = {
     for kind in (Kafka, Registry, Kinesalite, KinesisLocal, DynamoDb, Azurite, PubSub, PubSubLoad, EventHubs)
 }
 
-TESTS = "services/tests"
-
 
 @contextlib.contextmanager
 def serving(kinds: list[type[Service]]) -> Iterator[dict[str, str]]:
@@ -72,7 +70,7 @@ def up(kinds: list[type[Service]]) -> int:
 
 def test(arguments: list[str]) -> int:
     """Runs the suite, which starts the services it wants by itself."""
-    command = [python(), "-m", "pytest", "-p", "no:cacheprovider", *(arguments or [TESTS])]
+    command = [python(), "-m", "pytest", "-c", HERE / "pytest.ini", "--rootdir", HERE.parent, *arguments]
     return subprocess.run(command, cwd=HERE.parent, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}).returncode
 
 
@@ -91,8 +89,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     commands.add_parser("install", help="installs what is missing").add_argument("names", **named)
     commands.add_parser("up", help="keeps them until standard input closes").add_argument("names", **named)
     commands.add_parser("run", help="runs a command beside them: run [NAME...] -- COMMAND...").add_argument("names", **named)
-    testing = commands.add_parser("test", help="runs services/tests", add_help=False)
-    testing.add_argument("pytest", nargs=argparse.REMAINDER, help="arguments of pytest")
+    commands.add_parser("test", help="runs services/tests: test [PYTEST ARGUMENTS...]")
     options = parser.parse_args(arguments)
     for name in getattr(options, "names", []):
         if name not in ALL:
@@ -110,15 +107,15 @@ def end_on_signal(*_) -> None:
 
 
 def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["test"]:
+        return test(arguments[1:])
     own, command = arguments, []
-    if "--" in arguments and arguments[0] == "run":
+    if "--" in arguments:
         own, command = arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]
     options = parse(own)
     if options.command == "list":
         print(*ALL, sep="\n")
         return 0
-    if options.command == "test":
-        return test(options.pytest)
     if options.command == "run" and not command:
         sys.exit("services: run wants a command after --")
     kinds = [ALL[name] for name in options.names] or available()

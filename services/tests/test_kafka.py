@@ -26,6 +26,7 @@ class Topic:
 
     def __init__(self, brokers: str, name: str, partitions: int):
         self.brokers, self.name = brokers, name
+        self.encode = json.dumps
         self._admin = AdminClient({"bootstrap.servers": brokers})
         self._admin.create_topics([NewTopic(name, partitions, 1)])[name].result()
         self._producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True})
@@ -37,16 +38,16 @@ class Topic:
         self._admin.create_partitions([NewPartitions(self.name, partitions)])[self.name].result()
 
     def send(self, events) -> None:
-        produce(self._producer, self.name, events)
+        produce(self._producer, self.name, events, self.encode)
 
 
-def produce(producer: Producer, topic: str, events) -> None:
+def produce(producer: Producer, topic: str, events, encode=json.dumps) -> None:
     """Sends events, and waits until the broker has them all."""
     failures = []
     for event in events:
         producer.produce(
             topic,
-            json.dumps(event),
+            encode(event),
             key=event["key"],
             headers={"number": str(event["id"])},
             on_delivery=lambda error, _: error and failures.append(error),

@@ -32,13 +32,18 @@ def hash_key(partition_key: str) -> int:
 
 
 class Stream:
-    """A stream that was made for a test, and what sends events to it."""
+    """A stream, and what sends events to it."""
 
-    def __init__(self, address: str, name: str, shards: int):
+    def __init__(self, address: str, name: str):
         self.address, self.name = address, name
         self.client = client("kinesis", address)
-        self.client.create_stream(StreamName=name, ShardCount=shards)
-        self._until_active()
+
+    @classmethod
+    def make(cls, address: str, name: str, shards: int) -> "Stream":
+        made = cls(address, name)
+        made.client.create_stream(StreamName=name, ShardCount=shards)
+        made._until_active()
+        return made
 
     def source(self, address: str | None = None, more: str = "") -> str:
         return f"""
@@ -102,13 +107,13 @@ def kinesalite(serve):
 
 @pytest.fixture
 def stream(kinesalite, request):
-    return Stream(kinesalite.address, request.node.name, 3)
+    return Stream.make(kinesalite.address, request.node.name, 3)
 
 
 @pytest.fixture
 def complete(serve, request):
     """A stream where all of Kinesis is to be had, slowly."""
-    return Stream(serve("kinesis-local").address, request.node.name, 2)
+    return Stream.make(serve("kinesis-local").address, request.node.name, 2)
 
 
 def test_plain(trial, stream):
