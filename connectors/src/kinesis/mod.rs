@@ -154,7 +154,9 @@ impl KinesisOptions {
         }
         match (self.mode, &self.consumer) {
             (Mode::FanOut, None) => return refuse("mode = \"fan-out\" needs `consumer`, the name to register under"),
-            (Mode::Polling, Some(_)) => return refuse("`consumer` is for mode = \"fan-out\": leave it out, or set that"),
+            (Mode::Polling, Some(_)) => {
+                return refuse("`consumer` is for mode = \"fan-out\": leave it out, or set that");
+            }
             (Mode::FanOut, Some(name)) if !is_name(name) => {
                 return refuse("`consumer` is a name of at most 128 letters, digits, dots, dashes and underscores");
             }

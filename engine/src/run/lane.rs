@@ -46,8 +46,8 @@ pub(crate) struct LaneSplit {
 pub(crate) enum LaneMessage {
     /// Records.
     Chunk(Box<ReadChunk>),
-    /// The split was opened for the first time, at this position.
-    Opened(Arc<LaneSplit>, Position),
+    /// The split stands here: it was opened for the first time, or has moved without a record.
+    At(Arc<LaneSplit>, Position),
     /// The split is silent and caught up.
     Idle(Arc<LaneSplit>),
     /// The split has ended.
@@ -269,7 +269,7 @@ impl Lane {
                 split.clock.set_idle();
                 Ok(self.progress(split.source)?)
             }
-            LaneMessage::Opened(split, position) => {
+            LaneMessage::At(split, position) => {
                 let live = self.live(&split);
                 live.to = Some(position);
                 live.moved = true;

@@ -18,6 +18,8 @@ use crate::checkpoint::Budget;
 pub const CHUNK_BYTES: usize = 1 << 20;
 /// How long a reader may sit silent before the driver looks after idleness and shutdown.
 const WAIT: Duration = Duration::from_millis(50);
+/// How often a silent reader is asked whether it has moved: past the marks of transactions, say, which are no records.
+const POSITION: Duration = Duration::from_secs(1);
 /// How often a reader that waits for memory looks again, and after how long it says so.
 const MEMORY_WAIT: Duration = Duration::from_millis(10);
 const LONG_WAIT: Duration = Duration::from_secs(30);
@@ -91,8 +93,7 @@ impl Driver {
             let outcome = match self.source.open(&self.split.id, position.as_ref()).await {
                 Ok(mut reader) => {
                     if position.is_none() && !self.source.bounded() {
-                        let opened = LaneMessage::Opened(self.split.clone(), reader.position());
-                        let _ = self.lane.send(opened);
+                        let _ = self.lane.send(LaneMessage::At(self.split.clone(), reader.position()));
                     }
                     let outcome = match self.drain(reader.as_mut(), &mut attempts).await {
                         Ok(end) => self.last_ack(reader.as_mut()).await.map(|()| end),
@@ -121,6 +122,8 @@ impl Driver {
     async fn drain(&mut self, reader: &mut dyn Reader, attempts: &mut Attempts) -> Result<End, SourceError> {
         let mut silent_since = Instant::now();
         let mut idle = false;
+        let mut looked = Instant::now();
+        let mut told = reader.position();
         // True once the run stops and what the source has taken in is still to be read.
         let mut finishing = false;
         loop {
@@ -160,11 +163,16 @@ impl Driver {
                 let surplus = self.chunk_bytes.saturating_sub(records.byte_len());
                 drop(permit.split(surplus));
                 let position = reader.position();
+                told.clone_from(&position);
                 let promise = reader.promise();
                 let chunk = ReadChunk { split: self.split.clone(), records, position, promise, permit };
                 if self.lane.send(LaneMessage::Chunk(Box::new(chunk))).is_err() {
                     return Ok(End::Read);
                 }
+            }
+            if nothing && looked.elapsed() >= POSITION {
+                looked = Instant::now();
+                self.tell_place(reader, &mut told);
             }
             match status {
                 ReadStatus::Ended => {
@@ -184,6 +192,15 @@ impl Driver {
                 }
                 ReadStatus::CaughtUp | ReadStatus::More => {}
             }
+        }
+    }
+
+    /// Tells the lane where a silent reader stands, if it is not where it was told to be.
+    fn tell_place(&self, reader: &dyn Reader, told: &mut Position) {
+        let position = reader.position();
+        if position != *told {
+            told.clone_from(&position);
+            let _ = self.lane.send(LaneMessage::At(self.split.clone(), position));
         }
     }
 

@@ -199,16 +199,15 @@ impl LiveSource {
 
 /// Says which columns are wanted beside each record: those that are read, and behind them the one that tells records which
 /// come again, if they can.
-fn describe(
-    source: &dyn Source,
-    config: &SourceConfig,
-    mut names: Vec<&str>,
-) -> Result<Option<Redelivery>, RunError> {
+fn describe(source: &dyn Source, config: &SourceConfig, mut names: Vec<&str>) -> Result<Option<Redelivery>, RunError> {
     let list = config.connector.metadata();
     let mut redelivery = None;
     if let Some(name) = source.redelivers() {
         if list.iter().all(|field| field.name != name) {
-            return Err(RunError::Config(format!("source `{}` names its records by `{name}`, and has none", config.name)));
+            return Err(RunError::Config(format!(
+                "source `{}` names its records by `{name}`, and has none",
+                config.name
+            )));
         }
         let column = names.iter().position(|wanted| *wanted == name).unwrap_or_else(|| {
             names.push(name);

@@ -63,16 +63,18 @@ fn admit(peer: &Peer, wanted: &Wanted, source: Option<&Source>) -> Result<(Arc<P
     }
     let partition = wanted.partition.parse().ok().and_then(|number| peer.hub.partition(number));
     let Some(partition) = partition else {
-        let text = format!("The specified partition is invalid for an EventHub partition sender or receiver: {}", wanted.partition);
+        let text = format!(
+            "The specified partition is invalid for an EventHub partition sender or receiver: {}",
+            wanted.partition
+        );
         return Err(error(custom("com.microsoft:argument-out-of-range"), text));
     };
     if peer.hub.is_busy() {
         let text = "The request was terminated because the entity is being throttled. Error code : 50002.";
         return Err(error(custom("com.microsoft:server-busy"), text));
     }
-    let start = Start::of(source).map_err(|selector| {
-        error(AmqpError::InvalidField, format!("The filter is not understood: {selector}"))
-    })?;
+    let start = Start::of(source)
+        .map_err(|selector| error(AmqpError::InvalidField, format!("The filter is not understood: {selector}")))?;
     let first = partition.log().first(&start);
     let seat = partition.owners().enter(&wanted.group, wanted.level).map_err(|refused| match refused {
         Refused::Higher(level) => error(
@@ -93,7 +95,10 @@ fn custom(condition: &str) -> ErrorCondition {
 
 fn words(ending: Ending) -> Error {
     match ending {
-        Ending::Stolen => error(LinkError::Stolen, "New receiver with higher epoch is created hence current receiver is getting disconnected."),
+        Ending::Stolen => error(
+            LinkError::Stolen,
+            "New receiver with higher epoch is created hence current receiver is getting disconnected.",
+        ),
         Ending::Forced => error(LinkError::DetachForced, "The link is force detached because the partition is moved."),
     }
 }

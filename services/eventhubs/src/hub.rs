@@ -183,7 +183,11 @@ impl Hub {
 }
 
 fn partition_key(annotations: &MessageAnnotations) -> Option<Value> {
-    annotations.0.iter().find(|(name, _)| format!("{name:?}").contains("x-opt-partition-key")).map(|(_, key)| key.clone())
+    annotations
+        .0
+        .iter()
+        .find(|(name, _)| format!("{name:?}").contains("x-opt-partition-key"))
+        .map(|(_, key)| key.clone())
 }
 
 fn payload(body: &Body<Value>) -> usize {

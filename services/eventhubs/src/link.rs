@@ -10,9 +10,14 @@ pub(crate) enum Address {
     Tokens,
     Management,
     /// A partition, read by a consumer group.
-    Read { group: String, partition: String },
+    Read {
+        group: String,
+        partition: String,
+    },
     /// The hub, or one of its partitions, to write to.
-    Write { partition: Option<String> },
+    Write {
+        partition: Option<String>,
+    },
     /// No hub of this name.
     Absent(String),
 }
@@ -20,7 +25,8 @@ pub(crate) enum Address {
 impl Address {
     /// Reads `amqps://host/hub/ConsumerGroups/group/Partitions/0`, and its kin. The host does not matter.
     pub(crate) fn parse(address: &str) -> Self {
-        let path = address.split_once("://").map_or(address, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
+        let path =
+            address.split_once("://").map_or(address, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         match parts.as_slice() {
             [.., "$cbs"] => Self::Tokens,
