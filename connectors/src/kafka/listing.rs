@@ -98,7 +98,7 @@ fn query(start: Start) -> i64 {
 /// The first whole millisecond at or after `moment`.
 fn millis(moment: DateTime<Utc>) -> i64 {
     let whole = moment.timestamp_millis();
-    (whole + i64::from(moment.timestamp_subsec_nanos() % 1_000_000 > 0)).max(0)
+    (whole + i64::from(!moment.timestamp_subsec_nanos().is_multiple_of(1_000_000))).max(0)
 }
 
 async fn look_up(

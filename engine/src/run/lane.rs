@@ -49,6 +49,8 @@ pub(crate) enum LaneMessage {
     Chunk(Box<ReadChunk>),
     /// The split was opened for the first time, or elsewhere than where it was left, at this position.
     Opened(Arc<LaneSplit>, Position),
+    /// The split has moved to this position without a record.
+    At(Arc<LaneSplit>, Position),
     /// The split is silent and caught up.
     Idle(Arc<LaneSplit>),
     /// The split has ended.
@@ -271,6 +273,12 @@ impl Lane {
             LaneMessage::Idle(split) => {
                 split.clock.set_idle();
                 Ok(self.progress(split.source)?)
+            }
+            LaneMessage::At(split, position) => {
+                let live = self.live(&split);
+                live.to = Some(position);
+                live.moved = true;
+                Ok(())
             }
             LaneMessage::Opened(split, position) => {
                 let max_delay = self.sources[split.source].max_delay;

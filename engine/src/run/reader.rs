@@ -19,6 +19,8 @@ use crate::checkpoint::Budget;
 pub const CHUNK_BYTES: usize = 1 << 20;
 /// How long a reader may sit silent before the driver looks after idleness and shutdown.
 const WAIT: Duration = Duration::from_millis(50);
+/// How often a silent reader is asked whether it has moved: past the marks of transactions, say, which are no records.
+const POSITION: Duration = Duration::from_secs(1);
 /// How often a reader that waits for memory looks again, and after how long it says so.
 const MEMORY_WAIT: Duration = Duration::from_millis(10);
 const LONG_WAIT: Duration = Duration::from_secs(30);
@@ -134,6 +136,8 @@ impl Driver {
     async fn drain(&mut self, reader: &mut dyn Reader, attempts: &mut Attempts) -> Result<End, SourceError> {
         let mut silent_since = Instant::now();
         let mut idle = false;
+        let mut looked = Instant::now();
+        let mut told = reader.position();
         // True once the run stops and what the source has taken in is still to be read.
         let mut finishing = false;
         loop {
@@ -179,11 +183,16 @@ impl Driver {
                 // Without them the run stops; what was read then is read again after it.
                 let Some(schemas) = schemas else { return Ok(End::Read) };
                 let position = reader.position();
+                told.clone_from(&position);
                 let promise = reader.promise();
                 let chunk = ReadChunk { split: self.split.clone(), records, schemas, position, promise, permit };
                 if self.lane.send(LaneMessage::Chunk(Box::new(chunk))).is_err() {
                     return Ok(End::Read);
                 }
+            }
+            if nothing && looked.elapsed() >= POSITION {
+                looked = Instant::now();
+                self.tell_place(reader, &mut told);
             }
             match status {
                 ReadStatus::Ended => {
@@ -203,6 +212,15 @@ impl Driver {
                 }
                 ReadStatus::CaughtUp | ReadStatus::More => {}
             }
+        }
+    }
+
+    /// Tells the lane where a silent reader stands, if it is not where it was told to be.
+    fn tell_place(&self, reader: &dyn Reader, told: &mut Position) {
+        let position = reader.position();
+        if position != *told {
+            told.clone_from(&position);
+            let _ = self.lane.send(LaneMessage::At(self.split.clone(), position));
         }
     }
 
