@@ -175,7 +175,9 @@ mod services {
     async fn a_real_registry_gives_avro_and_protobuf() {
         let options = options();
         assert!(Registry::new(&options).unwrap().probe().await.unwrap().contains("answers"));
-        let record = |n: &str| format!(r#"{{"type":"record","name":"R","namespace":"t","fields":[{{"name":"n","type":"{n}"}}]}}"#);
+        let record = |n: &str| {
+            format!(r#"{{"type":"record","name":"R","namespace":"t","fields":[{{"name":"n","type":"{n}"}}]}}"#)
+        };
         let one = register(&options, "one-value", serde_json::json!({ "schema": record("int") })).await;
         let two = register(&options, "two-value", serde_json::json!({ "schema": record("long") })).await;
         let payloads = [framed(one, &[0x04]), framed(two, &[0x80, 0x80, 0x80, 0x80, 0x20]), framed(999_999, &[0x04])];
