@@ -50,7 +50,7 @@ pub(crate) enum LaneMessage {
     /// The split was opened for the first time, or elsewhere than where it was left, at this position.
     Opened(Arc<LaneSplit>, Position),
     /// The split has moved to this position without a record.
-    At(Arc<LaneSplit>, Position),
+    Moved(Arc<LaneSplit>, Position),
     /// The split is silent and caught up.
     Idle(Arc<LaneSplit>),
     /// The split has ended.
@@ -274,7 +274,7 @@ impl Lane {
                 split.clock.set_idle();
                 Ok(self.progress(split.source)?)
             }
-            LaneMessage::At(split, position) => {
+            LaneMessage::Moved(split, position) => {
                 let live = self.live(&split);
                 live.to = Some(position);
                 live.moved = true;

@@ -220,7 +220,7 @@ impl Driver {
         let position = reader.position();
         if position != *told {
             told.clone_from(&position);
-            let _ = self.lane.send(LaneMessage::At(self.split.clone(), position));
+            let _ = self.lane.send(LaneMessage::Moved(self.split.clone(), position));
         }
     }
 
