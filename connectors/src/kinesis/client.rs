@@ -223,7 +223,7 @@ async fn check_credentials(config: &SdkConfig) -> Result<(), SourceError> {
 }
 
 /// The name that was perhaps meant: the same but for case, one that holds the other, or one a letter or two away.
-fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
+pub(super) fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
     let name = name.to_lowercase();
     let far = |other: &&String| {
         let other = other.to_lowercase();

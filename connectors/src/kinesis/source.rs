@@ -42,12 +42,16 @@ pub(super) struct KinesisSource {
 impl KinesisSource {
     pub(super) fn new(options: KinesisOptions, stream: StreamName, region: Option<String>, name: Arc<str>) -> Self {
         let shards = Arc::new(Shards::new(options.start, options.refresh.0));
+        let limits = match options.mode {
+            Mode::Polling => Limits::SHARD,
+            Mode::FanOut => Limits::SUBSCRIPTION,
+        };
         Self {
             options,
             stream,
             region,
             name,
-            limits: Limits::SHARD,
+            limits,
             shards,
             wanted: OnceLock::new(),
             connection: OnceCell::new(),
@@ -97,7 +101,7 @@ impl KinesisSource {
         Ok(match (self.options.mode, &self.options.consumer) {
             (Mode::FanOut, Some(name)) => {
                 let consumer = self.consumer.get_or_try_init(|| consumer(&connection, name)).await?.clone();
-                Way::FanOut(Box::new(FanOut::new(connection, consumer, shard, point)))
+                Way::FanOut(Box::new(FanOut::new(connection, consumer, shard, point, self.limits)))
             }
             _ => Way::Polling(Polling::new(connection, shard, point, self.limits)),
         })

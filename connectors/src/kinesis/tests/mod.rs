@@ -7,3 +7,5 @@ mod proxy;
 mod reading;
 mod services;
 mod stream;
+
+pub(in crate::kinesis) use stream::pack;

@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 /// What becomes of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
     /// Passed on.
     Pass,
@@ -19,8 +20,12 @@ pub(super) enum Fate {
     Break,
     /// Passed on, and the connection cut after so many bytes of the answer.
     Cut(usize),
+    /// Answered by this.
+    Json(Value),
     /// Never answered.
     Stall,
+    /// Answered by an event stream of these: the event's name, or the exception's, and its JSON.
+    Events(Vec<(&'static str, String)>),
 }
 
 /// Decides by the operation (`GetRecords`) and the request's body.
@@ -57,8 +62,21 @@ async fn serve(mut client: TcpStream, upstream: Arc<str>, judge: Arc<Judge>) {
     match judge(operation, &String::from_utf8_lossy(&body)) {
         Fate::Pass => pass(&mut client, &upstream, &head, &body, usize::MAX).await,
         Fate::Cut(bytes) => pass(&mut client, &upstream, &head, &body, bytes).await,
-        Fate::Refuse(name) => answer(&mut client, "400 Bad Request", name).await,
-        Fate::Break => answer(&mut client, "500 Internal Server Error", "InternalFailure").await,
+        Fate::Json(body) => answer(&mut client, "200 OK", &body).await,
+        Fate::Refuse(name) => {
+            answer(&mut client, "400 Bad Request", &json!({ "__type": name, "message": "injected" })).await;
+        }
+        Fate::Break => {
+            answer(&mut client, "500 Internal Server Error", &json!({ "__type": "InternalFailure" })).await;
+        }
+        Fate::Events(events) => {
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: application/vnd.amazon.eventstream\r\nconnection: close\r\n\r\n";
+            let initial = message("initial-response", "{}");
+            let events = events.iter().flat_map(|(name, json)| message(name, json));
+            let body: Vec<u8> = head.bytes().chain(initial).chain(events).collect();
+            let _ = client.write_all(&body).await;
+        }
         Fate::Stall => {
             // Until the client gives up.
             let _ = client.read(&mut [0]).await;
@@ -110,11 +128,37 @@ async fn pass(client: &mut TcpStream, upstream: &str, head: &str, body: &[u8], l
     }
 }
 
-async fn answer(client: &mut TcpStream, status: &str, name: &str) {
-    let body = format!(r#"{{"__type":"{name}","message":"injected"}}"#);
-    let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
+async fn answer(client: &mut TcpStream, status: &str, body: &Value) {
+    let body = body.to_string();
+    let kind = "content-type: application/x-amz-json-1.1\r\nconnection: close";
+    let head = format!("HTTP/1.1 {status}\r\n{kind}\r\ncontent-length: {}\r\n\r\n", body.len());
     let _ = client.write_all((head + &body).as_bytes()).await;
+}
+
+/// One message of an event stream: lengths, headers and payload, each part with its CRC-32.
+fn message(name: &str, json: &str) -> Vec<u8> {
+    let (kind, field) =
+        if name.ends_with("Exception") { ("exception", ":exception-type") } else { ("event", ":event-type") };
+    let mut headers = Vec::new();
+    for (field, value) in [(":message-type", kind), (field, name), (":content-type", "application/json")] {
+        headers.push(field.len() as u8);
+        headers.extend_from_slice(field.as_bytes());
+        // 7: a string.
+        headers.push(7);
+        headers.extend_from_slice(&(value.len() as u16).to_be_bytes());
+        headers.extend_from_slice(value.as_bytes());
+    }
+    let total = 16 + headers.len() + json.len();
+    let mut bytes = [(total as u32).to_be_bytes(), (headers.len() as u32).to_be_bytes()].concat();
+    bytes.extend(checksum(&bytes));
+    bytes.extend(headers);
+    bytes.extend_from_slice(json.as_bytes());
+    bytes.extend(checksum(&bytes));
+    bytes
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 4] {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum().to_be_bytes()
 }

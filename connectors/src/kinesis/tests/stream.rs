@@ -10,11 +10,12 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, StreamStatus};
 use md5::{Digest, Md5};
 use prost::Message;
+use serde_json::{Value, json};
 
+use super::super::KinesisOptions;
 use super::super::aggregate::{Aggregate, Packed};
 use super::super::pace::Limits;
 use super::super::source::KinesisSource;
-use super::super::{KinesisOptions, StreamName};
 
 /// Stand-ins have no quota.
 pub(super) const UNPACED: Limits = Limits { interval: Duration::from_millis(5), bytes_per_second: f64::INFINITY };
@@ -36,8 +37,7 @@ impl Stream {
     /// Makes a stream with `shards` shards.
     pub(super) async fn create(endpoint: &str, shards: i32) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        // Only the first test of a process installs one.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        ready();
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let name = format!("test-{since}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let config = aws_sdk_kinesis::Config::builder()
@@ -91,9 +91,10 @@ impl Stream {
     /// The open shards with their first hash keys, lowest first.
     pub(super) async fn open_shards(&self) -> Vec<(String, u128, u128)> {
         let answer = self.client.list_shards().stream_name(&self.name).send().await.unwrap();
-        let open = answer.shards().iter().filter(|shard| {
-            shard.sequence_number_range().unwrap().ending_sequence_number().is_none()
-        });
+        let open = answer
+            .shards()
+            .iter()
+            .filter(|shard| shard.sequence_number_range().unwrap().ending_sequence_number().is_none());
         let range = |shard: &aws_sdk_kinesis::types::Shard| {
             let range = shard.hash_key_range().unwrap();
             let number = |text: &str| text.parse().unwrap();
@@ -120,27 +121,41 @@ impl Stream {
         self.active().await;
     }
 
-    /// Options to read it; `more` are further keys.
-    pub(super) fn options(&self, more: serde_json::Value) -> KinesisOptions {
-        let mut keys = serde_json::json!({
-            "stream": self.name, "endpoint": self.endpoint, "aws_region": "eu-west-1",
-            "access_key_id": "test", "secret_access_key": "test", "refresh": "1s",
-        });
+    /// A source that reads it; `more` are further keys.
+    pub(super) fn source(&self, more: Value) -> Arc<KinesisSource> {
+        let mut keys = json!({ "stream": self.name, "endpoint": self.endpoint });
         for (key, value) in more.as_object().unwrap() {
             keys[key] = value.clone();
         }
-        serde_json::from_value(keys).unwrap()
-    }
-
-    pub(super) fn source(&self, more: serde_json::Value) -> Arc<KinesisSource> {
-        let options = self.options(more);
-        let stream = StreamName::parse(&options.stream).unwrap();
-        Arc::new(KinesisSource::new(options, stream, Some("eu-west-1".to_string()), "test".into()).paced(UNPACED))
+        source(keys)
     }
 }
 
+/// Options with credentials that no stand-in looks at; `more` are further keys.
+pub(super) fn options(more: Value) -> KinesisOptions {
+    let mut keys = json!({
+        "aws_region": "eu-west-1", "access_key_id": "test", "secret_access_key": "test", "refresh": "1s",
+    });
+    for (key, value) in more.as_object().unwrap() {
+        keys[key] = value.clone();
+    }
+    serde_json::from_value(keys).unwrap()
+}
+
+/// A source with these options, as fast as it goes.
+pub(super) fn source(keys: Value) -> Arc<KinesisSource> {
+    let options = options(keys);
+    let stream = options.check().unwrap();
+    Arc::new(KinesisSource::new(options, stream, Some("eu-west-1".to_string()), "test".into()).paced(UNPACED))
+}
+
+/// Only the first test of a process installs the provider.
+pub(super) fn ready() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
 /// Packs records as the Kinesis Producer Library does.
-pub(super) fn pack(records: &[(&str, &[u8])]) -> Vec<u8> {
+pub(in crate::kinesis) fn pack(records: &[(&str, &[u8])]) -> Vec<u8> {
     let packed = |(i, (_, data)): (usize, &(&str, &[u8]))| Packed {
         partition_key: i as u64,
         explicit_hash_key: None,
