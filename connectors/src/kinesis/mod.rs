@@ -129,7 +129,10 @@ impl StreamOptions for KinesisOptions {
     }
 
     fn source(&self, around: &Surroundings) -> Result<Arc<dyn Source>, SourceError> {
-        let stream = self.check(around)?;
+        let stream = self.check()?;
+        if let Some(leases) = &self.leases {
+            leases.check(around.checkpoint_interval)?;
+        }
         let region = self.region(&stream, around)?;
         Ok(Arc::new(KinesisSource::new(self.clone(), stream, region, around.source.clone())))
     }
@@ -137,7 +140,7 @@ impl StreamOptions for KinesisOptions {
 
 impl KinesisOptions {
     /// Refuses what makes no sense together.
-    fn check(&self, around: &Surroundings) -> Result<StreamName, SourceError> {
+    fn check(&self) -> Result<StreamName, SourceError> {
         let stream = StreamName::parse(&self.stream)?;
         if let Some(endpoint) = &self.endpoint {
             check_endpoint(endpoint)?;
@@ -166,9 +169,6 @@ impl KinesisOptions {
                 return refuse("`consumer` is a name of at most 128 letters, digits, dots, dashes and underscores");
             }
             _ => {}
-        }
-        if let Some(leases) = &self.leases {
-            leases.check(around.checkpoint_interval)?;
         }
         // ListShards is limited, and other consumers of the stream ask too.
         if self.refresh.0 < Duration::from_secs(1) {
