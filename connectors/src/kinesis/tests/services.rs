@@ -37,18 +37,18 @@ async fn fill(stream: &Stream, rounds: usize) -> Vec<(String, Vec<Item>)> {
     expected
 }
 
-async fn conforms(stream: Stream, rounds: usize, keys: impl Fn() -> Value + 'static) {
+async fn conforms(stream: Stream, rounds: usize, patience: Duration, keys: impl Fn() -> Value + 'static) {
     let expected = fill(&stream, rounds).await;
     let make = move || -> Box<dyn Source> { Box::new(Arc::into_inner(stream.source(keys())).unwrap()) };
     let mut fixture = Fixture::new(make, expected);
-    fixture.patience = Duration::from_millis(20);
+    fixture.patience = patience;
     fixture.run().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a server: scripts/services run kinesalite -- cargo test … --ignored"]
 async fn polling_conforms() {
-    conforms(Stream::create(&server(KINESALITE), 2).await, 12, || json!({})).await;
+    conforms(Stream::create(&server(KINESALITE), 2).await, 12, Duration::from_millis(20), || json!({})).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,12 +56,13 @@ async fn polling_conforms() {
 async fn fan_out_conforms() {
     let stream = Stream::create(&server(KINESIS_LOCAL), 1).await;
     let made = AtomicUsize::new(0);
-    // A consumer each: this server takes seconds to see that a subscription was dropped.
+    // In turn, as this server takes seconds to see that a subscription was dropped, and has twenty at most.
     let keys = move || {
-        let number = made.fetch_add(1, Ordering::SeqCst);
+        let number = made.fetch_add(1, Ordering::SeqCst) % 10;
         json!({ "mode": "fan-out", "consumer": format!("conformance-{number}") })
     };
-    conforms(stream, 1, keys).await;
+    // Long enough for the next event.
+    conforms(stream, 1, Duration::from_secs(30), keys).await;
 }
 
 /// Splits and merges while records are written, and the reader starts again in between: each record comes once, and those
