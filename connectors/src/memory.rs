@@ -11,8 +11,11 @@ use crate::error::SourceError;
 use crate::records::Records;
 use crate::source::{Position, ReadLimits, ReadStatus, Reader, Source, SplitId};
 
+mod queue;
 #[cfg(test)]
 mod tests;
+
+pub use queue::{MemoryQueue, QueueSource};
 
 type Split = Arc<Vec<Vec<u8>>>;
 

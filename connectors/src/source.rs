@@ -141,6 +141,12 @@ pub trait Source: Send + Sync + fmt::Debug {
         None
     }
 
+    /// How long records that the origin [may deliver several times](Source::redelivers) are told from each other: a record
+    /// that comes again after more than this, in time in which records came, is taken again.
+    fn remembers(&self) -> Duration {
+        Duration::from_secs(600)
+    }
+
     /// Told once, before the first split is opened: only these columns will be looked at. A source whose records are
     /// columns may leave the others out; every other source hands out whole records.
     fn project(&self, columns: &[String]) {
@@ -151,6 +157,24 @@ pub trait Source: Send + Sync + fmt::Debug {
     /// [`Records::describe`] in this order. Never told where none is.
     fn describe(&self, wanted: Wanted) {
         let _ = wanted;
+    }
+
+    /// True if those who send records wait until they are durable: the engine then ends an epoch soon after it has taken some,
+    /// and not only when the interval is over.
+    fn awaited(&self) -> bool {
+        false
+    }
+
+    /// Where the daemon's own HTTP server brings requests to this source; none if nobody sends it any.
+    #[cfg(feature = "http")]
+    fn inlet(&self) -> Option<Arc<crate::http::Inlet>> {
+        None
+    }
+
+    /// Told when the run stops: from here on nothing is taken in that was not before. True if what was is still to be read:
+    /// each reader is then read until it is caught up with nothing handed out. Others are not read any more.
+    fn stop(&self) -> bool {
+        false
     }
 
     /// Connects and tries everything that a run will need, reading nothing: what is missing is an error that names it and

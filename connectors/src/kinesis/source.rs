@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 use super::client::Connection;
 use super::fanout::{FanOut, consumer};
 use super::feed::Way;
+use super::leases::{Gone, Leased, Leases};
 use super::pace::Limits;
 use super::place::Place;
 use super::polling::Polling;
@@ -33,6 +34,9 @@ pub(super) struct KinesisSource {
     connection: OnceCell<Arc<Connection>>,
     /// ARN of the registered consumer, with fan-out.
     consumer: OnceCell<Arc<str>>,
+    leases: OnceCell<Leases>,
+    /// What the checkpoint knows, for `leases`.
+    known: OnceLock<Vec<(SplitId, Known)>>,
 }
 
 impl KinesisSource {
@@ -52,6 +56,8 @@ impl KinesisSource {
             wanted: OnceLock::new(),
             connection: OnceCell::new(),
             consumer: OnceCell::new(),
+            leases: OnceCell::new(),
+            known: OnceLock::new(),
         }
     }
 
@@ -69,6 +75,23 @@ impl KinesisSource {
             Ok(Arc::new(connection))
         };
         self.connection.get_or_try_init(open).await
+    }
+
+    /// Which shards are this daemon's, where it shares the stream.
+    async fn leases(&self) -> Result<Option<&Leases>, SourceError> {
+        let Some(options) = &self.options.leases else { return Ok(None) };
+        let connection = self.connection().await?;
+        let make = async || {
+            let known = self.known.get().map(Vec::as_slice).unwrap_or_default();
+            Leases::new(options, &connection.config, self.options.start, known)
+        };
+        Ok(Some(self.leases.get_or_init(make).await))
+    }
+
+    async fn reader(&self, split: &SplitId, place: Place) -> Result<ShardReader, SourceError> {
+        let way = self.way(split, &place).await?;
+        let wanted = self.wanted.get().cloned().unwrap_or_default();
+        Ok(ShardReader::new(split.clone(), self.shards.clone(), wanted, way, place))
     }
 
     /// The way to read `shard` from `place` on.
@@ -89,17 +112,24 @@ impl KinesisSource {
 impl Source for KinesisSource {
     fn restore(&self, known: &[(SplitId, Known)]) {
         self.shards.restore(known);
+        // Told once.
+        let _ = self.known.set(known.to_vec());
     }
 
     async fn splits(&self) -> Result<Vec<SplitId>, SourceError> {
-        self.shards.to_read(self.connection().await?).await
+        let connection = self.connection().await?;
+        match self.leases().await? {
+            None => self.shards.to_read(connection).await,
+            Some(leases) => leases.list(&self.shards.listed(connection).await?).await,
+        }
     }
 
     async fn open(&self, split: &SplitId, from: Option<&Position>) -> Result<Box<dyn Reader>, SourceError> {
         let place = self.shards.place(split, from)?;
-        let way = self.way(split, &place).await?;
-        let wanted = self.wanted.get().cloned().unwrap_or_default();
-        Ok(Box::new(ShardReader::new(split.clone(), self.shards.clone(), wanted, way, place)))
+        let Some(leases) = self.leases().await? else { return Ok(Box::new(self.reader(split, place).await?)) };
+        let Some(hold) = leases.open(split.as_str()).await else { return Ok(Box::new(Gone(place.position()))) };
+        let reader = self.reader(split, hold.place(place)).await?;
+        Ok(Box::new(Leased::new(reader, hold)))
     }
 
     fn bounded(&self) -> bool {
@@ -120,6 +150,20 @@ impl Source for KinesisSource {
             Mode::FanOut => self.options.consumer.as_deref(),
             Mode::Polling => None,
         };
-        probe(self.connection().await?, consumer).await
+        let found = probe(self.connection().await?, consumer).await?;
+        match self.leases().await? {
+            None => Ok(found),
+            Some(leases) => Ok(format!("{found}; {}", leases.probe().await?)),
+        }
+    }
+
+    fn acknowledges(&self) -> bool {
+        self.options.leases.is_some()
+    }
+
+    async fn close(&self) {
+        if let Some(leases) = self.leases.get() {
+            leases.close().await;
+        }
     }
 }

@@ -1,20 +1,121 @@
-//! Google Cloud Pub/Sub as a source.
+//! Google Cloud Pub/Sub as a source: one subscription, read by several streaming pulls.
+//!
+//! The one idea: Pub/Sub has no log to go back to. What is not acknowledged comes again, on any stream and in any order;
+//! so nothing is acknowledged before the checkpoint that holds it is durable, and what comes twice is told by its id
+//! ([`Source::redelivers`]).
 
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::duration::HumanDuration;
 use crate::error::SourceError;
 use crate::metadata::MetadataField;
+use crate::size::ByteSize;
 use crate::source::Source;
+use crate::start::Start;
 use crate::stream::{StreamOptions, Surroundings};
 
+mod client;
+mod fault;
+mod flow;
+mod message;
+mod outstanding;
+mod pull;
+mod reach;
+mod reader;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use flow::Flow;
+use source::PubSubSource;
+
+/// Streaming pulls of a source that does not say how many. Google allows one about 10 MB/s.
+const STREAMS: usize = 4;
+/// More would only be more connections.
+const MOST_STREAMS: usize = 64;
+
 /// What to read, as written in the region file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PubSubOptions {
-    /// The subscription.
+    /// The project that the subscription is in.
+    pub project: String,
+    /// The subscription's name, without the project.
     pub subscription: String,
+    /// Where the service is, if not where Google has it. Nothing secret is sent to a plain `http` address.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// A file with credentials in Google's JSON; without it, the default chain.
+    #[serde(default)]
+    pub credentials: Option<PathBuf>,
+    /// Which messages are taken at the first start; the others are acknowledged unread.
+    #[serde(default)]
+    pub start: Start,
+    /// Streaming pulls side by side.
+    #[serde(default)]
+    pub streams: Option<usize>,
+    /// Messages that all streams together may hold unacknowledged.
+    #[serde(default)]
+    pub max_outstanding_messages: Option<u64>,
+    /// Bytes that all streams together may hold unacknowledged.
+    #[serde(default)]
+    pub max_outstanding_bytes: Option<ByteSize>,
+    /// How long an id is kept to tell a message that comes again.
+    #[serde(default)]
+    pub dedup_for: Option<HumanDuration>,
+}
+
+/// Without the endpoint, which may hold what was filled in.
+impl fmt::Debug for PubSubOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PubSubOptions").field("subscription", &self.name()).finish_non_exhaustive()
+    }
+}
+
+impl PubSubOptions {
+    /// The subscription as Google names it.
+    fn name(&self) -> String {
+        format!("projects/{}/subscriptions/{}", self.project, self.subscription)
+    }
+
+    fn check(&self) -> Result<(), SourceError> {
+        for (key, value) in [("project", &self.project), ("subscription", &self.subscription)] {
+            if value.is_empty() || value.contains('/') {
+                return Err(SourceError::config(format!("`{key}` is a name alone, without slashes")));
+            }
+        }
+        if let Some(endpoint) = &self.endpoint {
+            reach::Address::parse(endpoint)?;
+        }
+        if self.endpoint.as_ref().is_some_and(|url| url.starts_with("http://")) && self.credentials.is_some() {
+            return Err(SourceError::config(
+                "`credentials` are not sent to an `endpoint` without TLS: remove one of them, or write https://",
+            ));
+        }
+        if !(1..=MOST_STREAMS).contains(&self.streams()) {
+            return Err(SourceError::config(format!("`streams` is a number from 1 to {MOST_STREAMS}")));
+        }
+        Ok(())
+    }
+
+    fn streams(&self) -> usize {
+        self.streams.unwrap_or(STREAMS)
+    }
+
+    fn flow(&self, interval: Duration) -> Result<Flow, SourceError> {
+        Flow::new(
+            interval,
+            self.streams(),
+            self.max_outstanding_messages,
+            self.max_outstanding_bytes.map(|bytes| bytes.0),
+            self.dedup_for.map(|keep| keep.0),
+        )
+    }
 }
 
 impl StreamOptions for PubSubOptions {
@@ -23,14 +124,16 @@ impl StreamOptions for PubSubOptions {
     }
 
     fn identity(&self) -> String {
-        "pubsub".to_string()
+        format!("pubsub {}", self.name())
     }
 
     fn metadata(&self) -> &'static [MetadataField] {
-        &[]
+        &message::METADATA
     }
 
-    fn source(&self, _around: &Surroundings) -> Result<Arc<dyn Source>, SourceError> {
-        Err(SourceError::config("this connector cannot be opened yet"))
+    fn source(&self, around: &Surroundings) -> Result<Arc<dyn Source>, SourceError> {
+        self.check()?;
+        let flow = self.flow(around.checkpoint_interval)?;
+        Ok(Arc::new(PubSubSource::new(self.clone(), flow)))
     }
 }

@@ -61,6 +61,12 @@ pub struct SourceState {
     /// Keys seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seen: Vec<Piece>,
+    /// Names of records delivered, of a source whose origin may deliver one again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delivered: Vec<Piece>,
+    /// Time in which such records came, in microseconds: the clock of `delivered`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub arrival: u64,
     /// Its dead letters.
     #[serde(default, skip_serializing_if = "OutletState::is_empty")]
     pub dead_letters: OutletState,
@@ -171,8 +177,10 @@ impl OutletState {
 impl Manifest {
     /// All pieces of state that it names.
     pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
-        let sources =
-            self.sources.values().flat_map(|source| source.seen.iter().chain(source.dead_letters.rows.values()));
+        let sources = self
+            .sources
+            .values()
+            .flat_map(|source| source.seen.iter().chain(&source.delivered).chain(source.dead_letters.rows.values()));
         let pipelines = self.pipelines.values().flat_map(|pipeline| {
             let cuts = pipeline.cuts.iter().flat_map(CutState::pieces);
             cuts.chain(pipeline.out.rows.values()).chain(pipeline.late.rows.values())

@@ -34,9 +34,29 @@
 //!
 //! This holds where the source gives a record again until its position is committed: B's record may go because A's
 //! comes back. A client that sends a record until any copy of it is acknowledged may hear of B's and not repeat A's: its
-//! copies must come through one split. Where all records of a key lie within `within` of each other, as true duplicates do, exactly one is
-//! taken, whatever the order in which they come back. Records strung out further (0, 8, 16 with `within` = 10) have no
-//! one answer: which of them are taken depends on the order in which lanes meet them, with or without a crash.
+//! copies must come through one split, or B's must not be acknowledged yet (below). HTTP push has one split for that
+//! reason. There both copies pass one lane: if the first is taken in epoch n, the second is dropped in n or later, and
+//! whichever is acknowledged, n is durable and holds the record. If n never is, neither is acknowledged, and the client
+//! sends it again. If n is durable and the answer was lost, k is in what n stored, and the copy sent again is dropped.
+//!
+//! Where all records of a key lie within `within` of each other, as true duplicates do, exactly one is taken, whatever the
+//! order in which they come back. Records strung out further (0, 8, 16 with `within` = 10) have no one answer: which of
+//! them are taken depends on the order in which lanes meet them, with or without a crash.
+//!
+//! # Records that the origin delivers again
+//!
+//! A queue gives a record again until it is acknowledged: after a crash, after a lost acknowledgement, or just so. Such a
+//! source has [`SeenKeys`] of its own, beside those that the user may ask for, with three differences:
+//! - The key is the origin's name for the record, and its time is that of arrival, not of the event. The time is counted
+//!   by an [`ArrivalClock`], which stands still while nothing comes: after a crash everything unacknowledged is delivered
+//!   again, however long the program was down, and its keys are still there.
+//! - Records are told before they are decoded, so that a bad one is set aside once.
+//! - Any copy acknowledges the record. In the story above, B's acknowledgement after epoch n would take k from the queue
+//!   while A's k is in no manifest yet. So [`SeenKeys::leans_ahead`] says that in epoch n something was dropped on the word
+//!   of n+1, and nothing of the source is acknowledged until n+1 is durable too.
+//!
+//! So each record counts once if its copies come within `within` of each other, in time in which records come: an id that
+//! has been forgotten is taken for a new one.
 //!
 //! # Collisions
 //!
@@ -44,23 +64,25 @@
 //! hash is below n² / 2¹²⁹: 10⁻²¹ for a billion. XXH3 withstands chance, not malice: whoever may choose keys could
 //! construct two that collide, and have one of the two records dropped.
 
+mod arrival;
 mod key;
 mod log;
 mod shard;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use datafusion::common::{Result, exec_err};
 
+pub use arrival::{ArrivalClock, LONGEST_GAP};
 pub use key::supports_key;
 
 use self::log::SeenLog;
-use self::shard::{Entry, Shard};
+use self::shard::{Admitted, Entry, Shard};
 use crate::checkpoint::{Block, Budget};
 
 /// The keys of the records that a source has taken, shared by all lanes.
@@ -73,6 +95,8 @@ pub struct SeenKeys {
     shards: Vec<Mutex<Shard>>,
     /// Everything whose time plus `within` lies before this is forgotten.
     horizon: AtomicI64,
+    /// The last epoch that dropped a record on the word of a later one.
+    leaning: AtomicU64,
     log: Mutex<SeenLog>,
 }
 
@@ -93,6 +117,7 @@ impl SeenKeys {
             within: within_us.max(0),
             shards: (0..shards).map(|_| Mutex::new(Shard::new(hasher.clone()))).collect(),
             horizon: AtomicI64::new(i64::MIN),
+            leaning: AtomicU64::new(0),
             log: Mutex::default(),
         }
     }
@@ -135,11 +160,22 @@ impl SeenKeys {
             for &row in rows {
                 let row = row as usize;
                 if let Some(key) = hashes[row] {
-                    take[row] = shard.admit(Entry { key, time: times[row], epoch }, self.within);
+                    let admitted = shard.admit(Entry { key, time: times[row], epoch }, self.within);
+                    take[row] = admitted == Admitted::Taken;
+                    if admitted == Admitted::DroppedForLater {
+                        self.leaning.fetch_max(epoch, Ordering::Relaxed);
+                    }
                 }
             }
         }
         Ok(BooleanArray::new(BooleanBuffer::from(take), None))
+    }
+
+    /// True if a record was dropped in `epoch` as one with its key had been taken by a lane that was in the next already:
+    /// a crash that comes back to the end of `epoch` forgets the one that was taken. To be asked when all lanes have passed
+    /// the barrier of `epoch`, and before any passes that of the next.
+    pub fn leans_ahead(&self, epoch: u64) -> bool {
+        self.leaning.load(Ordering::Relaxed) >= epoch
     }
 
     /// The high bits choose the shard.

@@ -18,6 +18,16 @@ pub(super) struct Entry {
     pub(super) epoch: u64,
 }
 
+/// What becomes of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admitted {
+    Taken,
+    /// One was taken before.
+    Dropped,
+    /// One was taken before, by a lane that was in a later epoch.
+    DroppedForLater,
+}
+
 impl Entry {
     pub(super) fn expired(&self, horizon: i64, within: i64) -> bool {
         self.time.saturating_add(within) < horizon
@@ -53,15 +63,15 @@ impl Shard {
         self.table.iter()
     }
 
-    /// True if the record is to be taken; then it is remembered.
-    pub(super) fn admit(&mut self, entry: Entry, within: i64) -> bool {
+    /// Says whether the record is to be taken; then it is remembered.
+    pub(super) fn admit(&mut self, entry: Entry, within: i64) -> Admitted {
         let near = |other: &Entry| other.key == entry.key && other.time.abs_diff(entry.time) <= within.unsigned_abs();
-        if self.table.find(self.hasher.hash_one(entry.key), near).is_some() {
-            return false;
+        if let Some(before) = self.table.find(self.hasher.hash_one(entry.key), near) {
+            return if before.epoch > entry.epoch { Admitted::DroppedForLater } else { Admitted::Dropped };
         }
         self.remember(entry);
         self.fresh.push(entry);
-        true
+        Admitted::Taken
     }
 
     /// Puts an entry in.

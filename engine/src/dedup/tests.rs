@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod arrival;
 mod hashing;
 mod lanes;
 mod random;

@@ -7,7 +7,7 @@
 //! | publishing | every sink has shown its files; then sources are told and old state is swept |
 //! | finished | – |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +18,13 @@ use watershed_sinks::Flush;
 
 use super::acks::Acks;
 use super::barrier::Barrier;
+use super::board::Board;
 use super::clock::SourceClock;
 use super::dead_letters::LetterMessage;
 use super::error::RunError;
 use super::lane::{LaneMessage, PipelineMessage};
 use super::outlet::{Kept, OutletCut};
+use super::redelivery::{Delivered, Redelivery};
 use super::step::Step;
 use super::tally::{Tallies, Totals};
 use super::world::World;
@@ -53,6 +55,11 @@ pub(crate) enum CoordinatorMessage {
     Done,
     /// Memory is short: what is stored can be let go of.
     Pressure,
+    /// Somebody waits until what a lane took in this round is durable.
+    Awaited {
+        /// The round.
+        round: u64,
+    },
 }
 
 /// What a lane adds to an epoch: the splits that moved, with the index of their source.
@@ -114,6 +121,8 @@ pub(crate) struct Coordinator {
     pub(crate) pipelines: Vec<Arc<str>>,
     /// By index of the source.
     pub(crate) seen: BTreeMap<usize, Seen>,
+    /// By index of the source.
+    pub(crate) redeliveries: BTreeMap<usize, Arc<Redelivery>>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) chain: Chain,
     pub(crate) writer: Writer,
@@ -126,8 +135,17 @@ pub(crate) struct Coordinator {
     pub(crate) world: World,
     pub(crate) phase: Phase,
     pub(crate) round: u64,
+    /// The last round that somebody waits for.
+    pub(crate) awaited: u64,
     pub(crate) done: usize,
+    pub(crate) board: Arc<Board>,
 }
+
+/// Epochs that are awaited end no more often than this part of the interval says: a 200 then comes within a second where the
+/// interval is ten, and the chain grows by ten manifests in the time of one, at most.
+const AWAITED_SHARE: u32 = 10;
+/// Nor more often than this, however short the interval: a store in a cloud takes as long to answer.
+const LEAST_AWAITED: Duration = Duration::from_millis(100);
 
 /// How far an epoch is.
 #[derive(Debug)]
@@ -155,6 +173,8 @@ impl Coordinator {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // The first tick is at once, when there is nothing to store.
         tick.tick().await;
+        let mut soon = tokio::time::interval((self.interval / AWAITED_SHARE).max(LEAST_AWAITED));
+        soon.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !matches!(self.phase, Phase::Finished) {
             tokio::select! {
                 message = self.inbox.recv() => match message {
@@ -162,6 +182,9 @@ impl Coordinator {
                     None => return Err(RunError::Lost("every lane")),
                 },
                 _ = tick.tick(), if matches!(self.phase, Phase::Waiting) => self.begin(Flush::Due)?,
+                _ = soon.tick(), if matches!(self.phase, Phase::Waiting) && self.awaited > self.round => {
+                    self.begin(Flush::Due)?;
+                }
             }
         }
         Ok(self.manifest)
@@ -170,6 +193,7 @@ impl Coordinator {
     /// Asks for a barrier.
     pub(super) fn begin(&mut self, flush: Flush) -> Result<(), RunError> {
         self.round += 1;
+        self.board.epoch_begun();
         let epoch = self.writer.next_epoch() + self.manifest.files_before;
         let barrier = Barrier { round: self.round, epoch, flush };
         let Audience { lanes, pipelines, letters, .. } = &self.audience;
@@ -204,6 +228,7 @@ impl Coordinator {
             }
             (CoordinatorMessage::Published, Phase::Publishing { missing, .. }) => *missing -= 1,
             (CoordinatorMessage::Done, _) => self.done += 1,
+            (CoordinatorMessage::Awaited { round }, _) => self.awaited = self.awaited.max(round),
             (CoordinatorMessage::Pressure, Phase::Waiting) => self.begin(Flush::Due)?,
             (_, _) => {}
         }
@@ -236,6 +261,8 @@ impl Coordinator {
     /// Lets every sink show what it prepared; a round in which nothing was stored has nothing to show.
     async fn publish(&mut self, stored: bool, last: bool) -> Result<(), RunError> {
         if !stored {
+            // A split may have come and gone in between: its reader waits to hear that nothing is missing.
+            self.tell();
             return self.end_round(last).await;
         }
         for pipeline in &self.audience.pipelines {
@@ -253,11 +280,7 @@ impl Coordinator {
 
     /// Everything of the epoch is visible.
     async fn settle(&mut self, last: bool) -> Result<(), RunError> {
-        let positions = self.manifest.sources.iter().flat_map(|(name, source)| {
-            let splits = source.splits.iter();
-            splits.map(move |(split, state)| (name.as_str(), split.as_str(), state.to.as_ref()))
-        });
-        self.audience.acks.tell(positions);
+        self.tell();
         self.world.reach(Step::Acknowledged);
         if last {
             self.close_chain().await?;
@@ -265,6 +288,20 @@ impl Coordinator {
         self.chain.sweep(&self.manifest).await;
         self.world.reach(Step::Swept);
         self.end_round(last).await
+    }
+
+    /// Tells sources what is durable.
+    fn tell(&self) {
+        let waits = |(source, redelivery): (&usize, &Arc<Redelivery>)| {
+            redelivery.must_wait(self.round).then(|| self.sources[*source].as_ref())
+        };
+        let waiting: BTreeSet<&str> = self.redeliveries.iter().filter_map(waits).collect();
+        let told = self.manifest.sources.iter().filter(|(name, _)| !waiting.contains(name.as_str()));
+        let positions = told.flat_map(|(name, source)| {
+            let splits = source.splits.iter();
+            splits.map(move |(split, state)| (name.as_str(), split.as_str(), state.to.as_ref()))
+        });
+        self.audience.acks.tell(positions);
     }
 
     /// Ends the chain with an epoch that has nothing left to show: what is visible may then be moved or deleted by others
@@ -287,6 +324,7 @@ impl Coordinator {
 
     async fn end_round(&mut self, last: bool) -> Result<(), RunError> {
         self.phase = Phase::Waiting;
+        self.board.epoch_ended(self.manifest.epoch);
         if !last {
             return Ok(());
         }
@@ -305,12 +343,14 @@ impl Coordinator {
     async fn store(&mut self, collected: Collected) -> Result<bool, RunError> {
         let begun = self.world.environment.elapsed();
         let seen = self.cut_seen(collected.barrier.round)?;
-        let all = blocks(&collected).chain(seen.values().flatten());
+        let delivered = self.cut_delivered(collected.barrier.round)?;
+        let keys = seen.values().chain(delivered.values().map(|delivered| &delivered.blocks));
+        let all = blocks(&collected).chain(keys.flatten());
         let fresh: Vec<Arc<Block>> = all.filter(|block| block.stored().is_none()).cloned().collect();
         let blocks = fresh.len();
         let bytes = self.store_blocks(fresh).await?;
         let totals = self.tallies.settle(collected.barrier.round);
-        let manifest = self.manifest_of(collected, &seen, &totals)?;
+        let manifest = self.manifest_of(collected, &seen, &delivered, &totals)?;
         if manifest == self.manifest {
             return Ok(false);
         }
@@ -336,13 +376,22 @@ impl Coordinator {
             let before = std::mem::replace(&mut seen.watermark, watermark);
             let state = seen.keys.checkpoint(round, before, &self.budget);
             let state = state.map_err(|error| RunError::query(&self.sources[source], &error))?;
-            if self.budget.over() > 0 {
-                let spilled = state.blocks.iter().try_for_each(|block| block.spill().map(drop));
-                spilled.map_err(|error| RunError::query(&self.sources[source], &error))?;
-            }
+            spill(&self.budget, &self.sources[source], &state.blocks)?;
             blocks.insert(source, state.blocks);
         }
         Ok(blocks)
+    }
+
+    /// What was delivered up to the end of `round`, by index of the source.
+    fn cut_delivered(&self, round: u64) -> Result<BTreeMap<usize, Delivered>, RunError> {
+        let mut all = BTreeMap::new();
+        for (&source, redelivery) in &self.redeliveries {
+            let delivered = redelivery.cut(round, &self.budget);
+            let delivered = delivered.map_err(|error| RunError::query(&self.sources[source], &error))?;
+            spill(&self.budget, &self.sources[source], &delivered.blocks)?;
+            all.insert(source, delivered);
+        }
+        Ok(all)
     }
 
     /// Stores blocks, and says how many bytes they became.
@@ -378,6 +427,7 @@ impl Coordinator {
         &self,
         collected: Collected,
         seen: &BTreeMap<usize, Vec<Arc<Block>>>,
+        delivered: &BTreeMap<usize, Delivered>,
         totals: &Totals,
     ) -> Result<Manifest, RunError> {
         let mut manifest = self.manifest.clone();
@@ -392,6 +442,10 @@ impl Coordinator {
         }
         for (&source, blocks) in seen {
             manifest.sources.entry(self.sources[source].to_string()).or_default().seen = pieces(blocks)?;
+        }
+        for (&source, Delivered { blocks, arrival }) in delivered {
+            let state = manifest.sources.entry(self.sources[source].to_string()).or_default();
+            (state.delivered, state.arrival) = (pieces(blocks)?, *arrival);
         }
         for LettersCut { source, out } in collected.letters {
             manifest.sources.entry(source.to_string()).or_default().dead_letters = outlet_state(out)?;
@@ -416,6 +470,15 @@ impl Coordinator {
 fn sum(mut a: Counts, b: Counts) -> Counts {
     a += b;
     a
+}
+
+/// Lets go of a source's keys in memory, where that is short.
+fn spill(budget: &Budget, source: &str, blocks: &[Arc<Block>]) -> Result<(), RunError> {
+    if budget.over() == 0 {
+        return Ok(());
+    }
+    let spilled = blocks.iter().try_for_each(|block| block.spill().map(drop));
+    spilled.map_err(|error| RunError::query(source, &error))
 }
 
 /// Every block of an epoch.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::buffer::ScalarBuffer;
@@ -12,6 +13,7 @@ use watershed_connectors::Records;
 use super::dead_letters::{DeadLetter, DeadLetters};
 use super::error::RunError;
 use super::lane::{LaneSplit, Stopped, Tap};
+use super::redelivery::Redelivery;
 use super::tally::Tally;
 use super::times::{event_times, good_records, time_faults};
 use crate::decode::Decode;
@@ -30,9 +32,13 @@ pub(crate) struct LaneSource {
     pub(crate) max_delay: i64,
     /// Microseconds ahead of the clock; none: any.
     pub(crate) max_future: Option<i64>,
+    /// What was delivered, where the origin may deliver a record again.
+    pub(crate) redelivery: Option<Arc<Redelivery>>,
     /// What came before, where records that come twice are taken once.
     pub(crate) deduplicate: Option<LaneKeys>,
     pub(crate) dead_letters: DeadLetters,
+    /// True if somebody waits until what was read is durable.
+    pub(crate) awaited: bool,
     pub(crate) taps: Arc<Vec<Tap>>,
 }
 
@@ -53,6 +59,8 @@ pub(super) struct Intake<'a> {
     pub(super) tally: &'a Tally,
     /// The clock.
     pub(super) now: i64,
+    /// Time since some moment, which never goes back.
+    pub(super) elapsed: Duration,
 }
 
 /// Records decoded and checked.
@@ -76,11 +84,35 @@ impl Decoded {
     }
 }
 
+/// Which records were taken before; none where that can't be.
+struct Again(Option<BooleanArray>);
+
+impl Again {
+    fn is(&self, record: usize) -> bool {
+        self.0.as_ref().is_some_and(|fresh| !fresh.value(record))
+    }
+
+    fn count(&self) -> u64 {
+        self.0.as_ref().map_or(0, |fresh| (fresh.len() - fresh.true_count()) as u64)
+    }
+}
+
 impl LaneSource {
     /// Decodes the records of a chunk, and counts what becomes of those that go no further.
     pub(super) fn decode(&mut self, split: &LaneSplit, records: &Records, at: Intake<'_>) -> Result<Decoded, Stopped> {
-        let Intake { lane, round, tally, now } = at;
+        let Intake { lane, round, tally, now, elapsed } = at;
         let failed = |error: DataFusionError| RunError::query(&self.name, &error);
+        let mut again = match &self.redelivery {
+            Some(redelivery) => Again(Some(redelivery.admit(round, records, elapsed).map_err(failed)?)),
+            None => Again(None),
+        };
+        let bytes = records.byte_len() as u64;
+        let unpacked = self.decoder.unpack(records, &|record| !again.is(record));
+        let (records, left_out) = match &unpacked {
+            // Records that came again were left out whole, and count as skipped.
+            Some(unpacked) => (&unpacked.records, std::mem::replace(&mut again, Again(None)).count()),
+            None => (records, 0),
+        };
         let decoded = self.decoder.decode(records);
         for warning in self.decoder.take_warnings() {
             tracing::warn!(source = %self.name, split = %split.id, "{warning}");
@@ -88,18 +120,22 @@ impl LaneSource {
         let mut letters: Vec<DeadLetter> =
             records.rejected().iter().map(|r| DeadLetter::new(r.position, r.reason.clone(), &r.bytes)).collect();
         letters.extend(
-            decoded
-                .bad
-                .iter()
+            (decoded.bad.iter().filter(|b| !again.is(b.index)))
                 .map(|b| DeadLetter::new(records.position(b.index), b.reason.clone(), &records.shown(b.index))),
         );
         let mut rows = Decoded { batch: decoded.batch, times: None };
+        let record_of = || good_records(records.len(), decoded.bad.iter().map(|bad| bad.index)).into_iter();
+        let mut duplicates = again.count();
+        if duplicates > 0 {
+            let fresh: BooleanArray = record_of().map(|record| Some(!again.is(record))).collect();
+            rows.keep(&fresh).map_err(failed)?;
+        }
         if let Some(column) = self.event_time {
             let times = event_times(rows.batch.column(column)).map_err(failed)?;
             let faults = time_faults(&times, rows.batch.column(column), self.max_future, now);
             rows.times = Some(times);
             if !faults.is_empty() {
-                let record_of = good_records(records.len(), decoded.bad.iter().map(|bad| bad.index));
+                let record_of: Vec<usize> = record_of().filter(|record| !again.is(*record)).collect();
                 let mut good = vec![true; rows.batch.num_rows()];
                 for (row, reason) in faults {
                     good[row] = false;
@@ -114,18 +150,17 @@ impl LaneSource {
             let inside: BooleanArray = times.iter().map(|time| Some(range.contains(time))).collect();
             outside = rows.keep(&inside).map_err(failed)?;
         }
-        let mut duplicates = 0;
         if let Some(LaneKeys { seen, columns }) = &self.deduplicate {
             let keys: Vec<_> = columns.iter().map(|&column| rows.batch.column(column).clone()).collect();
             let fresh = match &rows.times {
                 Some(times) => seen.admit(round, &keys, times),
                 None => seen.admit(round, &keys, &vec![now; rows.batch.num_rows()]),
             };
-            duplicates = rows.keep(&fresh.map_err(failed)?).map_err(failed)?;
+            duplicates += rows.keep(&fresh.map_err(failed)?).map_err(failed)?;
         }
         let skipped = records.skipped();
         let read = (records.len() + records.rejected().len()) as u64 + skipped;
-        let (bad, bytes) = (letters.len() as u64, records.byte_len() as u64);
+        let bad = letters.len() as u64;
         let mut told = vec![false; tally.pipelines.len()];
         self.taps.iter().for_each(|tap| told[tap.pipeline] = true);
         let readers = tally.pipelines.iter().zip(told).filter(|(_, reads)| *reads).map(|(counters, _)| counters);
@@ -133,7 +168,7 @@ impl LaneSource {
             Counters::add(&counters.read, read);
             Counters::add(&counters.bad, bad);
             Counters::add(&counters.filtered, outside + duplicates + skipped);
-            Counters::add(&counters.duplicates, duplicates);
+            Counters::add(&counters.duplicates, duplicates + left_out);
             Counters::add(&counters.bytes_in, bytes);
         }
         self.dead_letters.send(lane, &self.name, &split.id, letters, now)?;

@@ -47,6 +47,7 @@ pub(super) fn first_epoch(
         if let Some(source) = manifest.sources.get_mut(*name) {
             source.splits.clear();
             source.seen.clear();
+            source.delivered.clear();
         }
     }
     for plan in &planned.pipelines {

@@ -7,6 +7,7 @@ use super::error::RunError;
 use super::outlet::Outlet;
 use super::pipeline::{RestoredCut, RestoredPipeline};
 use super::recover::first_epoch;
+use super::redelivery::{Delivered, Redelivery};
 use super::step::Step;
 use super::world::World;
 use crate::checkpoint::{Block, Budget, Chain, CutState, Manifest, OutletState, Piece, Place, Writer};
@@ -146,6 +147,13 @@ impl Recovered {
         let Some(state) = self.manifest.sources.get(source) else { return Ok(()) };
         let blocks = self.blocks(&state.seen)?;
         keys.restore(SeenState { blocks }).map_err(|error| RunError::query(source, &error))
+    }
+
+    /// Gives a source the names back of what it was delivered.
+    pub(super) fn delivered_of(&self, source: &str, redelivery: &Redelivery) -> Result<(), RunError> {
+        let Some(state) = self.manifest.sources.get(source) else { return Ok(()) };
+        let delivered = Delivered { blocks: self.blocks(&state.delivered)?, arrival: state.arrival };
+        redelivery.restore(delivered).map_err(|error| RunError::query(source, &error))
     }
 
     /// The windows of a pipeline; none if it begins anew.

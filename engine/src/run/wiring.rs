@@ -9,6 +9,7 @@ use watershed_sinks::Flush;
 
 use super::acks::Acks;
 use super::barrier::{Aligner, Barrier};
+use super::board::Shown;
 use super::clock::PipelineClock;
 use super::coordinator::{Audience, Coordinator, CoordinatorMessage, Phase, Seen};
 use super::dead_letters::{DeadLetters, LetterMessage, LetterTask};
@@ -17,6 +18,7 @@ use super::lane::{Lane, LaneMessage, LanePipeline, PipelineMessage};
 use super::outlet::Outlet;
 use super::pipeline::{PipelineParts, PipelineTask};
 use super::reader::Driver;
+use super::redelivery::Redelivery;
 use super::restore::{Begin, Recovered};
 use super::setup::{Assembly, Outlets, Setup, Tables};
 use super::sources::{Drivers, LiveSource, Reading, clock_delay};
@@ -73,6 +75,7 @@ pub(super) fn connect(
     let (reading, reading_ends) = mpsc::channel(1);
     let (drivers, discoveries) = wires.drivers(region.linger, reading, &acks);
     let seen = wires.seen()?;
+    let redeliveries = wires.redeliveries()?;
 
     let Wires { setup, live, recovered, budget, tallies, lanes: lane_senders, .. } = wires;
     let senders = pipelines.senders;
@@ -84,6 +87,7 @@ pub(super) fn connect(
         sources: live.iter().map(|source| source.name.clone()).collect(),
         pipelines: names.clone(),
         seen,
+        redeliveries,
         budget,
         chain: recovered.chain,
         writer: recovered.writer,
@@ -91,11 +95,20 @@ pub(super) fn connect(
         base,
         tallies: tallies.clone(),
         interval: region.checkpoint.interval,
-        world: setup.world,
+        world: setup.world.clone(),
         phase: Phase::Waiting,
         round: 0,
+        awaited: 0,
         done: 0,
+        board: setup.board.clone(),
     };
+    setup.board.begin(Shown {
+        pipelines: names.clone(),
+        tallies: tallies.clone(),
+        watermarks: pipelines.watermarks.clone(),
+        memory: coordinator.budget.clone(),
+        interval: region.checkpoint.interval,
+    });
     Ok(Assembly {
         resumed: setup.begin == Begin::Resume && coordinator.manifest.generation > 1,
         names: names.iter().map(|name| name.to_string()).collect(),
@@ -128,7 +141,7 @@ struct Letters {
 struct Pipelines {
     tasks: Vec<PipelineTask>,
     senders: Vec<mpsc::Sender<PipelineMessage>>,
-    watermarks: Vec<watch::Receiver<i64>>,
+    watermarks: Vec<(Arc<str>, watch::Receiver<i64>)>,
     tables: Vec<Tables>,
     /// As the first lane sees them.
     for_lanes: Vec<LanePipeline>,
@@ -178,7 +191,7 @@ impl Wires {
             let (sender, inbox) = mpsc::channel(PIPELINE_INBOX);
             let (shown, watermark) = watch::channel(BEGINNING);
             if matches!(plan.stage, Stage::Windows { .. }) {
-                pipelines.watermarks.push(watermark);
+                pipelines.watermarks.push((plan.name.clone(), watermark));
             }
             pipelines.for_lanes.push(LanePipeline {
                 lane: 0,
@@ -266,6 +279,7 @@ impl Wires {
             reading,
             acks: acks.clone(),
             memory: self.budget.clone(),
+            board: setup.board.clone(),
         };
         let (mut drivers, mut discoveries, mut number) = (Vec::new(), Vec::new(), 0);
         for (index, source) in self.live.iter().enumerate().filter(|_| !setup.drain) {
@@ -291,6 +305,17 @@ impl Wires {
             seen.insert(index, Seen { keys, clock: source.clock.clone(), watermark: BEGINNING, by_clock });
         }
         Ok(seen)
+    }
+
+    /// What sources were delivered that may be delivered again, by index of the source.
+    fn redeliveries(&self) -> Result<BTreeMap<usize, Arc<Redelivery>>, RunError> {
+        let mut redeliveries = BTreeMap::new();
+        for (index, source) in self.live.iter().enumerate() {
+            let Some(redelivery) = source.redelivery.clone() else { continue };
+            self.recovered.delivered_of(&source.name, &redelivery)?;
+            redeliveries.insert(index, redelivery);
+        }
+        Ok(redeliveries)
     }
 }
 

@@ -5,7 +5,7 @@ fn shard(text: &str) -> Shard {
     let (closed, text) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
     let (id, parents) = text.split_once('<').unwrap_or((text, ""));
     let parents = parents.split(',').filter(|parent| !parent.is_empty()).map(SplitId::new).collect();
-    Shard { id: SplitId::new(id), parents, closed }
+    Shard { id: SplitId::new(id), parents, closed, hash_keys: None }
 }
 
 fn shards(text: &str) -> Vec<Shard> {

@@ -3,9 +3,13 @@
 //!
 //! `SEED=n` runs one seed again, and shows what happened; `SEEDS=n` runs so many.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::runtime::{Builder, Runtime};
+use watershed_connectors::MemoryQueue;
 
 use super::life::{Life, Stepped};
 use super::world::{Event, Outside, expected, seen};
@@ -14,6 +18,8 @@ use super::world::{Event, Outside, expected, seen};
 const SEEDS: u64 = 2_000;
 /// Steps after which nothing disturbs a simulation any more, so that it comes to an end.
 const DISTURBED: usize = 3_000;
+/// Far longer than ids of a queue are kept.
+const DOWNTIME: Duration = Duration::from_secs(86_400);
 /// Steps after which one that still goes on is stuck.
 const MOST_STEPS: usize = 200_000;
 
@@ -31,12 +37,24 @@ fn events(random: &mut SmallRng, disorder: i64) -> Vec<Vec<Event>> {
     events
 }
 
-fn simulate(runtime: &Runtime, seed: u64, talk: bool) {
-    let mut random = SmallRng::seed_from_u64(seed);
+/// The outside of a run whose events come from splits, each once.
+fn splits(seed: u64, random: &mut SmallRng) -> Arc<Outside> {
     let disorder = [0, 3, 30][random.random_range(0..3)];
-    let events = events(&mut random, disorder);
+    let events = events(random, disorder);
     let faulty = random.random_bool(0.5);
-    let outside = Outside::new(seed, events, faulty, random.random_range(1..5), disorder);
+    Outside::new(seed, events, faulty, random.random_range(1..5), disorder)
+}
+
+/// The outside of a run whose events come from a queue, some of them again and again.
+fn queue(seed: u64, random: &mut SmallRng) -> Arc<Outside> {
+    let events = events(random, 3);
+    let faulty = random.random_bool(0.3);
+    Outside::queued(seed, events, faulty, random.random_range(1..5))
+}
+
+fn simulate(runtime: &Runtime, seed: u64, make: fn(u64, &mut SmallRng) -> Arc<Outside>, talk: bool) {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let outside = make(seed, &mut random);
     let mut lives: Vec<Life> = Vec::new();
     let say = |words: std::fmt::Arguments<'_>| {
         if talk {
@@ -62,6 +80,9 @@ fn simulate(runtime: &Runtime, seed: u64, talk: bool) {
             }
             continue;
         }
+        if let Some(queue) = &outside.queue {
+            unsettle(queue, &outside, disturbed, &mut random);
+        }
         let chosen = random.random_range(0..lives.len());
         if disturbed && random.random_bool(0.003) {
             say(format_args!("step {step}: life {chosen} dies"));
@@ -83,6 +104,19 @@ fn simulate(runtime: &Runtime, seed: u64, talk: bool) {
     panic!("seed {seed} is stuck");
 }
 
+/// Publishes now and then, delivers again often, and lets time pass.
+fn unsettle(queue: &MemoryQueue, outside: &Outside, disturbed: bool, random: &mut SmallRng) {
+    if !disturbed {
+        return queue.publish(usize::MAX);
+    }
+    match random.random_range(0..1000) {
+        0..50 => queue.publish(1),
+        50..250 => queue.deliver_again(random.random_range(0..1000)),
+        250 => outside.environment.pass(DOWNTIME),
+        _ => outside.environment.pass(Duration::from_millis(1)),
+    }
+}
+
 fn compare(outside: &Outside, seed: u64) {
     let all: Vec<Event> = outside.events.iter().flatten().copied().collect();
     for (pipeline, expected) in expected(&all) {
@@ -90,12 +124,23 @@ fn compare(outside: &Outside, seed: u64) {
     }
 }
 
-#[test]
-fn every_order_of_things_gives_the_same_lake() {
+fn simulate_all(make: fn(u64, &mut SmallRng) -> Arc<Outside>) {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("SEED") {
-        Some(seed) => simulate(&runtime, seed, true),
-        None => (0..number("SEEDS").unwrap_or(SEEDS)).for_each(|seed| simulate(&runtime, seed, false)),
+        Some(seed) => simulate(&runtime, seed, make, true),
+        None => (0..number("SEEDS").unwrap_or(SEEDS)).for_each(|seed| simulate(&runtime, seed, make, false)),
     }
+}
+
+#[test]
+fn every_order_of_things_gives_the_same_lake() {
+    simulate_all(splits);
+}
+
+/// Deliveries of a record come before and after it is durable, in one epoch and in two, on one lane and on two, before and
+/// after a crash, and after a day without any.
+#[test]
+fn what_a_queue_delivers_again_is_taken_once() {
+    simulate_all(queue);
 }

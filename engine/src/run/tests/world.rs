@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use watershed_connectors::{MemorySource, Source, SourceError};
+use watershed_connectors::{
+    MemoryQueue, MemorySource, MetadataField, Source, SourceError, StreamOptions, Surroundings,
+};
 use watershed_sinks::{MemoryRows, MemorySink, ParquetOptions, Sink, SinkContext, SinkError};
 
 use crate::checkpoint::faulty::{Fault, FaultyStore, Operation};
 use crate::checkpoint::{Place, StateError};
-use crate::config::{Region, SinkConfig, SourceConfig};
+use crate::config::{ConnectorOptions, Deduplicate, Region, SinkConfig, SourceConfig};
 use crate::environment::{Environment, Simulated};
 use crate::run::world::{Connect, World};
 
+/// Seconds of disorder that all events of a simulation lie within.
+const ANY_ORDER: i64 = 1000;
 /// Seconds of the windows below.
 const TUMBLE: i64 = 10;
 const SLIDE: i64 = 5;
@@ -157,6 +162,36 @@ pub(super) struct Outside {
     pub(super) holding: usize,
     /// Seconds by which an event may come after a later one of its split.
     pub(super) disorder: i64,
+    /// The events as a queue that delivers some of them again; then `events` has its splits, not theirs.
+    pub(super) queue: Option<MemoryQueue>,
+    /// The source takes each id once.
+    pub(super) deduplicates: bool,
+}
+
+fn sends_twice(seed: u64) -> bool {
+    seed.is_multiple_of(2)
+}
+
+/// Options that stand for a queue in the region.
+#[derive(Debug)]
+struct QueueOptions;
+
+impl StreamOptions for QueueOptions {
+    fn connector(&self) -> &'static str {
+        "queue"
+    }
+
+    fn identity(&self) -> String {
+        "queue".to_string()
+    }
+
+    fn metadata(&self) -> &'static [MetadataField] {
+        MemoryQueue::METADATA
+    }
+
+    fn source(&self, _around: &Surroundings) -> Result<Arc<dyn Source>, SourceError> {
+        Err(SourceError::config("the outside of the simulation has the queue"))
+    }
 }
 
 impl Outside {
@@ -167,11 +202,49 @@ impl Outside {
         for (operation, fault) in FAULTS.into_iter().filter(|_| faulty) {
             store.fail(operation, fault, 0.03);
         }
-        Arc::new(Self { events, rows: MemoryRows::new(), store, environment, holding, disorder })
+        Arc::new(Self {
+            events,
+            rows: MemoryRows::new(),
+            store,
+            environment,
+            holding,
+            disorder,
+            queue: None,
+            deduplicates: false,
+        })
+    }
+
+    /// The same events as a queue, which keeps no order. Half of the seeds send the good ones twice, and have the source
+    /// deduplicate them, too.
+    pub(super) fn queued(seed: u64, events: Vec<Vec<Event>>, faulty: bool, holding: usize) -> Arc<Self> {
+        let mut sent: Vec<Event> = events.iter().flatten().copied().collect();
+        let twice = sends_twice(seed).then(|| sent.iter().filter(|event| !event.bad).copied().collect());
+        sent.extend(twice.unwrap_or_else(Vec::new));
+        let queue = MemoryQueue::new(sent.iter().map(Self::record).collect());
+        let outside = Self::new(seed, events, faulty, holding, ANY_ORDER);
+        let Self { events, rows, store, environment, holding, disorder, .. } = &*outside;
+        let (events, rows, store) = (events.clone(), rows.clone(), store.clone());
+        let (environment, holding, disorder) = (environment.clone(), *holding, *disorder);
+        let deduplicates = sends_twice(seed);
+        Arc::new(Self { events, rows, store, environment, holding, disorder, queue: Some(queue), deduplicates })
     }
 
     pub(super) fn region(&self) -> Region {
-        region(self.disorder)
+        let mut region = region(self.disorder);
+        if self.queue.is_some() {
+            let source = region.sources.get_mut("orders").expect("the region has the source");
+            source.connector = ConnectorOptions::Stream(Arc::new(QueueOptions));
+            let within = Duration::from_secs(ANY_ORDER.unsigned_abs());
+            source.deduplicate = self.deduplicates.then(|| Deduplicate { columns: vec!["id".to_string()], within });
+        }
+        region
+    }
+
+    fn record(event: &Event) -> String {
+        match event.bad {
+            true => format!("{{\"ts\":\"never\",\"id\":{}}}", event.id),
+            false => Self::json(event),
+        }
     }
 
     fn json(event: &Event) -> String {
@@ -185,11 +258,10 @@ impl Outside {
 
 impl Connect for Outside {
     fn source(&self, _config: &SourceConfig) -> Result<Arc<dyn Source>, SourceError> {
-        let json = |event: &Event| match event.bad {
-            true => format!("{{\"ts\":\"never\",\"id\":{}}}", event.id),
-            false => Self::json(event),
-        };
-        let splits = self.events.iter().map(|split| split.iter().map(json).collect()).collect();
+        if let Some(queue) = &self.queue {
+            return Ok(Arc::new(queue.source(self.events.len())));
+        }
+        let splits = self.events.iter().map(|split| split.iter().map(Self::record).collect()).collect();
         Ok(Arc::new(MemorySource::new::<String>(splits)))
     }
 
