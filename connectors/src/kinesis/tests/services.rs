@@ -37,25 +37,32 @@ async fn fill(stream: &Stream, rounds: usize) -> Vec<(String, Vec<Item>)> {
     expected
 }
 
-async fn conforms(variable: &str, shards: i32, rounds: usize, keys: serde_json::Value) {
-    let stream = Stream::create(&server(variable), shards).await;
+async fn conforms(stream: Stream, rounds: usize, patience: Duration, keys: impl Fn() -> Value + 'static) {
     let expected = fill(&stream, rounds).await;
-    let make = move || -> Box<dyn Source> { Box::new(Arc::into_inner(stream.source(keys.clone())).unwrap()) };
+    let make = move || -> Box<dyn Source> { Box::new(Arc::into_inner(stream.source(keys())).unwrap()) };
     let mut fixture = Fixture::new(make, expected);
-    fixture.patience = Duration::from_millis(20);
+    fixture.patience = patience;
     fixture.run().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a server: scripts/services run kinesalite -- cargo test … --ignored"]
 async fn polling_conforms() {
-    conforms(KINESALITE, 2, 12, json!({})).await;
+    conforms(Stream::create(&server(KINESALITE), 2).await, 12, Duration::from_millis(20), || json!({})).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a server: scripts/services run kinesis-local -- cargo test … --ignored"]
 async fn fan_out_conforms() {
-    conforms(KINESIS_LOCAL, 1, 1, json!({ "mode": "fan-out", "consumer": "conformance" })).await;
+    let stream = Stream::create(&server(KINESIS_LOCAL), 1).await;
+    let made = AtomicUsize::new(0);
+    // In turn, as this server takes seconds to see that a subscription was dropped, and has twenty at most.
+    let keys = move || {
+        let number = made.fetch_add(1, Ordering::SeqCst) % 10;
+        json!({ "mode": "fan-out", "consumer": format!("conformance-{number}") })
+    };
+    // Long enough for the next event.
+    conforms(stream, 1, Duration::from_secs(30), keys).await;
 }
 
 /// Splits and merges while records are written, and the reader starts again in between: each record comes once, and those
@@ -204,10 +211,11 @@ async fn broken_subscriptions_lose_and_repeat_nothing() {
     assert_eq!(driver.taken, numbers);
 }
 
+/// Not on kinesalite: it never answers where an empty shard is asked for by time.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a server: scripts/services run kinesalite -- cargo test … --ignored"]
+#[ignore = "needs a server: scripts/services run kinesis-local -- cargo test … --ignored"]
 async fn latest_is_the_moment_of_the_first_start() {
-    let stream = Stream::create(&server(KINESALITE), 1).await;
+    let stream = Stream::create(&server(KINESIS_LOCAL), 1).await;
     stream.put_one(false, b"before").await;
     stream.split(0).await;
     stream.put_one(true, b"before too").await;
