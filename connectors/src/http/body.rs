@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Decompressed at a time.
 const PIECE: usize = 64 << 10;
 
+/// The window is memory as well: 8 MB, as RFC 9659 has it for this encoding.
+const WINDOW_LOG: u32 = 23;
+
 /// How a body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
@@ -80,8 +83,7 @@ pub(super) fn decompress(body: Vec<u8>, encoding: Encoding, max: usize, space: &
         Encoding::Zstd => {
             let broken = |error| broken("zstd", &error);
             let mut decoder = zstd::Decoder::with_buffer(body.as_slice()).map_err(broken)?;
-            // The window is memory as well; no window needs to be larger than what it looks back at.
-            decoder.window_log_max(max.max(1 << 10).next_power_of_two().ilog2().min(27)).map_err(broken)?;
+            decoder.window_log_max(WINDOW_LOG).map_err(broken)?;
             unpack(decoder, "zstd", max, space)?
         }
     };

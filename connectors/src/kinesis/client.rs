@@ -45,6 +45,8 @@ pub(super) struct Connection {
     pub(super) once: Client,
     pub(super) stream: StreamName,
     pub(super) region: String,
+    /// What other services are reached by.
+    pub(super) config: SdkConfig,
     /// The stream as IAM policies name it.
     pub(super) resource: String,
     explicit: bool,
@@ -74,6 +76,7 @@ impl Connection {
             once: Client::from_conf(once),
             stream: stream.clone(),
             region,
+            config,
             resource,
             explicit,
         })
@@ -93,13 +96,13 @@ impl Connection {
             let request = match token {
                 // A token says which stream; both are refused.
                 Some(token) => request.next_token(token),
-                None => request
-                    .set_stream_name(self.stream.requested_name())
-                    .set_stream_arn(self.stream.arn.clone()),
+                None => request.set_stream_name(self.stream.requested_name()).set_stream_arn(self.stream.arn.clone()),
             };
             let page = match request.send().await {
                 Ok(page) => page,
-                Err(error) => return Err(self.stream_error("ListShards", self.call("ListShards").refusal(&error)).await),
+                Err(error) => {
+                    return Err(self.stream_error("ListShards", self.call("ListShards").refusal(&error)).await);
+                }
             };
             shards.extend(page.shards().iter().map(shard));
             token = page.next_token().map(str::to_string);
@@ -113,16 +116,15 @@ impl Connection {
     /// An iterator that stands at `point`.
     pub(super) async fn iterator(&self, shard: &SplitId, point: &Point) -> Result<Option<String>, Refusal> {
         let request = self.once.get_shard_iterator().shard_id(shard.as_str());
-        let request =
-            request.set_stream_name(self.stream.requested_name()).set_stream_arn(self.stream.arn.clone());
+        let request = request.set_stream_name(self.stream.requested_name()).set_stream_arn(self.stream.arn.clone());
         let request = match point {
             Point::Horizon => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
-            Point::Moment(millis) => request
-                .shard_iterator_type(ShardIteratorType::AtTimestamp)
-                .timestamp(DateTime::from_millis(*millis)),
-            Point::At(sequence) => request
-                .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
-                .starting_sequence_number(&**sequence),
+            Point::Moment(millis) => {
+                request.shard_iterator_type(ShardIteratorType::AtTimestamp).timestamp(DateTime::from_millis(*millis))
+            }
+            Point::At(sequence) => {
+                request.shard_iterator_type(ShardIteratorType::AtSequenceNumber).starting_sequence_number(&**sequence)
+            }
             Point::After(sequence) => request
                 .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
                 .starting_sequence_number(&**sequence),
@@ -142,8 +144,7 @@ impl Connection {
     /// What the stream says of itself.
     pub(super) async fn summary(&self) -> Result<DescribeStreamSummaryOutput, Refusal> {
         let request = self.patient.describe_stream_summary();
-        let request =
-            request.set_stream_name(self.stream.requested_name()).set_stream_arn(self.stream.arn.clone());
+        let request = request.set_stream_name(self.stream.requested_name()).set_stream_arn(self.stream.arn.clone());
         request.send().await.map_err(|error| self.call("DescribeStreamSummary").refusal(&error))
     }
 
@@ -172,6 +173,9 @@ fn shard(listed: &aws_sdk_kinesis::types::Shard) -> Shard {
         id: SplitId::new(listed.shard_id()),
         parents: parents.into_iter().flatten().map(SplitId::new).collect(),
         closed: ending.is_some(),
+        hash_keys: listed
+            .hash_key_range()
+            .map(|range| (range.starting_hash_key().into(), range.ending_hash_key().into())),
     }
 }
 
@@ -188,7 +192,8 @@ async fn sdk_config(options: &KinesisOptions, region: Option<&str>) -> SdkConfig
     }
     if let (Some(id), Some(secret)) = (&options.access_key_id, &options.secret_access_key) {
         let token = options.session_token.as_ref().map(|token| token.expose().to_string());
-        loader = loader.credentials_provider(Credentials::new(id.expose(), secret.expose(), token, None, "region file"));
+        loader =
+            loader.credentials_provider(Credentials::new(id.expose(), secret.expose(), token, None, "region file"));
     }
     let config = loader.load().await;
     let Some(role) = &options.role_arn else { return config };
@@ -208,13 +213,17 @@ async fn check_credentials(config: &SdkConfig) -> Result<(), SourceError> {
         Ok(_) => Ok(()),
         Err(error) => {
             let why = causes(&error);
-            Err(if is_missing_credentials(&why) { no_credentials(&why) } else { SourceError::retry("AWS credentials", why) })
+            Err(if is_missing_credentials(&why) {
+                no_credentials(&why)
+            } else {
+                SourceError::retry("AWS credentials", why)
+            })
         }
     }
 }
 
 /// The name that was perhaps meant: the same but for case, one that holds the other, or one a letter or two away.
-fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
+pub(super) fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
     let name = name.to_lowercase();
     let far = |other: &&String| {
         let other = other.to_lowercase();

@@ -101,7 +101,9 @@ pub(super) async fn missing(connection: &Connection, shard: &SplitId) -> Result<
 pub(super) fn invalid(shard: &SplitId, point: &Point, why: &str) -> SourceError {
     match point {
         // Clocks differ; and a start may lie ahead by intention.
-        Point::Moment(_) => SourceError::retry(format!("shard {shard}: the moment to start at has not come there"), why),
+        Point::Moment(_) => {
+            SourceError::retry(format!("shard {shard}: the moment to start at has not come there"), why)
+        }
         Point::Horizon => SourceError::config(format!("shard {shard} cannot be read: {why}")),
         Point::At(_) | Point::After(_) => SourceError::config(format!(
             "shard {shard} does not know the checkpoint's sequence number: the stream was deleted and made anew; start \

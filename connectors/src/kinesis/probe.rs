@@ -20,7 +20,9 @@ pub(super) async fn probe(connection: &Connection, consumer: Option<&str>) -> Re
         None => poll(connection, &shards).await?,
         Some(name) => match find_consumer(connection, name).await? {
             Some((_, status)) => format!("consumer {name} is {}", status.as_str().to_lowercase()),
-            None => format!("consumer {name} will be registered, which takes the IAM action kinesis:RegisterStreamConsumer"),
+            None => {
+                format!("consumer {name} will be registered, which takes the IAM action kinesis:RegisterStreamConsumer")
+            }
         },
     };
     let (open, closed) = (shards.iter().filter(|shard| !shard.closed).count(), shards.len());

@@ -71,7 +71,7 @@ impl Call<'_> {
     }
 
     /// Sorts an error by its name.
-    fn sort(self, code: &str, message: &str) -> Refusal {
+    pub(super) fn sort(self, code: &str, message: &str) -> Refusal {
         let Self { action, resource, region, explicit } = self;
         let mend = |what: String| Refusal::Failed(SourceError::config(what));
         match code {
@@ -93,12 +93,12 @@ impl Call<'_> {
             "KMSAccessDeniedException" => mend(format!(
                 "not allowed: give these credentials the IAM action kms:Decrypt on the key that encrypts {resource}"
             )),
-            "KMSDisabledException" | "KMSInvalidStateException" | "KMSNotFoundException" | "KMSOptInRequired" => {
-                mend(format!("the KMS key that encrypts {resource} cannot be used ({code}): enable it or bring it back"))
-            }
-            "ExpiredTokenException" | "ExpiredToken" if explicit => {
-                mend("`session_token` has expired: get new credentials, or use `role_arn`, which renews them".to_string())
-            }
+            "KMSDisabledException" | "KMSInvalidStateException" | "KMSNotFoundException" | "KMSOptInRequired" => mend(
+                format!("the KMS key that encrypts {resource} cannot be used ({code}): enable it or bring it back"),
+            ),
+            "ExpiredTokenException" | "ExpiredToken" if explicit => mend(
+                "`session_token` has expired: get new credentials, or use `role_arn`, which renews them".to_string(),
+            ),
             "UnrecognizedClientException"
             | "InvalidClientTokenId"
             | "InvalidSignatureException"
@@ -123,7 +123,9 @@ impl Call<'_> {
             Refusal::Expired => self.retry("the iterator has expired"),
             Refusal::InUse => self.retry("in use"),
             Refusal::Missing => SourceError::config(format!("there is no {} in {}", self.resource, self.region)),
-            Refusal::Invalid(why) => SourceError::config(format!("{} on {} is refused: {why}", self.action, self.resource)),
+            Refusal::Invalid(why) => {
+                SourceError::config(format!("{} on {} is refused: {why}", self.action, self.resource))
+            }
         }
     }
 }
@@ -138,7 +140,8 @@ pub(super) fn no_credentials(why: &str) -> SourceError {
 
 /// True for the words of the client's credentials errors that no waiting will mend.
 pub(super) fn is_missing_credentials(why: &str) -> bool {
-    why.contains("credential provider was not enabled") || why.contains("credentials provider was not properly configured")
+    why.contains("credential provider was not enabled")
+        || why.contains("credentials provider was not properly configured")
 }
 
 /// An error with its causes, in one line.

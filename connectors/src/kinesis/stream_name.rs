@@ -49,7 +49,8 @@ impl StreamName {
 
 /// The letters that the service allows in names of streams and consumers.
 pub(super) fn is_name(text: &str) -> bool {
-    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+    (1..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
 }
 
 /// True for names formed as AWS's regions are: `eu-west-1`, `us-gov-east-1`; not `westeurope`, not `europe-west1`.

@@ -35,7 +35,9 @@ pub(super) fn way_out(name: &str, code: &str, said: &str) -> Option<String> {
             "{name} was refused: check `project` and `subscription`, and that `endpoint` is this project's ({said})"
         ),
         "FAILED_PRECONDITION" => {
-            format!("{name} can't be pulled: make it a pull subscription that is neither detached nor exported ({said})")
+            format!(
+                "{name} can't be pulled: make it a pull subscription that is neither detached nor exported ({said})"
+            )
         }
         "UNIMPLEMENTED" => format!("{name}: this `endpoint` has no streaming pull; is it Pub/Sub? ({said})"),
         _ => return None,

@@ -89,8 +89,7 @@ impl Address {
         let config = config.map_err(std::io::Error::other)?;
         let config = config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
         let name = rustls::pki_types::ServerName::try_from(self.host.clone()).map_err(std::io::Error::other)?;
-        let mut connection =
-            rustls::ClientConnection::new(Arc::new(config), name).map_err(std::io::Error::other)?;
+        let mut connection = rustls::ClientConnection::new(Arc::new(config), name).map_err(std::io::Error::other)?;
         let mut hello = Vec::new();
         connection.write_tls(&mut hello)?;
         Ok(hello)

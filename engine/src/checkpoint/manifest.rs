@@ -177,9 +177,10 @@ impl OutletState {
 impl Manifest {
     /// All pieces of state that it names.
     pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
-        let sources = self.sources.values().flat_map(|source| {
-            source.seen.iter().chain(&source.delivered).chain(source.dead_letters.rows.values())
-        });
+        let sources = self
+            .sources
+            .values()
+            .flat_map(|source| source.seen.iter().chain(&source.delivered).chain(source.dead_letters.rows.values()));
         let pipelines = self.pipelines.values().flat_map(|pipeline| {
             let cuts = pipeline.cuts.iter().flat_map(CutState::pieces);
             cuts.chain(pipeline.out.rows.values()).chain(pipeline.late.rows.values())

@@ -35,7 +35,7 @@ pub(super) fn routes(board: Arc<Board>, metrics: Arc<Metrics>) -> Router {
 }
 
 /// Keeps a connection from being idle while a request of it is answered.
-async fn mark(ConnectInfo(client): ConnectInfo<Client>, request: Request, next: Next) -> Response {
+pub(super) async fn mark(ConnectInfo(client): ConnectInfo<Client>, request: Request, next: Next) -> Response {
     let _answering = client.answering();
     next.run(request).await
 }

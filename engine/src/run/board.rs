@@ -134,6 +134,20 @@ impl Default for Board {
 }
 
 impl Board {
+    /// The board of a run without pipelines.
+    #[cfg(test)]
+    pub(crate) fn shown_empty() -> Self {
+        let board = Self::default();
+        board.begin(Shown {
+            pipelines: Vec::new(),
+            tallies: Arc::new(Tallies::new(0)),
+            watermarks: Vec::new(),
+            memory: Arc::new(Budget::new(1, None)),
+            interval: Duration::from_secs(10),
+        });
+        board
+    }
+
     /// Shows the parts of a run that begins.
     pub(super) fn begin(&self, shown: Shown) {
         // A board is of one run.

@@ -107,7 +107,8 @@ impl Orders {
     }
 
     fn source_with(&self, more: serde_json::Value) -> Arc<dyn Source> {
-        let mut json = json!({ "project": "acme", "subscription": self.name, "endpoint": self.service.grpc, "streams": 1 });
+        let mut json =
+            json!({ "project": "acme", "subscription": self.name, "endpoint": self.service.grpc, "streams": 1 });
         json.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let options: crate::pubsub::PubSubOptions = serde_json::from_value(json).unwrap();
         options.source(&around(Duration::from_secs(10))).unwrap()

@@ -82,9 +82,8 @@ async fn a_message_comes_with_what_it_says() {
     let service = Service::true_one();
     let letters = service.orders().await;
     let policy = DeadLetterPolicy::new().set_dead_letter_topic(letters.topic()).set_max_delivery_attempts(5);
-    let shape = |subscription: Subscription| {
-        subscription.set_enable_message_ordering(true).set_dead_letter_policy(policy)
-    };
+    let shape =
+        |subscription: Subscription| subscription.set_enable_message_ordering(true).set_dead_letter_policy(policy);
     let orders = service.orders_with(shape).await;
     let message = Message::new().set_data("1").set_ordering_key("user-1").set_attributes([("country", "DE")]);
     orders.publish([message]).await;
@@ -93,10 +92,8 @@ async fn a_message_comes_with_what_it_says() {
     source.describe(Wanted::pick(fields, fields.iter().map(|field| field.name)));
     let mut reader = open(&*source, None).await;
     let described = read_some(&mut *reader, 1).await.described();
-    let shown: Vec<String> = described
-        .iter()
-        .map(|column| arrow::util::display::array_value_to_string(column, 0).unwrap())
-        .collect();
+    let shown: Vec<String> =
+        described.iter().map(|column| arrow::util::display::array_value_to_string(column, 0).unwrap()).collect();
     assert!(!shown[0].is_empty(), "an id");
     assert_eq!(shown[1], "user-1");
     assert!(shown[2].starts_with("20"), "{}", shown[2]);
@@ -109,9 +106,8 @@ async fn a_message_comes_with_what_it_says() {
 async fn an_ordering_key_keeps_its_order() {
     let service = Service::true_one();
     let orders = service.orders_with(|subscription| subscription.set_enable_message_ordering(true)).await;
-    let message = |number: usize| {
-        Message::new().set_data(number.to_string()).set_ordering_key(format!("user-{}", number % 3))
-    };
+    let message =
+        |number: usize| Message::new().set_data(number.to_string()).set_ordering_key(format!("user-{}", number % 3));
     orders.publish((0..30).map(message)).await;
     let source = orders.source();
     let mut reader = open(&*source, None).await;
