@@ -31,8 +31,6 @@ pub(super) struct EventHubsReader {
     pub(super) mirror: Option<Arc<Mirror>>,
     /// When the last event was enqueued, in milliseconds since the Unix epoch.
     pub(super) enqueued: Option<i64>,
-    /// What went wrong: told for as long as the reader is asked.
-    pub(super) ended: bool,
 }
 
 impl EventHubsReader {
@@ -56,7 +54,7 @@ impl EventHubsReader {
         while records.byte_len() < full {
             match self.receiving.events.try_recv() {
                 Ok(Ok(event)) => self.take(&event, records)?,
-                Ok(Err(error)) => return Err(self.over(error)),
+                Ok(Err(error)) => return Err(error),
                 Err(TryRecvError::Empty) => return Ok(true),
                 Err(TryRecvError::Disconnected) => return Err(self.broken("the connection is gone")),
             }
@@ -68,18 +66,13 @@ impl EventHubsReader {
     async fn take_next(&mut self, records: &mut Records) -> Result<(), SourceError> {
         match self.receiving.events.recv().await {
             Some(Ok(event)) => self.take(&event, records),
-            Some(Err(error)) => Err(self.over(error)),
+            Some(Err(error)) => Err(error),
             None => Err(self.broken("the connection is gone")),
         }
     }
 
-    fn over(&mut self, error: SourceError) -> SourceError {
-        self.ended = true;
-        error
-    }
-
-    fn broken(&mut self, why: &str) -> SourceError {
-        self.over(SourceError::retry(format!("partition {}", self.split), why.to_string()))
+    fn broken(&self, why: &str) -> SourceError {
+        SourceError::retry(format!("partition {}", self.split), why.to_string())
     }
 
     fn is_caught_up(&self) -> bool {

@@ -147,7 +147,6 @@ impl EventHubsSource {
             wanted: self.wanted.get().cloned().unwrap_or_default(),
             mirror: self.mirror.clone(),
             enqueued: None,
-            ended: false,
         }
     }
 
