@@ -159,6 +159,24 @@ pub trait Source: Send + Sync + fmt::Debug {
         let _ = wanted;
     }
 
+    /// True if those who send records wait until they are durable: the engine then ends an epoch soon after it has taken some,
+    /// and not only when the interval is over.
+    fn awaited(&self) -> bool {
+        false
+    }
+
+    /// Where the daemon's own HTTP server brings requests to this source; none if nobody sends it any.
+    #[cfg(feature = "http")]
+    fn inlet(&self) -> Option<Arc<crate::http::Inlet>> {
+        None
+    }
+
+    /// Told when the run stops: from here on nothing is taken in that was not before. True if what was is still to be read:
+    /// each reader is then read until it is caught up with nothing handed out. Others are not read any more.
+    fn stop(&self) -> bool {
+        false
+    }
+
     /// Connects and tries everything that a run will need, reading nothing: what is missing is an error that names it and
     /// says what to do. Gives what was found, in words.
     async fn probe(&self) -> Result<String, SourceError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::SourceError;
+use crate::framing::Framing;
 use crate::metadata::MetadataField;
 use crate::source::Source;
 
@@ -37,4 +38,14 @@ pub trait StreamOptions: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`SourceError::Config`] for options that are well-typed and make no sense together; the message names the key.
     fn source(&self, around: &Surroundings) -> Result<Arc<dyn Source>, SourceError>;
+
+    /// The same, told how several records lie in one text; `framing` is none where a message is always one record. Only a
+    /// connector that takes several at once looks at it.
+    ///
+    /// # Errors
+    /// As [`source`](StreamOptions::source).
+    fn framed(&self, framing: Option<Framing>, around: &Surroundings) -> Result<Arc<dyn Source>, SourceError> {
+        let _ = framing;
+        self.source(around)
+    }
 }

@@ -51,6 +51,8 @@ pub(super) async fn replay(arguments: Replay, screen: &Arc<Screen>) -> Outcome {
         into_replay(config, archive, &range, &arguments.into);
     }
     region.pipelines.retain(|name, _| chosen.contains(name));
+    // The daemon itself may be running, on the same address.
+    region.http = None;
     send_into(&mut region, &arguments.into)?;
     if let Some(lanes) = arguments.lanes {
         region.lanes = lanes;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,11 +16,12 @@ use super::places::check_sinks;
 use super::progress::{self, REFRESH, Rate};
 use super::screen::Screen;
 use super::signals::Signals;
-use crate::config::Region;
+use crate::config::{Http, Region};
 use crate::diagnostic::Diagnostic;
+use crate::http::Server;
 use crate::plan::{PlannedRegion, plan_region};
 use crate::report::{Progress, RunReport};
-use crate::run::{self, RunOptions};
+use crate::run::{self, Board, RunOptions};
 
 /// Runs the pipelines of a region file to their end, or until a signal.
 pub(super) async fn run(arguments: Run, screen: &Arc<Screen>) -> Outcome {
@@ -54,8 +56,14 @@ pub(super) async fn drive(region: Region, planned: PlannedRegion, drive: Drive, 
     let stopped = stop.clone();
     let live = screen.is_terminal() && !drive.quiet;
     let (sender, receiver) = watch::channel(Progress::default());
+    let board = Arc::new(Board::default());
+    let server = match &region.http {
+        Some(Http { listen }) => Some(listen_on(*listen, board.clone()).await?),
+        None => None,
+    };
     let options = RunOptions {
         lanes: region.lanes,
+        board,
         progress: live.then_some(sender),
         reset_state: drive.reset_state,
         drain: drive.drain,
@@ -69,6 +77,9 @@ pub(super) async fn drive(region: Region, planned: PlannedRegion, drive: Drive, 
         // Ends by itself only when the run has dropped its sender.
         () = show(receiver, screen), if live => running.await,
     };
+    if let Some(server) = server {
+        server.stop().await;
+    }
     if live {
         screen.clear_progress();
     }
@@ -85,6 +96,14 @@ pub(super) async fn drive(region: Region, planned: PlannedRegion, drive: Drive, 
     }
     let whole = !*stopped.borrow();
     Ok(whole)
+}
+
+/// Starts the daemon's own HTTP server.
+async fn listen_on(address: SocketAddr, board: Arc<Board>) -> Outcome<Server> {
+    Server::start(address, board).await.map_err(|error| {
+        let error = Diagnostic::new(format!("cannot listen on {address}: {error}"));
+        Failure::wrong(error.help("give [http] listen another address or port"))
+    })
 }
 
 /// What `check` lets pass, because it is how one begins, and `run` does not.

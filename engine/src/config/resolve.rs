@@ -16,7 +16,7 @@ use super::read::{Findings, read, without_unknown};
 use super::region::{Checkpoint, Http, Region, Residency, Written};
 use super::tree::{Entry, Node, Value};
 use super::written::{CheckpointKeys, HttpKeys, Period, RegionKeys, ResidencyKeys, SECTIONS};
-use super::{pipeline, sink, source, table};
+use super::{pipeline, sink, source, streams, table};
 use crate::diagnostic::Diagnostic;
 
 /// Longest name of a region, source, sink, table or pipeline: they end up in file names.
@@ -159,6 +159,9 @@ pub(super) fn region(root: &Node, context: &Context<'_>) -> Option<Region> {
     let pipelines =
         named(&top, "pipelines", context, |entry, title| pipeline::resolve(entry, title, &declared, context));
     check_shared_names(&top, context);
+    if top.get("http").is_none() {
+        check_pushed(&top, context);
+    }
     let keys = keys.as_ref()?;
     let lanes = lanes(keys, context);
     let memory = memory(keys, context);
@@ -293,6 +296,17 @@ fn residency(node: &Node, region: Option<&RegionKeys>, context: &Context<'_>) ->
         context.refuse(region.region.span(), message, help);
     }
     Some(Residency { allow: keys.allow.into_inner().into_iter().map(At::into_inner).collect() })
+}
+
+/// Records that are sent to the daemon need a server there.
+fn check_pushed(root: &Node, context: &Context<'_>) {
+    for entry in root.get("sources").map_or(&[][..], Node::entries) {
+        let Some(connector) = entry.node.get("connector") else { continue };
+        if matches!(&connector.value, Value::String(text) if streams::is_pushed(&text.text)) {
+            let message = format!("`{}` is sent to this daemon, which has no HTTP server", shorten(&entry.key));
+            context.refuse(connector.span.clone(), message, "add [http] with listen = \"127.0.0.1:8080\"");
+        }
+    }
 }
 
 /// A source and a reference table of one name could not be told apart in SQL.

@@ -38,6 +38,7 @@ pub(super) static STREAMS: &[Stream] = &[
 /// Keys whose values are secrets wherever they stand in a source, filled in or not.
 pub(super) const SECRET_KEYS: &[&str] = &[
     "access_key_id",
+    "account_key",
     "client_secret",
     "connection_string",
     "headers",
@@ -48,6 +49,11 @@ pub(super) const SECRET_KEYS: &[&str] = &[
     "shared_access_key",
     "token",
 ];
+
+/// True for connectors whose records come in through the daemon's own HTTP server.
+pub(super) fn is_pushed(name: &str) -> bool {
+    find(name).is_some() && name == "http"
+}
 
 /// The event stream called `name`.
 pub(super) fn find(name: &str) -> Option<&'static Stream> {

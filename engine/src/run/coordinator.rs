@@ -18,6 +18,7 @@ use watershed_sinks::Flush;
 
 use super::acks::Acks;
 use super::barrier::Barrier;
+use super::board::Board;
 use super::clock::SourceClock;
 use super::dead_letters::LetterMessage;
 use super::error::RunError;
@@ -54,6 +55,11 @@ pub(crate) enum CoordinatorMessage {
     Done,
     /// Memory is short: what is stored can be let go of.
     Pressure,
+    /// Somebody waits until what a lane took in this round is durable.
+    Awaited {
+        /// The round.
+        round: u64,
+    },
 }
 
 /// What a lane adds to an epoch: the splits that moved, with the index of their source.
@@ -129,8 +135,17 @@ pub(crate) struct Coordinator {
     pub(crate) world: World,
     pub(crate) phase: Phase,
     pub(crate) round: u64,
+    /// The last round that somebody waits for.
+    pub(crate) awaited: u64,
     pub(crate) done: usize,
+    pub(crate) board: Arc<Board>,
 }
+
+/// Epochs that are awaited end no more often than this part of the interval says: a 200 then comes within a second where the
+/// interval is ten, and the chain grows by ten manifests in the time of one, at most.
+const AWAITED_SHARE: u32 = 10;
+/// Nor more often than this, however short the interval: a store in a cloud takes as long to answer.
+const LEAST_AWAITED: Duration = Duration::from_millis(100);
 
 /// How far an epoch is.
 #[derive(Debug)]
@@ -158,6 +173,8 @@ impl Coordinator {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // The first tick is at once, when there is nothing to store.
         tick.tick().await;
+        let mut soon = tokio::time::interval((self.interval / AWAITED_SHARE).max(LEAST_AWAITED));
+        soon.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !matches!(self.phase, Phase::Finished) {
             tokio::select! {
                 message = self.inbox.recv() => match message {
@@ -165,6 +182,9 @@ impl Coordinator {
                     None => return Err(RunError::Lost("every lane")),
                 },
                 _ = tick.tick(), if matches!(self.phase, Phase::Waiting) => self.begin(Flush::Due)?,
+                _ = soon.tick(), if matches!(self.phase, Phase::Waiting) && self.awaited > self.round => {
+                    self.begin(Flush::Due)?;
+                }
             }
         }
         Ok(self.manifest)
@@ -173,6 +193,7 @@ impl Coordinator {
     /// Asks for a barrier.
     pub(super) fn begin(&mut self, flush: Flush) -> Result<(), RunError> {
         self.round += 1;
+        self.board.epoch_begun();
         let epoch = self.writer.next_epoch() + self.manifest.files_before;
         let barrier = Barrier { round: self.round, epoch, flush };
         let Audience { lanes, pipelines, letters, .. } = &self.audience;
@@ -207,6 +228,7 @@ impl Coordinator {
             }
             (CoordinatorMessage::Published, Phase::Publishing { missing, .. }) => *missing -= 1,
             (CoordinatorMessage::Done, _) => self.done += 1,
+            (CoordinatorMessage::Awaited { round }, _) => self.awaited = self.awaited.max(round),
             (CoordinatorMessage::Pressure, Phase::Waiting) => self.begin(Flush::Due)?,
             (_, _) => {}
         }
@@ -239,6 +261,8 @@ impl Coordinator {
     /// Lets every sink show what it prepared; a round in which nothing was stored has nothing to show.
     async fn publish(&mut self, stored: bool, last: bool) -> Result<(), RunError> {
         if !stored {
+            // A split may have come and gone in between: its reader waits to hear that nothing is missing.
+            self.tell();
             return self.end_round(last).await;
         }
         for pipeline in &self.audience.pipelines {
@@ -256,6 +280,18 @@ impl Coordinator {
 
     /// Everything of the epoch is visible.
     async fn settle(&mut self, last: bool) -> Result<(), RunError> {
+        self.tell();
+        self.world.reach(Step::Acknowledged);
+        if last {
+            self.close_chain().await?;
+        }
+        self.chain.sweep(&self.manifest).await;
+        self.world.reach(Step::Swept);
+        self.end_round(last).await
+    }
+
+    /// Tells sources what is durable.
+    fn tell(&self) {
         let waits = |(source, redelivery): (&usize, &Arc<Redelivery>)| {
             redelivery.must_wait(self.round).then(|| self.sources[*source].as_ref())
         };
@@ -266,13 +302,6 @@ impl Coordinator {
             splits.map(move |(split, state)| (name.as_str(), split.as_str(), state.to.as_ref()))
         });
         self.audience.acks.tell(positions);
-        self.world.reach(Step::Acknowledged);
-        if last {
-            self.close_chain().await?;
-        }
-        self.chain.sweep(&self.manifest).await;
-        self.world.reach(Step::Swept);
-        self.end_round(last).await
     }
 
     /// Ends the chain with an epoch that has nothing left to show: what is visible may then be moved or deleted by others
@@ -295,6 +324,7 @@ impl Coordinator {
 
     async fn end_round(&mut self, last: bool) -> Result<(), RunError> {
         self.phase = Phase::Waiting;
+        self.board.epoch_ended(self.manifest.epoch);
         if !last {
             return Ok(());
         }

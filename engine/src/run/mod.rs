@@ -12,11 +12,12 @@
 //! | `pipeline`, `upkeep` | windows close, rows leave, state stays small |
 //! | `outlet`, `dead_letters` | rows on their way into files |
 //! | `barrier`, `coordinator`, `acks`, `step` | an epoch ends |
-//! | `clock`, `tally`, `ledger` | watermarks and counts |
+//! | `clock`, `tally`, `ledger`, `board` | watermarks and counts, and who may look at them |
 
 mod acks;
 mod attempts;
 mod barrier;
+mod board;
 mod clock;
 mod coordinator;
 mod dead_letters;
@@ -31,6 +32,7 @@ mod reader;
 mod recover;
 mod redelivery;
 mod restore;
+mod schemas;
 mod setup;
 mod sources;
 mod spawn;
@@ -53,6 +55,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use watershed_connectors::Source;
 
+pub use board::{Board, EpochView, PipelineView, SplitView, View};
 pub use error::RunError;
 pub use reader::CHUNK_BYTES;
 pub use step::Step;
@@ -76,6 +79,8 @@ pub struct RunOptions {
     pub stop: watch::Receiver<bool>,
     /// Told where the run stands, several times a second.
     pub progress: Option<watch::Sender<Progress>>,
+    /// Where the run shows what it is doing, and what can be pushed to it.
+    pub board: Arc<Board>,
     /// Leaves earlier state behind and begins anew.
     pub reset_state: bool,
     /// Reads nothing, closes every window that the state holds, and ends.
@@ -94,6 +99,7 @@ impl RunOptions {
             chunk_bytes: 0,
             stop,
             progress: None,
+            board: Arc::default(),
             reset_state: false,
             drain: false,
             only: None,
@@ -122,6 +128,7 @@ pub async fn run(planned: PlannedRegion, options: RunOptions) -> Result<RunRepor
         only: options.only,
         stop: options.stop.clone(),
         finished,
+        board: options.board,
         world: options.world,
     };
     let assembly = setup::assemble(planned, setup).await?;
@@ -177,14 +184,14 @@ async fn too_slow(mut stop: watch::Receiver<bool>, bound: Duration) {
 async fn tell(
     sender: watch::Sender<Progress>,
     tallies: Arc<Tallies>,
-    watermarks: Vec<watch::Receiver<i64>>,
+    watermarks: Vec<(Arc<str>, watch::Receiver<i64>)>,
     begun: Instant,
 ) {
     let mut tick = tokio::time::interval(PROGRESS_TICK);
     loop {
         tick.tick().await;
         let counts = tallies.so_far().total;
-        let watermark = watermarks.iter().map(|watermark| *watermark.borrow()).min();
+        let watermark = watermarks.iter().map(|(_, watermark)| *watermark.borrow()).min();
         sender.send_replace(Progress {
             read: counts.read,
             bytes_in: counts.bytes_in,

@@ -1,5 +1,6 @@
 //! Drives one reader: takes memory from the budget, reads, and hands chunks to the split's lane.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,8 +8,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use watershed_connectors::{Position, ReadLimits, ReadStatus, Reader, Records, Source, SourceError, SplitId};
 
 use super::attempts::Attempts;
+use super::board::{Board, Gauge};
 use super::error::RunError;
 use super::lane::{LaneMessage, LaneSplit, ReadChunk};
+use super::schemas::Schemas;
 use crate::checkpoint::Budget;
 
 /// Payload bytes of a chunk: some thousand events, so that what is paid per chunk is small per event, and small enough to
@@ -25,8 +28,8 @@ const LONG_WAIT: Duration = Duration::from_secs(30);
 pub(super) enum Ask {
     /// Look now, and say when the new ones are on the clock.
     Look(oneshot::Sender<()>),
-    /// The split went elsewhere: if it is listed again, it is to be opened anew.
-    Forget(SplitId),
+    /// The split went elsewhere, from this position on: if it is listed again, it is to be opened anew.
+    Forget(SplitId, Position),
 }
 
 /// Why a driver has stopped reading.
@@ -54,11 +57,18 @@ pub(crate) struct Driver {
     pub(crate) idle_after: Duration,
     /// Where the source can grow.
     pub(super) asks: Option<mpsc::UnboundedSender<Ask>>,
+    /// Where records name their schemas by number: who knows these.
+    pub(super) schemas: Option<Arc<Schemas>>,
     pub(crate) stop: watch::Receiver<bool>,
     /// What state takes of memory.
     pub(crate) memory: Arc<Budget>,
+    pub(crate) board: Arc<Board>,
+    /// Where the split's lag is shown, while it is read.
+    pub(crate) gauge: Option<Gauge>,
     /// Told what is durable, where the source wants to know.
     pub(crate) acks: Option<watch::Receiver<Option<Position>>>,
+    /// What was told last.
+    pub(crate) told: Option<Position>,
     /// True once a record has been read.
     pub(crate) begun: bool,
     /// Let go of when the last record has been read: the end of reading is when nobody holds one.
@@ -76,15 +86,22 @@ impl Driver {
             Some(open) => open.acquire().await.ok(),
             None => None,
         };
+        self.gauge = Some(self.board.gauge(&self.source_name, &self.split.id));
         let mut position = self.split.restored.as_ref().and_then(|state| state.to.clone());
+        let mut back = self.split.restored.as_ref().is_some_and(|state| state.left);
+        let mut stop = self.stop.clone();
         let mut attempts = Attempts::new(&self.source_name, Some(&self.split.id));
         loop {
-            if *self.stop.borrow() {
-                return Ok(());
-            }
-            let outcome = match self.source.open(&self.split.id, position.as_ref()).await {
+            // A split that another process is handing over may take its time to open.
+            let opened = tokio::select! {
+                biased;
+                _ = stopped(&mut stop) => return Ok(()),
+                opened = self.source.open(&self.split.id, position.as_ref()) => opened,
+            };
+            let outcome = match opened {
                 Ok(mut reader) => {
-                    if position.is_none() && !self.source.bounded() {
+                    let moved = position.as_ref() != Some(&reader.position()) || std::mem::take(&mut back);
+                    if moved && !self.source.bounded() {
                         let opened = LaneMessage::Opened(self.split.clone(), reader.position());
                         let _ = self.lane.send(opened);
                     }
@@ -99,8 +116,10 @@ impl Driver {
             };
             match outcome {
                 Ok(End::Left) => {
-                    // Without anybody to ask the split is forgotten anyway.
-                    let _ = self.asks.as_ref().map(|asks| asks.send(Ask::Forget(self.split.id.clone())));
+                    if let (Some(asks), Some(position)) = (&self.asks, position) {
+                        // Whoever looks for new splits is gone only when the run stops.
+                        let _ = asks.send(Ask::Forget(self.split.id.clone(), position));
+                    }
                     return Ok(());
                 }
                 Ok(End::Read) => return Ok(()),
@@ -115,6 +134,8 @@ impl Driver {
     async fn drain(&mut self, reader: &mut dyn Reader, attempts: &mut Attempts) -> Result<End, SourceError> {
         let mut silent_since = Instant::now();
         let mut idle = false;
+        // True once the run stops and what the source has taken in is still to be read.
+        let mut finishing = false;
         loop {
             self.wait_for_memory().await;
             // The semaphore is never closed; without a permit there is nothing left to do.
@@ -123,14 +144,26 @@ impl Driver {
             };
             let mut records = Records::default();
             let mut stop = self.stop.clone();
-            let status = tokio::select! {
-                biased;
-                _ = stopped(&mut stop) => return Ok(End::Read),
-                status = self.fill(reader, &mut records) => status?,
+            let status = {
+                let mut read = pin!(self.fill(reader, &mut records));
+                tokio::select! {
+                    biased;
+                    _ = stopped(&mut stop), if !finishing => {
+                        if !self.source.stop() {
+                            return Ok(End::Read);
+                        }
+                        finishing = true;
+                        // Not dropped: what it has handed out already would be lost.
+                        read.await?
+                    }
+                    status = &mut read => status?,
+                }
             };
             attempts.succeeded();
+            self.show(reader, !records.is_empty());
             self.acknowledge(reader).await?;
-            if !records.is_empty() {
+            let nothing = records.is_empty();
+            if !nothing {
                 if !std::mem::replace(&mut self.begun, true) {
                     tracing::debug!(source = %self.source_name, split = %self.split.id, "first records");
                 }
@@ -139,9 +172,15 @@ impl Driver {
                 idle = false;
                 let surplus = self.chunk_bytes.saturating_sub(records.byte_len());
                 drop(permit.split(surplus));
+                let schemas = match &self.schemas {
+                    Some(schemas) => schemas.of(&records, &mut stop).await?,
+                    None => Some(Vec::new()),
+                };
+                // Without them the run stops; what was read then is read again after it.
+                let Some(schemas) = schemas else { return Ok(End::Read) };
                 let position = reader.position();
                 let promise = reader.promise();
-                let chunk = ReadChunk { split: self.split.clone(), records, position, promise, permit };
+                let chunk = ReadChunk { split: self.split.clone(), records, schemas, position, promise, permit };
                 if self.lane.send(LaneMessage::Chunk(Box::new(chunk))).is_err() {
                     return Ok(End::Read);
                 }
@@ -157,6 +196,7 @@ impl Driver {
                     let _ = self.lane.send(LaneMessage::Left(self.split.clone()));
                     return Ok(End::Left);
                 }
+                ReadStatus::CaughtUp if finishing && nothing => return Ok(End::Read),
                 ReadStatus::CaughtUp if !idle && silent_since.elapsed() >= self.idle_after => {
                     idle = true;
                     let _ = self.lane.send(LaneMessage::Idle(self.split.clone()));
@@ -188,6 +228,13 @@ impl Driver {
         }
     }
 
+    /// Shows how far the reader is behind.
+    fn show(&self, reader: &dyn Reader, moved: bool) {
+        if let Some(gauge) = &self.gauge {
+            gauge.set(reader.lag(), moved);
+        }
+    }
+
     /// Tells the origin what has become durable, and gives it.
     async fn acknowledge(&mut self, reader: &mut dyn Reader) -> Result<Option<Position>, SourceError> {
         let Some(acks) = &mut self.acks else { return Ok(None) };
@@ -195,6 +242,7 @@ impl Driver {
         let position = acks.borrow_and_update().clone();
         if let Some(position) = &position {
             reader.acknowledge(position).await?;
+            self.told = Some(position.clone());
         }
         Ok(position)
     }
@@ -202,9 +250,14 @@ impl Driver {
     /// Reading is over; what later epochs make durable of it is still to be told.
     async fn last_ack(&mut self, reader: &mut dyn Reader) -> Result<(), SourceError> {
         self.reading = None;
+        self.gauge = None;
         let Some(mut acks) = self.acks.clone() else { return Ok(()) };
         let mut finished = self.finished.clone();
         let end = reader.position();
+        if self.told.as_ref() == Some(&end) {
+            // Durable already; but the reader did not know then that it would be the end.
+            return reader.acknowledge(&end).await;
+        }
         loop {
             if self.acknowledge(reader).await?.is_some_and(|told| told == end) {
                 return Ok(());

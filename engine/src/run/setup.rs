@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use watershed_connectors::Source;
 use watershed_sinks::{ParquetOptions, SinkContext};
 
+use super::board::Board;
 use super::coordinator::Coordinator;
 use super::dead_letters::{self, LetterTask};
 use super::error::RunError;
@@ -36,6 +37,7 @@ pub(super) struct Setup {
     pub(super) only: Option<Range<i64>>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) finished: watch::Receiver<bool>,
+    pub(super) board: Arc<Board>,
     pub(super) world: World,
 }
 
@@ -57,7 +59,8 @@ pub(super) struct Assembly {
     pub(super) reading: mpsc::Receiver<()>,
     pub(super) senders: Vec<mpsc::Sender<PipelineMessage>>,
     pub(super) tallies: Arc<Tallies>,
-    pub(super) watermarks: Vec<watch::Receiver<i64>>,
+    /// By pipeline, of those with windows.
+    pub(super) watermarks: Vec<(Arc<str>, watch::Receiver<i64>)>,
     pub(super) tables: Vec<Tables>,
 }
 
@@ -85,6 +88,8 @@ pub(super) async fn assemble(planned: PlannedRegion, setup: Setup) -> Result<Ass
     for name in sources::names(&planned.pipelines) {
         live.push(LiveSource::open(&planned.region, &name, &planned.pipelines, &world)?);
     }
+    #[cfg(feature = "http")]
+    setup.board.offer(live.iter().filter_map(|live| Some((live.name.to_string(), live.source.inlet()?))));
     // Sinks before state: were it the other way round, an epoch that another process ends in between would be missed.
     let mut free = 1;
     let mut outlets = Vec::new();

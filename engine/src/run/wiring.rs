@@ -9,6 +9,7 @@ use watershed_sinks::Flush;
 
 use super::acks::Acks;
 use super::barrier::{Aligner, Barrier};
+use super::board::Shown;
 use super::clock::PipelineClock;
 use super::coordinator::{Audience, Coordinator, CoordinatorMessage, Phase, Seen};
 use super::dead_letters::{DeadLetters, LetterMessage, LetterTask};
@@ -94,11 +95,20 @@ pub(super) fn connect(
         base,
         tallies: tallies.clone(),
         interval: region.checkpoint.interval,
-        world: setup.world,
+        world: setup.world.clone(),
         phase: Phase::Waiting,
         round: 0,
+        awaited: 0,
         done: 0,
+        board: setup.board.clone(),
     };
+    setup.board.begin(Shown {
+        pipelines: names.clone(),
+        tallies: tallies.clone(),
+        watermarks: pipelines.watermarks.clone(),
+        memory: coordinator.budget.clone(),
+        interval: region.checkpoint.interval,
+    });
     Ok(Assembly {
         resumed: setup.begin == Begin::Resume && coordinator.manifest.generation > 1,
         names: names.iter().map(|name| name.to_string()).collect(),
@@ -131,7 +141,7 @@ struct Letters {
 struct Pipelines {
     tasks: Vec<PipelineTask>,
     senders: Vec<mpsc::Sender<PipelineMessage>>,
-    watermarks: Vec<watch::Receiver<i64>>,
+    watermarks: Vec<(Arc<str>, watch::Receiver<i64>)>,
     tables: Vec<Tables>,
     /// As the first lane sees them.
     for_lanes: Vec<LanePipeline>,
@@ -181,7 +191,7 @@ impl Wires {
             let (sender, inbox) = mpsc::channel(PIPELINE_INBOX);
             let (shown, watermark) = watch::channel(BEGINNING);
             if matches!(plan.stage, Stage::Windows { .. }) {
-                pipelines.watermarks.push(watermark);
+                pipelines.watermarks.push((plan.name.clone(), watermark));
             }
             pipelines.for_lanes.push(LanePipeline {
                 lane: 0,
@@ -269,6 +279,7 @@ impl Wires {
             reading,
             acks: acks.clone(),
             memory: self.budget.clone(),
+            board: setup.board.clone(),
         };
         let (mut drivers, mut discoveries, mut number) = (Vec::new(), Vec::new(), 0);
         for (index, source) in self.live.iter().enumerate().filter(|_| !setup.drain) {

@@ -215,7 +215,7 @@ fn sql_and_schemas_stand_in_files_beside_the_region_file() {
 #[test]
 fn errors_come_in_the_order_of_the_file_and_all_at_once() {
     let shown = errors(
-        "region = \"EU\"\nlanes = 0\n[pipelines.p]\nsql = \"\"\nsink = \"x\"\n[sources.a]\nconnector = \"kafka\"\n\
+        "region = \"EU\"\nlanes = 0\n[pipelines.p]\nsql = \"\"\nsink = \"x\"\n[sources.a]\nconnector = \"kafkka\"\n\
          [checkpoint]\ninterval = \"0s\"\nurll = \"x\"\n",
     );
     let lines: Vec<usize> = shown

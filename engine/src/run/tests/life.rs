@@ -52,6 +52,7 @@ impl Life {
             let (finish, finished) = watch::channel(false);
             let world = outside.world();
             let setup = Setup {
+                board: Arc::default(),
                 lanes,
                 chunk_bytes: 4096,
                 begin: Begin::Resume,
@@ -155,7 +156,7 @@ impl Life {
         let split = driver.split.clone();
         if !records.is_empty() {
             let position = reader.position();
-            let chunk = ReadChunk { split: split.clone(), records, position, promise: None, permit };
+            let chunk = ReadChunk { split: split.clone(), records, schemas: Vec::new(), position, promise: None, permit };
             driver.lane.send(LaneMessage::Chunk(Box::new(chunk))).ok();
         }
         if status == ReadStatus::Ended {

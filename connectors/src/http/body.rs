@@ -1,0 +1,116 @@
+//! The body of a request: received within bounds of size and time, and decompressed within the same size.
+
+use std::io::Read;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use flate2::read::MultiGzDecoder;
+use futures::StreamExt;
+use tokio::time::timeout;
+
+use super::refusal::Refusal;
+use super::space::Space;
+
+/// How long a body may take: whoever sends more slowly than the largest body in this time sends smaller ones.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Decompressed at a time.
+const PIECE: usize = 64 << 10;
+
+/// The window is memory as well: 8 MB, as RFC 9659 has it for this encoding.
+const WINDOW_LOG: u32 = 23;
+
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Encoding {
+    /// What the headers say.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+        let value = match (values.next(), values.next()) {
+            (None, _) => "",
+            (Some(one), None) => one.to_str().unwrap_or("?").trim(),
+            (Some(_), Some(_)) => "?",
+        };
+        match value.to_ascii_lowercase().as_str() {
+            "" | "identity" => Ok(Self::Plain),
+            "gzip" | "x-gzip" => Ok(Self::Gzip),
+            "zstd" => Ok(Self::Zstd),
+            _ => Err(Refusal::Type("compress by gzip or zstd, once, or not at all".to_string())),
+        }
+    }
+}
+
+/// Receives a body of at most `max` bytes into `space`.
+pub(super) async fn receive(
+    headers: &HeaderMap,
+    body: Body,
+    max: usize,
+    space: &mut Space,
+) -> Result<Vec<u8>, Refusal> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > max as u64) {
+        return Err(too_large(max));
+    }
+    let receiving = async {
+        let mut pieces = body.into_data_stream();
+        let mut bytes = Vec::new();
+        while let Some(piece) = pieces.next().await {
+            // The client went away, or broke the protocol; it hardly hears this.
+            let piece = piece.map_err(|_| Refusal::Broken("the body broke off".to_string()))?;
+            if bytes.len() + piece.len() > max {
+                return Err(too_large(max));
+            }
+            space.grow(piece.len())?;
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    };
+    timeout(PATIENCE, receiving).await.unwrap_or(Err(Refusal::Slow))
+}
+
+/// Decompresses to at most `max` bytes, which take the place of `body` in `space`.
+pub(super) fn decompress(body: Vec<u8>, encoding: Encoding, max: usize, space: &mut Space) -> Result<Vec<u8>, Refusal> {
+    let plain = match encoding {
+        Encoding::Plain => return Ok(body),
+        Encoding::Gzip => unpack(MultiGzDecoder::new(body.as_slice()), "gzip", max, space)?,
+        Encoding::Zstd => {
+            let broken = |error| broken("zstd", &error);
+            let mut decoder = zstd::Decoder::with_buffer(body.as_slice()).map_err(broken)?;
+            decoder.window_log_max(WINDOW_LOG).map_err(broken)?;
+            unpack(decoder, "zstd", max, space)?
+        }
+    };
+    space.shrink(body.len());
+    Ok(plain)
+}
+
+fn unpack(mut packed: impl Read, name: &str, max: usize, space: &mut Space) -> Result<Vec<u8>, Refusal> {
+    let mut plain = Vec::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let bytes = packed.read(&mut piece).map_err(|error| broken(name, &error))?;
+        if bytes == 0 {
+            return Ok(plain);
+        }
+        if plain.len() + bytes > max {
+            return Err(too_large(max));
+        }
+        space.grow(bytes)?;
+        plain.extend_from_slice(&piece[..bytes]);
+    }
+}
+
+fn broken(name: &str, error: &std::io::Error) -> Refusal {
+    Refusal::Broken(format!("the body is not {name}, or is cut off: {error}"))
+}
+
+fn too_large(max: usize) -> Refusal {
+    Refusal::TooLarge(format!("a body has at most {max} bytes, decompressed ones too; send several"))
+}

@@ -1,0 +1,158 @@
+//! Whether the brokers answer, told once when they stop and once when they are back.
+//!
+//! The one idea: librdkafka reports every failed attempt, and goes on by itself. What counts is whether partitions get
+//! answers; attempts only say why they do not.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rdkafka::error::RDKafkaErrorCode;
+
+/// The last thing that went wrong with a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) code: RDKafkaErrorCode,
+    pub(super) reason: String,
+}
+
+/// What an error of the client is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// One partition: its reader is told.
+    Partition,
+    /// One connection: others may be well, and it is tried again.
+    Connection,
+    /// No broker can be reached.
+    Down,
+    /// We were turned away: that is for people to mend, though it is tried again.
+    Refused,
+    /// The group, which only commits need.
+    Group,
+}
+
+/// The state of one client's connections.
+#[derive(Debug)]
+pub(super) struct Health {
+    source: Arc<str>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last: Option<Trouble>,
+    refused: Option<Trouble>,
+    told: bool,
+    told_of_group: bool,
+}
+
+/// Sorts an error.
+pub(super) fn kind(code: RDKafkaErrorCode) -> Kind {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Code::Authentication
+        | Code::SSL
+        | Code::SaslAuthenticationFailed
+        | Code::UnsupportedSASLMechanism
+        | Code::ClusterAuthorizationFailed => Kind::Refused,
+        Code::AllBrokersDown => Kind::Down,
+        Code::GroupAuthorizationFailed
+        | Code::CoordinatorNotAvailable
+        | Code::NotCoordinator
+        | Code::CoordinatorLoadInProgress
+        | Code::InvalidGroupId
+        | Code::UnknownMemberId
+        | Code::IllegalGeneration => Kind::Group,
+        Code::PartitionEOF
+        | Code::AutoOffsetReset
+        | Code::OffsetOutOfRange
+        | Code::UnknownPartition
+        | Code::UnknownTopic
+        | Code::UnknownTopicOrPartition
+        | Code::TopicAuthorizationFailed
+        | Code::BadMessage
+        | Code::BadCompression
+        | Code::MessageSizeTooLarge => Kind::Partition,
+        _ => Kind::Connection,
+    }
+}
+
+impl Health {
+    pub(super) fn new(source: Arc<str>) -> Self {
+        Self { source, state: Mutex::default() }
+    }
+
+    /// Takes note of an error.
+    pub(super) fn failed(&self, code: RDKafkaErrorCode, reason: &str) {
+        let trouble = Trouble { code, reason: reason.to_owned() };
+        let mut state = self.lock();
+        match kind(code) {
+            Kind::Partition => {}
+            Kind::Connection => {
+                tracing::debug!(source = %self.source, reason, "kafka connection failed");
+                state.last = Some(trouble);
+            }
+            Kind::Down => self.tell(&mut state, reason),
+            Kind::Refused => {
+                self.tell(&mut state, reason);
+                state.refused = Some(trouble.clone());
+                state.last = Some(trouble);
+            }
+            Kind::Group => tracing::debug!(source = %self.source, reason, "kafka group coordinator"),
+        }
+    }
+
+    /// The partitions that are read do not get answers.
+    pub(super) fn silent(&self) {
+        self.tell(&mut self.lock(), "a partition that is read gets no answer");
+    }
+
+    /// Everything is answered.
+    pub(super) fn answered(&self) {
+        let mut state = self.lock();
+        if std::mem::take(&mut state.told) {
+            tracing::info!(source = %self.source, "kafka brokers answer again");
+        }
+        state.refused = None;
+        state.last = None;
+    }
+
+    /// A commit to the group came back.
+    pub(super) fn committed(&self, outcome: Result<(), String>) {
+        let mut state = self.lock();
+        match outcome {
+            Ok(()) => state.told_of_group = false,
+            Err(error) if !std::mem::replace(&mut state.told_of_group, true) => {
+                let (source, way_out) = (&self.source, "is READ on the group allowed, and has it no other members?");
+                tracing::warn!(%source, error, way_out, "can't commit offsets to the group; reading goes on");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Why we are turned away.
+    pub(super) fn refused(&self) -> Option<Trouble> {
+        self.lock().refused.clone()
+    }
+
+    /// What went wrong last.
+    pub(super) fn last(&self) -> Option<Trouble> {
+        self.lock().last.clone()
+    }
+
+    /// True from the moment trouble was told until it is over.
+    #[cfg(test)]
+    pub(super) fn told(&self) -> bool {
+        self.lock().told
+    }
+
+    fn tell(&self, state: &mut State, what: &str) {
+        if !std::mem::replace(&mut state.told, true) {
+            let cause = state.last.as_ref().map(|trouble| trouble.reason.as_str());
+            tracing::warn!(source = %self.source, what, cause, "kafka brokers do not answer; trying again");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nobody panics while holding the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,103 @@
+//! Which request is for whom.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{any, get};
+
+use super::connection::Client;
+use super::health::{self, Health};
+use super::metrics::Metrics;
+use crate::run::Board;
+
+/// What the routes share.
+#[derive(Debug, Clone)]
+struct Desk {
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+}
+
+/// Every route.
+pub(super) fn routes(board: Arc<Board>, metrics: Arc<Metrics>) -> Router {
+    Router::new()
+        .route("/ingest/{source}", any(ingest))
+        .route("/metrics", get(show_metrics))
+        .route("/healthz", get(show_health))
+        .fallback(|| async { json(StatusCode::NOT_FOUND, &error("there is /ingest/<source>, /metrics and /healthz")) })
+        .method_not_allowed_fallback(|| async { json(StatusCode::METHOD_NOT_ALLOWED, &error("use GET")) })
+        .layer(middleware::from_fn(mark))
+        .with_state(Desk { board, metrics })
+}
+
+/// Keeps a connection from being idle while a request of it is answered.
+pub(super) async fn mark(ConnectInfo(client): ConnectInfo<Client>, request: Request, next: Next) -> Response {
+    let _answering = client.answering();
+    next.run(request).await
+}
+
+async fn ingest(State(desk): State<Desk>, Path(source): Path<String>, request: Request) -> Response {
+    let (known, response) = ingest_into(&desk.board, &source, request).await;
+    // A name that somebody made up is no label.
+    desk.metrics.count(if known { &source } else { "" }, response.status());
+    response
+}
+
+/// True if there is such a source, and the answer.
+#[cfg(feature = "http")]
+async fn ingest_into(board: &Board, source: &str, request: Request) -> (bool, Response) {
+    if let Some(inlet) = board.inlet(source) {
+        return (true, inlet.answer(request).await);
+    }
+    if board.has_sources() {
+        return (
+            false,
+            json(StatusCode::NOT_FOUND, &error("there is no source of this name that records are sent to")),
+        );
+    }
+    let mut response = json(StatusCode::SERVICE_UNAVAILABLE, &error("the daemon is starting; send it again later"));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    (false, response)
+}
+
+/// A build without the connector.
+#[cfg(not(feature = "http"))]
+async fn ingest_into(_board: &Board, _source: &str, _request: Request) -> (bool, Response) {
+    (false, json(StatusCode::NOT_FOUND, &error("connector \"http\" is not part of this build")))
+}
+
+async fn show_metrics(State(desk): State<Desk>) -> Response {
+    match desk.metrics.text() {
+        Ok(text) => {
+            let mut response = Response::new(Body::from(text));
+            let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            response
+        }
+        Err(_) => json(StatusCode::INTERNAL_SERVER_ERROR, &error("the metrics could not be written")),
+    }
+}
+
+async fn show_health(State(desk): State<Desk>) -> Response {
+    let health = health::of(&desk.board.epochs());
+    let status = match health {
+        Health::Starting | Health::Running => StatusCode::OK,
+        Health::Stuck(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    json(status, &health.json())
+}
+
+fn error(what: &str) -> serde_json::Value {
+    serde_json::json!({ "error": what })
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Response {
+    let mut response = Response::new(Body::from(format!("{body}\n")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,203 @@
+//! The hub: partitions, what is written to them, and the faults that a test asks for.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use fe2o3_amqp_types::messaging::{ApplicationProperties, Body, Data, Message, MessageAnnotations};
+use serde_amqp::Value;
+use serde_amqp::primitives::Binary;
+use tokio::sync::watch;
+
+use crate::log::Log;
+use crate::owners::{Ending, Owners};
+
+/// The name of the one hub.
+pub const HUB: &str = "hub";
+
+/// Its consumer groups.
+pub const GROUPS: [&str; 2] = ["$Default", "watershed"];
+
+/// Payload bytes that a partition keeps.
+const KEPT_BYTES: usize = 512 << 20;
+
+/// What an event takes beside its payload, about.
+const EVENT_BYTES: usize = 256;
+
+/// One hub, in memory.
+#[derive(Debug)]
+pub struct Hub {
+    partitions: RwLock<Vec<Arc<Partition>>>,
+    round_robin: AtomicUsize,
+    /// Links that are still to be refused as throttled.
+    busy: AtomicU32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Partition {
+    log: Mutex<Log>,
+    owners: Mutex<Owners>,
+    /// The number of the next event, for those that wait for it.
+    written: watch::Sender<i64>,
+    /// True while nothing is delivered.
+    silent: watch::Sender<bool>,
+}
+
+impl Default for Partition {
+    fn default() -> Self {
+        let (log, owners) = (Mutex::default(), Mutex::default());
+        Self { log, owners, written: watch::channel(0).0, silent: watch::channel(false).0 }
+    }
+}
+
+impl Partition {
+    pub(crate) fn log(&self) -> MutexGuard<'_, Log> {
+        // Nobody panics while holding the lock.
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn owners(&self) -> MutexGuard<'_, Owners> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn written(&self) -> watch::Receiver<i64> {
+        self.written.subscribe()
+    }
+
+    pub(crate) fn silent(&self) -> watch::Receiver<bool> {
+        self.silent.subscribe()
+    }
+
+    fn append(&self, message: Message<Body<Value>>, key: Option<Value>) -> i64 {
+        let size = EVENT_BYTES + payload(&message.body);
+        let mut log = self.log();
+        let sequence = log.append(message, key, now_millis(), size, KEPT_BYTES);
+        self.written.send_replace(log.next());
+        sequence
+    }
+}
+
+impl Hub {
+    /// A hub of so many empty partitions.
+    pub fn new(partitions: usize) -> Self {
+        let partitions = (0..partitions).map(|_| Arc::default()).collect();
+        Self { partitions: RwLock::new(partitions), round_robin: AtomicUsize::new(0), busy: AtomicU32::new(0) }
+    }
+
+    /// How many partitions there are.
+    pub fn partitions(&self) -> usize {
+        self.partitions.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    pub(crate) fn partition(&self, number: usize) -> Option<Arc<Partition>> {
+        self.partitions.read().unwrap_or_else(PoisonError::into_inner).get(number).cloned()
+    }
+
+    /// Adds partitions.
+    pub fn grow(&self, by: usize) {
+        let mut partitions = self.partitions.write().unwrap_or_else(PoisonError::into_inner);
+        partitions.extend((0..by).map(|_| Arc::default()));
+    }
+
+    /// Writes an event, as a client would. Gives its sequence number; none if there is no such partition.
+    pub fn write(
+        &self,
+        partition: usize,
+        payload: impl Into<Vec<u8>>,
+        key: Option<&str>,
+        properties: &[(&str, &str)],
+    ) -> Option<i64> {
+        let mut application_properties = ApplicationProperties::default();
+        for (name, value) in properties {
+            application_properties.0.insert((*name).into(), (*value).into());
+        }
+        let message = Message {
+            header: None,
+            delivery_annotations: None,
+            message_annotations: None,
+            properties: None,
+            application_properties: (!properties.is_empty()).then_some(application_properties),
+            body: Body::Data(vec![Data(Binary::from(payload.into()))].into()),
+            footer: None,
+        };
+        let key = key.map(|key| Value::String(key.to_string()));
+        Some(self.partition(partition)?.append(message, key))
+    }
+
+    /// Takes a message that a client sent: into `partition`, else by its key, else the next in turn.
+    pub(crate) fn take(&self, partition: Option<usize>, mut message: Message<Body<Value>>) {
+        let key = message.message_annotations.take().as_ref().and_then(partition_key);
+        message.header = None;
+        message.delivery_annotations = None;
+        message.footer = None;
+        let number = partition.unwrap_or_else(|| match &key {
+            Some(key) => {
+                let mut hasher = DefaultHasher::new();
+                format!("{key:?}").hash(&mut hasher);
+                hasher.finish() as usize
+            }
+            None => self.round_robin.fetch_add(1, Ordering::Relaxed),
+        });
+        if let Some(partition) = self.partition(number % self.partitions().max(1)) {
+            partition.append(message, key);
+        }
+    }
+
+    /// Ends every receiver's link at a partition.
+    pub fn end_links(&self, partition: usize, ending: Ending) {
+        if let Some(partition) = self.partition(partition) {
+            partition.owners().end_all(ending);
+        }
+    }
+
+    /// How many receivers a partition has.
+    pub fn receivers(&self, partition: usize) -> usize {
+        self.partition(partition).map_or(0, |partition| partition.owners().count())
+    }
+
+    /// Stops delivering from a partition, whose links stay as they are; or goes on.
+    pub fn silence(&self, partition: usize, silent: bool) {
+        if let Some(partition) = self.partition(partition) {
+            partition.silent.send_replace(silent);
+        }
+    }
+
+    /// Forgets the oldest events of a partition, as retention does.
+    pub fn forget(&self, partition: usize, count: usize) {
+        if let Some(partition) = self.partition(partition) {
+            partition.log().forget(count);
+        }
+    }
+
+    /// Refuses the next receivers as throttled.
+    pub fn throttle(&self, receivers: u32) {
+        self.busy.store(receivers, Ordering::Relaxed);
+    }
+
+    /// True if a receiver that comes now is to be refused as throttled.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |busy| busy.checked_sub(1)).is_ok()
+    }
+}
+
+fn partition_key(annotations: &MessageAnnotations) -> Option<Value> {
+    annotations
+        .0
+        .iter()
+        .find(|(name, _)| format!("{name:?}").contains("x-opt-partition-key"))
+        .map(|(_, key)| key.clone())
+}
+
+fn payload(body: &Body<Value>) -> usize {
+    match body {
+        Body::Data(parts) => parts.iter().map(|Data(bytes)| bytes.len()).sum(),
+        _ => EVENT_BYTES,
+    }
+}
+
+fn now_millis() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

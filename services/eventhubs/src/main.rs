@@ -1,0 +1,46 @@
+//! `watershed-eventhubs-double ADDRESS PARTITIONS`: the double as a server. SIGUSR1 adds two partitions, SIGUSR2 detaches every
+//! receiver.
+
+use std::io;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+use watershed_eventhubs_double::{Double, Ending, HUB};
+
+const USAGE: &str = "watershed-eventhubs-double ADDRESS PARTITIONS, for example 127.0.0.1:5672 4";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run() -> io::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let usage = || io::Error::new(io::ErrorKind::InvalidInput, USAGE);
+    let (Some(address), Some(partitions)) = (arguments.next(), arguments.next()) else { return Err(usage()) };
+    let partitions: usize = partitions.parse().map_err(|_| usage())?;
+    let double = Double::start(address, partitions).await?;
+    println!("ready {}: event hubs double, hub `{HUB}`, {partitions} partitions", double.address());
+    let mut grow = signal(SignalKind::user_defined1())?;
+    let mut detach = signal(SignalKind::user_defined2())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    loop {
+        tokio::select! {
+            _ = grow.recv() => double.hub().grow(2),
+            _ = detach.recv() => {
+                for partition in 0..double.hub().partitions() {
+                    double.hub().end_links(partition, Ending::Forced);
+                }
+            }
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+        }
+    }
+}
