@@ -3,6 +3,7 @@
 //! This crate knows bytes and positions. It knows neither windows nor sinks, and Arrow only as the shape of what was
 //! stored as columns.
 
+pub mod avro;
 #[cfg(test)]
 mod conformance;
 mod duration;
@@ -14,6 +15,7 @@ mod framing;
 mod generator;
 #[cfg(feature = "http")]
 mod http;
+pub mod ipc;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "kinesis")]
@@ -38,7 +40,7 @@ pub use duration::{HumanDuration, InvalidDuration};
 pub use error::SourceError;
 #[cfg(feature = "eventhubs")]
 pub use eventhubs::EventHubsOptions;
-pub use file::{FileOptions, FileSource};
+pub use file::{Container, FileContent, FileOptions, FileSource};
 pub use framing::Framing;
 pub use generator::{GeneratorOptions, GeneratorSource, InvalidRate, Profile, ProfileSchema, Rate, profile_schema};
 #[cfg(feature = "http")]
@@ -46,12 +48,12 @@ pub use http::{Ack, HttpOptions, Inlet};
 #[cfg(feature = "kafka")]
 pub use kafka::KafkaOptions;
 #[cfg(feature = "kinesis")]
-pub use kinesis::KinesisOptions;
+pub use kinesis::{KinesisOptions, LeaseOptions};
 pub use memory::{MemoryQueue, MemorySource, QueueSource};
 pub use metadata::{MetadataField, MetadataType, MetadataValue, Wanted};
 #[cfg(feature = "pubsub")]
 pub use pubsub::PubSubOptions;
-pub use records::{Records, Rejected};
+pub use records::{Records, Rejected, memory};
 pub use replay::{EventTime, ReplayFormat, ReplayOptions, ReplaySource};
 pub use secret::Secret;
 pub use size::{ByteSize, InvalidSize};

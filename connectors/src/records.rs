@@ -17,7 +17,8 @@ mod tests;
 
 use crate::metadata::{Described, MetadataValue, Wanted};
 use columns::Columns;
-pub(crate) use columns::memory;
+pub(crate) use columns::fitting;
+pub use columns::memory;
 
 /// A record that could not be handed out whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,7 @@ pub struct Records {
     skipped: u64,
     header: Option<Arc<[u8]>>,
     described: Described,
+    taken: Option<Vec<ArrayRef>>,
 }
 
 impl Records {
@@ -63,6 +65,7 @@ impl Records {
         self.skipped = 0;
         self.header = None;
         self.described = Described::default();
+        self.taken = None;
     }
 
     /// Appends one record. `position` is its ordinal in the split: an offset, a byte position, a sequence.
@@ -111,6 +114,16 @@ impl Records {
         }
     }
 
+    /// Appends the rows of several batches of one schema; all rows of a batch have its position.
+    ///
+    /// # Errors
+    /// If their columns are not the same.
+    pub fn push_all_columns(&mut self, batches: &[(RecordBatch, u64)]) -> Result<(), ArrowError> {
+        debug_assert!(self.spans.is_empty() && self.columns.is_none(), "rows come as bytes or as columns");
+        self.columns = Columns::concat(batches)?;
+        Ok(())
+    }
+
     /// Sets a record aside that could not be framed; keeps the first [`Records::REJECTED_BYTES`] of it.
     pub fn reject(&mut self, payload: &[u8], position: u64, reason: impl Into<String>) {
         self.rejected.push(Rejected {
@@ -132,7 +145,12 @@ impl Records {
 
     /// What was said of the records beside their payload: a column each, in the order wanted, a row a record.
     pub fn described(&self) -> Vec<ArrayRef> {
-        self.described.arrays()
+        self.taken.clone().unwrap_or_else(|| self.described.arrays())
+    }
+
+    /// Says the same of all records at once: a column each, a row a record.
+    pub fn set_described(&mut self, columns: Vec<ArrayRef>) {
+        self.taken = Some(columns);
     }
 
     /// Counts messages that carry no record by design, such as a tombstone: read, and filtered out.

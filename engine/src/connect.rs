@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use watershed_connectors::{
-    EventTime, FileSource, Framing, GeneratorSource, ReplayFormat, ReplaySource, Source, SourceError, StdinSource,
+    Container, EventTime, FileContent, FileSource, Framing, GeneratorSource, ReplayFormat, ReplaySource, Source, SourceError, StdinSource,
 };
 use watershed_sinks::{NullSink, ParquetOptions, ParquetSink, Sink, SinkContext, SinkError, StdoutSink};
 
@@ -17,12 +17,19 @@ use crate::schema::TimestampFormat;
 /// Opens a source.
 pub fn source(config: &SourceConfig) -> Result<Arc<dyn Source>, SourceError> {
     let framing = || match &config.format {
-        Format::Json => Ok(Framing::Lines),
+        Format::Json | Format::Raw => Ok(Framing::Lines),
         Format::Csv(options) => Ok(Framing::Csv { header: options.header, quote: options.quote }),
         Format::Parquet => Err(SourceError::config("format \"parquet\" is read by connector = \"replay\"")),
+        Format::Avro(_) | Format::Arrow => Err(SourceError::config("standard input can't be read block by block")),
+        Format::Protobuf(_) => Err(SourceError::config("nothing says where a protobuf message ends in a file")),
+    };
+    let content = || match &config.format {
+        Format::Avro(_) => Ok(FileContent::Container(Container::Avro)),
+        Format::Arrow => Ok(FileContent::Container(Container::Arrow)),
+        _ => framing().map(FileContent::Framed),
     };
     Ok(match &config.connector {
-        ConnectorOptions::File(options) => Arc::new(FileSource::new(options.clone(), framing()?)?),
+        ConnectorOptions::File(options) => Arc::new(FileSource::new(options.clone(), content()?)?),
         ConnectorOptions::Stdin(options) => Arc::new(StdinSource::new(options.clone(), framing()?)?),
         ConnectorOptions::Generator(options) => Arc::new(GeneratorSource::new(options.clone())?),
         ConnectorOptions::Replay(options) => Arc::new(ReplaySource::new(options.clone(), replay_format(config)?)?),
@@ -34,7 +41,9 @@ pub fn source(config: &SourceConfig) -> Result<Arc<dyn Source>, SourceError> {
 fn replay_format(config: &SourceConfig) -> Result<ReplayFormat, SourceError> {
     match &config.format {
         Format::Json => Ok(ReplayFormat::Json),
-        Format::Csv(_) => Err(SourceError::config("a replay reads \"parquet\" or \"json\", not \"csv\"")),
+        Format::Csv(_) | Format::Avro(_) | Format::Protobuf(_) | Format::Arrow | Format::Raw => {
+            Err(SourceError::config("a replay reads \"parquet\" or \"json\""))
+        }
         Format::Parquet => {
             let columns = config.schema.as_ref().map(|schema| schema.fields.iter().map(|f| f.name.clone()).collect());
             Ok(ReplayFormat::Parquet { columns, event_time: event_time(config) })

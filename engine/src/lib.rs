@@ -15,6 +15,7 @@ pub mod environment;
 mod fingerprint;
 pub mod http;
 pub mod plan;
+pub mod registry;
 pub mod report;
 pub mod rows;
 pub mod run;

@@ -5,6 +5,7 @@
 
 mod bounded;
 mod claims;
+mod container;
 mod list;
 mod place;
 mod stream;
@@ -25,6 +26,7 @@ use crate::size::ByteSize;
 use crate::source::{Position, Reader, Source, SplitId};
 use bounded::BoundedReader;
 use claims::Claims;
+pub use container::Container;
 use list::Listed;
 pub(crate) use list::Pattern;
 use place::Place;
@@ -60,11 +62,32 @@ impl FileOptions {
     }
 }
 
+/// What is in the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileContent {
+    /// Records one after another.
+    Framed(Framing),
+    /// Blocks of records.
+    Container(Container),
+}
+
+impl From<Framing> for FileContent {
+    fn from(framing: Framing) -> Self {
+        Self::Framed(framing)
+    }
+}
+
+impl From<Container> for FileContent {
+    fn from(container: Container) -> Self {
+        Self::Container(container)
+    }
+}
+
 /// Files, one split each; the split is named by the file's path as it was listed.
 #[derive(Debug)]
 pub struct FileSource {
     options: FileOptions,
-    framing: Framing,
+    content: FileContent,
     pattern: Pattern,
     claims: Arc<Claims>,
     told_of_compressed: AtomicBool,
@@ -74,9 +97,13 @@ impl FileSource {
     /// Checks the options; looks at no file yet, except that it tells a folder from a file.
     ///
     /// # Errors
-    /// [`SourceError::Config`] for an empty path, a broken glob, a size out of range, or a compressed file to follow.
-    pub fn new(options: FileOptions, framing: Framing) -> Result<Self, SourceError> {
-        framing.check()?;
+    /// [`SourceError::Config`] for an empty path, a broken glob, a size out of range, or a file that can't be followed.
+    pub fn new(options: FileOptions, content: impl Into<FileContent>) -> Result<Self, SourceError> {
+        let content = content.into();
+        match content {
+            FileContent::Framed(framing) => framing.check()?,
+            FileContent::Container(kind) => check_container(kind, &options)?,
+        }
         if !(1..=Framer::MAX_RECORD.0).contains(&options.max_record_bytes.0) {
             return Err(SourceError::config(format!(
                 "max_record_bytes = {} is out of range: choose from 1B to {}",
@@ -93,7 +120,7 @@ impl FileSource {
         }
         let pattern = Pattern::parse(&options.path)?;
         let claims = Arc::new(Claims::new(options.follow && pattern.many()));
-        Ok(Self { options, framing, pattern, claims, told_of_compressed: AtomicBool::new(false) })
+        Ok(Self { options, content, pattern, claims, told_of_compressed: AtomicBool::new(false) })
     }
 
     async fn list(&self) -> Result<Vec<Listed>, SourceError> {
@@ -133,13 +160,17 @@ impl Source for FileSource {
     }
 
     async fn open(&self, split: &SplitId, from: Option<&Position>) -> Result<Box<dyn Reader>, SourceError> {
-        let place = from.map(|position| Place::parse(position, split)).transpose()?;
         let max_record = self.options.max_record_bytes;
+        let framing = match self.content {
+            FileContent::Framed(framing) => framing,
+            FileContent::Container(kind) => return kind.open(split.clone(), from, max_record),
+        };
+        let place = from.map(|position| Place::parse(position, split)).transpose()?;
         if self.options.follow {
-            let tail = Tail::open(split.clone(), place, self.framing, max_record, self.claims.clone())?;
+            let tail = Tail::open(split.clone(), place, framing, max_record, self.claims.clone())?;
             return Ok(Box::new(tail));
         }
-        Ok(Box::new(BoundedReader::open(split.clone(), place, self.framing, max_record)?))
+        Ok(Box::new(BoundedReader::open(split.clone(), place, framing, max_record)?))
     }
 
     fn bounded(&self) -> bool {
@@ -153,4 +184,20 @@ impl Source for FileSource {
     fn blocks(&self) -> bool {
         !self.options.follow
     }
+}
+
+/// Refuses what makes no sense for files of blocks.
+fn check_container(kind: Container, options: &FileOptions) -> Result<(), SourceError> {
+    let (path, name) = (&options.path, kind.name());
+    if options.follow {
+        return Err(SourceError::config(format!(
+            "{path}: {name} cannot be followed, as it is written block by block; leave follow out, and read it when it is whole"
+        )));
+    }
+    if Encoding::of(path) != Encoding::Plain {
+        return Err(SourceError::config(format!(
+            "{path}: {name} is not read through another compression, as it compresses its own blocks; decompress it first"
+        )));
+    }
+    Ok(())
 }

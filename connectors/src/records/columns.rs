@@ -13,14 +13,35 @@ use arrow::json::LineDelimitedWriter;
 pub(super) struct Columns {
     batch: RecordBatch,
     bytes: usize,
-    /// The first row of each stretch of consecutive positions, and its position.
-    stretches: Vec<(usize, u64)>,
+    stretches: Vec<Stretch>,
+}
+
+/// Rows whose positions follow from that of the first.
+#[derive(Debug)]
+struct Stretch {
+    first: usize,
+    position: u64,
+    /// By how much each position is greater than the one before: one, or none where all rows came as one record.
+    step: u64,
 }
 
 impl Columns {
     pub(super) fn new(batch: RecordBatch, position: u64) -> Self {
         let bytes = memory(&batch);
-        Self { batch, bytes, stretches: vec![(0, position)] }
+        Self { batch, bytes, stretches: vec![Stretch { first: 0, position, step: 1 }] }
+    }
+
+    /// All rows of `batches`, those of each at one position; none if there are none.
+    pub(super) fn concat(batches: &[(RecordBatch, u64)]) -> Result<Option<Self>, ArrowError> {
+        let Some((first, _)) = batches.first() else { return Ok(None) };
+        let batch = concat_batches(first.schema_ref(), batches.iter().map(|(batch, _)| batch))?;
+        let mut stretches = Vec::with_capacity(batches.len());
+        let mut rows = 0;
+        for (batch, position) in batches {
+            stretches.push(Stretch { first: rows, position: *position, step: 0 });
+            rows += batch.num_rows();
+        }
+        Ok(Some(Self { bytes: memory(&batch), batch, stretches }))
     }
 
     /// Appends rows. It copies those that are held: readers hand out a batch at a time.
@@ -28,7 +49,7 @@ impl Columns {
         let rows = self.batch.num_rows();
         self.batch = concat_batches(self.batch.schema_ref(), [&self.batch, &batch])?;
         self.bytes += memory(&batch);
-        self.stretches.push((rows, position));
+        self.stretches.push(Stretch { first: rows, position, step: 1 });
         Ok(())
     }
 
@@ -45,9 +66,9 @@ impl Columns {
     }
 
     pub(super) fn position(&self, row: usize) -> u64 {
-        let stretch = self.stretches.partition_point(|(first, _)| *first <= row).saturating_sub(1);
-        let (first, position) = self.stretches[stretch];
-        position + (row - first) as u64
+        let stretch = self.stretches.partition_point(|stretch| stretch.first <= row).saturating_sub(1);
+        let Stretch { first, position, step } = self.stretches[stretch];
+        position + (row - first) as u64 * step
     }
 
     /// The row as a JSON object without its nulls.
@@ -80,7 +101,7 @@ fn plain_offset(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 }
 
 /// The memory that the rows of a batch take, whatever else lies in the buffers that they share with others.
-pub(crate) fn memory(batch: &RecordBatch) -> usize {
+pub fn memory(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(|column| column_memory(column.as_ref())).sum()
 }
 
@@ -91,4 +112,19 @@ fn column_memory(column: &dyn Array) -> usize {
         DataType::BinaryView => column.len() * VIEW + column.as_binary_view().total_buffer_bytes_used(),
         _ => column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size()),
     }
+}
+
+/// How many rows at the start of `batch` take at most `bytes`; at least one.
+pub(crate) fn fitting(batch: &RecordBatch, bytes: usize) -> usize {
+    let all = batch.num_rows();
+    let taken = memory(batch).max(1);
+    if taken <= bytes {
+        return all;
+    }
+    // As many as would fit if rows were alike, then fewer as long as they were not.
+    let mut rows = ((all as u128 * bytes as u128 / taken as u128) as usize).clamp(1, all);
+    while rows > 1 && memory(&batch.slice(0, rows)) > bytes {
+        rows /= 2;
+    }
+    rows
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::footer::{Footer, Wanted, damaged, guarded};
 use crate::error::SourceError;
-use crate::records::{Records, memory};
+use crate::records::{Records, fitting};
 use crate::source::{Position, ReadLimits, ReadStatus, Reader, SplitId};
 
 /// The next row, as it is written into checkpoints.
@@ -116,21 +116,6 @@ impl ParquetReader {
         let group = self.at.row_group;
         damaged(self.split.as_str(), format!("row group {group} does not hold as many rows as the footer says"))
     }
-}
-
-/// How many rows at the start of `batch` take at most `bytes`; at least one.
-fn fitting(batch: &RecordBatch, bytes: usize) -> usize {
-    let all = batch.num_rows();
-    let taken = memory(batch).max(1);
-    if taken <= bytes {
-        return all;
-    }
-    // As many as would fit if rows were alike, then fewer as long as they were not.
-    let mut rows = ((all as u128 * bytes as u128 / taken as u128) as usize).clamp(1, all);
-    while rows > 1 && memory(&batch.slice(0, rows)) > bytes {
-        rows /= 2;
-    }
-    rows
 }
 
 fn parse(position: &Position, split: &SplitId, footer: &Footer) -> Result<Place, SourceError> {

@@ -10,6 +10,7 @@ use crate::config::{PipelineConfig, Region, SinkConfig, SourceConfig};
 use crate::connect;
 use crate::diagnostic::Diagnostic;
 use crate::plan::{PlannedPipeline, PlannedRegion};
+use crate::registry::Registry;
 
 /// The source of a config; nothing is opened yet.
 pub(super) fn source(config: &SourceConfig) -> Outcome<Arc<dyn Source>> {
@@ -61,6 +62,11 @@ pub(super) async fn open_all(region: &Region, planned: &PlannedRegion) -> Outcom
         let source = source(config)?;
         let found = source.probe().await.map_err(|error| failed(&error))?;
         opened.push(format!("source {}: {found}", config.name));
+        if let Some(registry) = &config.registry {
+            let registry = Registry::new(registry).map_err(|error| failed(&error))?;
+            let found = registry.probe().await.map_err(|error| failed(&error))?;
+            opened.push(format!("source {}: {found}", config.name));
+        }
     }
     for pipeline in &planned.pipelines {
         for (config, context) in sinks(region, pipeline) {

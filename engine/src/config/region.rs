@@ -18,6 +18,7 @@ use super::origin::SqlOrigin;
 use crate::decode::Format;
 use crate::diagnostic::Location;
 use crate::fingerprint::short_hash;
+use crate::registry::RegistryOptions;
 use crate::schema::SourceSchema;
 
 /// Everything one region file says.
@@ -100,6 +101,8 @@ pub struct SourceConfig {
     pub connector: ConnectorOptions,
     /// How a record is written.
     pub format: Format,
+    /// The registry that has the schemas of records, where they name them by number.
+    pub registry: Option<RegistryOptions>,
     /// The columns; none if they were left out and have to be inferred.
     pub schema: Option<SourceSchema>,
     /// The column that says when an event happened.

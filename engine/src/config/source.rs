@@ -18,7 +18,7 @@ use super::streams::{SECRET_KEYS, STREAMS, find};
 use super::tree::{Entry, Node, Value};
 use super::written::{DeduplicateKeys, MaxFuture, OnBadKey, SourceKeys};
 use crate::connect;
-use crate::decode::Format;
+use crate::decode::{AvroSchemas, Format};
 use crate::diagnostic::nearest;
 use crate::schema::{SourceField, SourceSchema};
 
@@ -50,7 +50,8 @@ pub(super) fn resolve(
     let keys: Option<SourceKeys> = context.read(&own, title);
     let schema_file = keys.as_ref().and_then(|keys| keys.schema_file.as_ref());
     let declared = columns::resolve(&entry.node, title, schema_file, context);
-    let format = format::resolve(&entry.node, title, context);
+    let resolved = format::resolve(&entry.node, title, context);
+    let (format, registry) = resolved.map_or((None, None), |resolved| (Some(resolved.format), resolved.registry));
     let keys = keys?;
     let kind = connector_kind(&keys.connector, &built(), &ELSEWHERE, "connector", context)?;
     let known: Vec<&str> = common.iter().chain(fields(kind)).copied().collect();
@@ -79,7 +80,8 @@ pub(super) fn resolve(
         }
     };
     let schema = with_metadata(schema, keys.metadata.as_ref(), &connector, context);
-    let read = check_format(&entry.node, kind, format.as_ref(), context);
+    let read = check_format(&entry.node, kind, format.as_ref(), context)
+        & check_raw(&entry.node, schema.as_ref(), format.as_ref(), context);
     if connector.range().is_some() && keys.event_time.is_none() {
         refuse_range(&rest, context);
     }
@@ -102,6 +104,7 @@ pub(super) fn resolve(
         },
         connector,
         format: format?,
+        registry,
         schema,
         event_time: keys.event_time.map(At::into_inner).or(default_time),
         max_delay: keys.max_delay.get_ref().0,
@@ -292,16 +295,55 @@ fn brought_along(options: &GeneratorOptions) -> (SourceSchema, String) {
 fn check_format(table: &Node, kind: &str, format: Option<&Format>, context: &Context<'_>) -> bool {
     let (Some(node), Some(format)) = (table.get("format"), format) else { return true };
     let (message, help) = match (kind, format) {
-        (kind, Format::Parquet) if kind != "replay" && kind != "generator" => {
+        // What a generator writes is said beside its schema.
+        ("generator", _) => return true,
+        (kind, Format::Parquet) if kind != "replay" => {
             (format!("connector \"{kind}\" does not read Parquet"), "read Parquet files by connector = \"replay\"")
         }
         ("replay", Format::Csv(_)) => (
             "a replay does not read CSV".to_string(),
             "write \"parquet\" or \"json\", or read CSV by connector = \"file\"",
         ),
+        ("replay", Format::Avro(_) | Format::Protobuf(_) | Format::Arrow | Format::Raw) => (
+            "a replay reads Parquet and JSON only".to_string(),
+            "write \"parquet\" or \"json\", or read the files by connector = \"file\"",
+        ),
+        ("stdin", Format::Avro(_) | Format::Arrow) => (
+            "standard input is not read block by block".to_string(),
+            "write it to a file, and read that by connector = \"file\"",
+        ),
+        ("file" | "stdin", Format::Protobuf(_)) => (
+            "nothing says where a protobuf message ends in a file".to_string(),
+            "read messages from a stream, or write the file as Avro, Arrow or JSON",
+        ),
+        ("file", Format::Avro(AvroSchemas::Known(_) | AvroSchemas::Registry)) => (
+            "an Avro file brings its schema along".to_string(),
+            "write format = \"avro\"",
+        ),
+        (_, Format::Avro(AvroSchemas::Container)) if kind != "file" => (
+            "an Avro message does not say by itself what it means".to_string(),
+            "write { type = \"avro\", schema_file = \"order.avsc\" }, or name a `registry`",
+        ),
         _ => return true,
     };
     context.refuse(node.span.clone(), message, help);
+    false
+}
+
+/// Reports a schema that raw records can't have; false if it is one.
+fn check_raw(table: &Node, schema: Option<&SourceSchema>, format: Option<&Format>, context: &Context<'_>) -> bool {
+    let (Some(node), Some(schema), Some(Format::Raw)) = (table.get("format"), schema, format) else { return true };
+    let mut declared = schema.fields.iter().filter(|field| !field.metadata);
+    let fits = |field: &SourceField| {
+        !field.json && matches!(field.data_type, DataType::BinaryView | DataType::Utf8View)
+    };
+    if let (Some(only), None) = (declared.next(), declared.next())
+        && fits(only)
+    {
+        return true;
+    }
+    let help = "declare it alone, as in schema = { payload = \"bytes\" }";
+    context.refuse(node.span.clone(), "a raw record is one column of type bytes or string", help);
     false
 }
 
@@ -318,7 +360,9 @@ fn refuse_own_schema(table: &Node, format: Option<&Format>, context: &Context<'_
         let message = format!("a generator brings its own schema; `{}` has no place here", entry.key);
         context.refuse(entry.key_span.clone(), message, "remove it");
     }
-    if let (Some(node), Some(Format::Csv(_) | Format::Parquet)) = (table.get("format"), format) {
+    if let (Some(node), Some(format)) = (table.get("format"), format)
+        && *format != Format::Json
+    {
         context.refuse(node.span.clone(), "a generator writes JSON", "remove `format`");
     }
 }

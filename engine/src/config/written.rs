@@ -64,8 +64,8 @@ keys! {
     pub(super) struct SourceKeys {
         /// Where the events come from.
         connector: At<String> = required,
-        /// How a record is written: "json" (one object a record), "csv", or "parquet" (replays only), or a table such as
-        /// { type = "csv", delimiter = ";" }.
+        /// How a record is written: "json" (one object a record), "csv", "avro", "protobuf", "arrow", "raw" (the record as it
+        /// is), or "parquet" (replays only), or a table such as { type = "csv", delimiter = ";" }.
         format: Option<IgnoredAny> = words "\"json\"",
         /// The columns: name = "type", or name = { type = "timestamp", format = "epoch_ms" }.
         schema: Option<IgnoredAny> = words "inferred by `watershed check`, which prints it for you to paste",
@@ -102,7 +102,7 @@ keys! {
 
 keys! {
     pub(super) struct FormatKeys {
-        /// "json", "csv" or "parquet".
+        /// "json", "csv", "avro", "protobuf", "arrow", "raw" or "parquet".
         r#type: At<String> = required,
         /// CSV: the character between fields.
         delimiter: Option<At<String>> = words "\",\"",
@@ -112,6 +112,25 @@ keys! {
         header: Option<At<bool>> = words "true",
         /// CSV: the text that stands for null, beside nothing at all.
         null: Option<At<String>> = words "an empty field",
+        /// Avro: the file, or a list of files, with the schemas that messages were written with. A message that does not name
+        /// its schema was written with the first.
+        schema_file: Option<At<OneOrMore>> = words "none; files bring theirs along",
+        /// Protobuf: a file with a FileDescriptorSet, as compilers write it.
+        descriptor: Option<At<String>> = words "none",
+        /// Protobuf: a .proto file; what it imports is looked for from its folder.
+        proto: Option<At<String>> = words "none",
+        /// Protobuf: the full name of the message.
+        message: Option<At<String>> = words "the only one of the file; with a registry, the one that each message names",
+        /// Avro and protobuf: the URL of a schema registry, where messages name their schemas by number.
+        registry: Option<At<String>> = words "none",
+        /// Of the registry: the user.
+        username: Option<At<String>> = words "none",
+        /// Of the registry: the password.
+        password: Option<At<String>> = words "none",
+        /// Of the registry: a bearer token, in place of user and password.
+        token: Option<At<String>> = words "none",
+        /// Of the registry: { ca = "ca.pem" }, a file with the certificates to trust.
+        tls: Option<RegistryTls> = words "the system's roots",
     }
 }
 
@@ -165,9 +184,38 @@ keys! {
     }
 }
 
+impl FormatKeys {
+    /// A format of which nothing but its name is written.
+    pub(super) fn named(name: At<String>) -> Self {
+        Self {
+            r#type: name,
+            delimiter: None,
+            quote: None,
+            header: None,
+            null: None,
+            schema_file: None,
+            descriptor: None,
+            proto: None,
+            message: None,
+            registry: None,
+            username: None,
+            password: None,
+            token: None,
+            tls: None,
+        }
+    }
+}
+
+/// `tls` of a registry.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RegistryTls {
+    pub(super) ca: String,
+}
+
 /// A name, or a list of names.
 #[derive(Clone, Deserialize)]
-#[serde(untagged, expecting = "a column such as \"event_id\", or a list of columns")]
+#[serde(untagged, expecting = "a name, or a list of names")]
 pub(super) enum OneOrMore {
     One(String),
     More(Vec<String>),

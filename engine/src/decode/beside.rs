@@ -7,7 +7,7 @@ use arrow::compute::take;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use watershed_connectors::Records;
 
-use super::{BadRecord, Decode, DecodeError, Decoded, Format, decoder};
+use super::{BadRecord, Decode, DecodeError, Decoded, Format, Registered, Unpacked, decoder};
 use crate::schema::SourceSchema;
 
 /// Decodes payloads by another decoder, and adds what the connector says of each record.
@@ -90,6 +90,18 @@ impl Decode for Beside {
                 Decoded { batch: RecordBatch::new_empty(self.schema.clone()), bad }
             }
         }
+    }
+
+    fn learn(&mut self, registered: &Registered) {
+        self.payload.learn(registered);
+    }
+
+    fn unpack(&mut self, records: &Records, wanted: &dyn Fn(usize) -> bool) -> Option<Unpacked> {
+        let mut unpacked = self.payload.unpack(records, wanted)?;
+        // Every row stands for a record that is there, so that taking what was said of it does not fail; were it to, decoding
+        // finds that it is missing.
+        let _ = unpacked.describe(&records.described());
+        Some(unpacked)
     }
 
     fn take_warnings(&mut self) -> Vec<String> {

@@ -23,12 +23,10 @@ use super::{BadRecord, Decode, DecodeError, Decoded};
 
 /// A decoder of columns. A declared column that is not there is null, as in JSON.
 pub(super) fn decoder(schema: &SourceSchema, projection: &[usize]) -> Result<Box<dyn Decode>, DecodeError> {
-    let rows = Rows::new(schema, projection)?;
-    let fields = projection.iter().map(|&column| schema.fields[column].clone()).collect();
-    Ok(Box::new(ColumnarDecoder { schema: rows.schema().clone(), fields }))
+    Ok(Box::new(ColumnarDecoder::new(schema, projection)?))
 }
 
-struct ColumnarDecoder {
+pub(super) struct ColumnarDecoder {
     schema: SchemaRef,
     fields: Vec<SourceField>,
 }
@@ -54,6 +52,12 @@ impl Decode for ColumnarDecoder {
 }
 
 impl ColumnarDecoder {
+    pub(super) fn new(schema: &SourceSchema, projection: &[usize]) -> Result<Self, DecodeError> {
+        let rows = Rows::new(schema, projection)?;
+        let fields = projection.iter().map(|&column| schema.fields[column].clone()).collect();
+        Ok(Self { schema: rows.schema().clone(), fields })
+    }
+
     fn fitted(&self, batch: &RecordBatch) -> Result<Decoded, ArrowError> {
         let rows = batch.num_rows();
         let mut bad = Bad::new();

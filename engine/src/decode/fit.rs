@@ -20,7 +20,7 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::kernels::cmp::not_distinct;
-use arrow::compute::{can_cast_types, cast};
+use arrow::compute::{can_cast_types, cast, take};
 use arrow::datatypes::{DataType, Date32Type, Field, FieldRef, Fields, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 
@@ -40,7 +40,10 @@ pub(super) fn fit(array: &ArrayRef, field: &SourceField) -> Result<Option<ArrayR
         return Ok(Some(new_null_array(to, array.len())));
     }
     match (from, to) {
-        (DataType::Dictionary(_, value), _) => fit(&cast(array, value)?, field),
+        (DataType::Dictionary(..), _) => match unpacked(array)? {
+            Some(array) => fit(&array, field),
+            None => Ok(None),
+        },
         (text, _) if is_text(text) && !matches!(to, DataType::Utf8View | DataType::Utf8) => texts(array, field),
         (_, DataType::Timestamp(..)) => timestamps(array, field),
         (_, DataType::Date32) => dates(array),
@@ -51,6 +54,20 @@ pub(super) fn fit(array: &ArrayRef, field: &SourceField) -> Result<Option<ArrayR
         _ if takes(from, to) => same_values(array, to),
         _ => Ok(None),
     }
+}
+
+/// The values of a dictionary, one a row. Long ones become views, so that no row costs more than its view however long its
+/// value is; values with an inside are not taken.
+fn unpacked(array: &ArrayRef) -> Result<Option<ArrayRef>, ArrowError> {
+    let dictionary = array.as_any_dictionary();
+    let values = dictionary.values();
+    let values = match values.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 => cast(values, &DataType::Utf8View)?,
+        DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_) => cast(values, &DataType::BinaryView)?,
+        inside if inside.is_nested() || matches!(inside, DataType::Dictionary(..)) => return Ok(None),
+        _ => values.clone(),
+    };
+    take(&values, dictionary.keys(), None).map(Some)
 }
 
 fn is_text(data_type: &DataType) -> bool {

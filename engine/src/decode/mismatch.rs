@@ -23,6 +23,11 @@ impl Mismatch {
         Self { path: Vec::new(), expected: expected.into(), found: shorten(found) }
     }
 
+    /// The same, where `found` is short already.
+    pub(super) fn worded(expected: impl Into<String>, found: String) -> Self {
+        Self { path: Vec::new(), expected: expected.into(), found }
+    }
+
     /// Adds the field in which the mismatch lies; called from the inside out.
     pub(super) fn in_field(mut self, name: &str) -> Self {
         self.path.push(Step::Field(name.to_owned()));

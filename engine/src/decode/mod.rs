@@ -4,6 +4,7 @@
 //! and hands what it does not understand back to it, one record at a time. Synchronous and pure.
 
 mod arena;
+mod avro;
 mod base64;
 mod batch;
 mod beside;
@@ -12,18 +13,30 @@ mod columnar;
 mod csv;
 mod fit;
 pub mod infer;
+mod ipc;
 pub mod json;
 mod mismatch;
 mod names;
 mod number;
+mod protobuf;
+mod raw;
+mod registered;
 mod scalar;
 mod time;
+mod typed;
+mod written;
 
+use arrow::array::{ArrayRef, UInt32Array};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use watershed_connectors::Records;
 
+pub use avro::AvroSchemas;
 pub use beside::with_metadata;
+pub use protobuf::{ProtobufMessage, from_descriptor_set, from_proto_file};
+pub use registered::{Registered, RegisteredSchema, SchemaKind, schema_ids};
 
 use crate::schema::{SourceSchema, TimestampFormatError};
 
@@ -45,6 +58,25 @@ pub struct Decoded {
     pub bad: Vec<BadRecord>,
 }
 
+/// The rows of records that hold many.
+#[derive(Debug)]
+pub struct Unpacked {
+    /// A record each; those that can't be read are rejected.
+    pub records: Records,
+    /// The record that each row came from, rejected ones not counted.
+    pub origin: Vec<u32>,
+}
+
+impl Unpacked {
+    /// Gives each row what was said of the record that it came from.
+    fn describe(&mut self, described: &[ArrayRef]) -> Result<(), ArrowError> {
+        let origin = UInt32Array::from(std::mem::take(&mut self.origin));
+        let taken = described.iter().map(|column| take(column, &origin, None));
+        self.records.set_described(taken.collect::<Result<_, _>>()?);
+        Ok(())
+    }
+}
+
 /// Turns records into batches of one schema.
 ///
 /// Contract: a record is decoded by itself — what stands before or after it never changes its row or its verdict — and
@@ -56,6 +88,18 @@ pub trait Decode: Send {
 
     /// Decodes all of `records`.
     fn decode(&mut self, records: &Records) -> Decoded;
+
+    /// Told before records are decoded: the registered schemas that they name (see [`schema_ids`]).
+    fn learn(&mut self, registered: &Registered) {
+        let _ = registered;
+    }
+
+    /// Where a record can hold many rows: the rows of those that are `wanted`, as records of their own; the others are
+    /// skipped. None where each record is one row; then the records are decoded as they are.
+    fn unpack(&mut self, records: &Records, wanted: &dyn Fn(usize) -> bool) -> Option<Unpacked> {
+        let _ = (records, wanted);
+        None
+    }
 
     /// Hands out, once, what a user should know although no record is bad: a declared column that a CSV header lacks.
     fn take_warnings(&mut self) -> Vec<String> {
@@ -72,6 +116,14 @@ pub enum Format {
     Csv(CsvOptions),
     /// Columns already, as Parquet keeps them.
     Parquet,
+    /// One Avro value a record.
+    Avro(AvroSchemas),
+    /// One protobuf message a record.
+    Protobuf(ProtobufMessage),
+    /// One Arrow IPC stream a record, with many rows; from files, columns already.
+    Arrow,
+    /// The record itself, as the one column.
+    Raw,
 }
 
 /// The dialect of CSV.
@@ -126,6 +178,9 @@ pub enum DecodeError {
         /// What is wrong with the pattern.
         cause: TimestampFormatError,
     },
+    /// Another schema than a raw record can have.
+    #[error("a raw record is one column of type bytes or string: declare that one, as in {{ payload = \"bytes\" }}")]
+    RawColumns,
     /// Delimiter and quote that can't be told apart.
     #[error("csv delimiter and quote must be two different ASCII characters other than a line break")]
     CsvDialect,
@@ -139,6 +194,10 @@ pub fn decoder(format: &Format, schema: &SourceSchema, projection: &[usize]) -> 
         Format::Json => json::decoder(schema, projection),
         Format::Csv(options) => csv::decoder(options, schema, projection),
         Format::Parquet => columnar::decoder(schema, projection),
+        Format::Avro(schemas) => avro::decoder(schemas, schema, projection),
+        Format::Protobuf(message) => protobuf::decoder(message, schema, projection),
+        Format::Arrow => ipc::decoder(schema, projection),
+        Format::Raw => raw::decoder(schema, projection),
     }
 }
 

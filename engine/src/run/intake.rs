@@ -102,9 +102,16 @@ impl LaneSource {
     pub(super) fn decode(&mut self, split: &LaneSplit, records: &Records, at: Intake<'_>) -> Result<Decoded, Stopped> {
         let Intake { lane, round, tally, now, elapsed } = at;
         let failed = |error: DataFusionError| RunError::query(&self.name, &error);
-        let again = match &self.redelivery {
+        let mut again = match &self.redelivery {
             Some(redelivery) => Again(Some(redelivery.admit(round, records, elapsed).map_err(failed)?)),
             None => Again(None),
+        };
+        let bytes = records.byte_len() as u64;
+        let unpacked = self.decoder.unpack(records, &|record| !again.is(record));
+        let (records, left_out) = match &unpacked {
+            // Records that came again were left out whole, and count as skipped.
+            Some(unpacked) => (&unpacked.records, std::mem::replace(&mut again, Again(None)).count()),
+            None => (records, 0),
         };
         let decoded = self.decoder.decode(records);
         for warning in self.decoder.take_warnings() {
@@ -153,7 +160,7 @@ impl LaneSource {
         }
         let skipped = records.skipped();
         let read = (records.len() + records.rejected().len()) as u64 + skipped;
-        let (bad, bytes) = (letters.len() as u64, records.byte_len() as u64);
+        let bad = letters.len() as u64;
         let mut told = vec![false; tally.pipelines.len()];
         self.taps.iter().for_each(|tap| told[tap.pipeline] = true);
         let readers = tally.pipelines.iter().zip(told).filter(|(_, reads)| *reads).map(|(counters, _)| counters);
@@ -161,7 +168,7 @@ impl LaneSource {
             Counters::add(&counters.read, read);
             Counters::add(&counters.bad, bad);
             Counters::add(&counters.filtered, outside + duplicates + skipped);
-            Counters::add(&counters.duplicates, duplicates);
+            Counters::add(&counters.duplicates, duplicates + left_out);
             Counters::add(&counters.bytes_in, bytes);
         }
         self.dead_letters.send(lane, &self.name, &split.id, letters, now)?;

@@ -24,6 +24,7 @@ use super::step::Step;
 use super::tally::{Tallies, Tally};
 use super::world::World;
 use crate::checkpoint::{Budget, SplitState};
+use crate::decode::Registered;
 use crate::plan::{CutWindow, PlannedBranch};
 use crate::rows::Rows;
 use crate::watermark::SplitWatermark;
@@ -46,7 +47,7 @@ pub(crate) struct LaneSplit {
 pub(crate) enum LaneMessage {
     /// Records.
     Chunk(Box<ReadChunk>),
-    /// The split was opened for the first time, at this position.
+    /// The split was opened for the first time, or elsewhere than where it was left, at this position.
     Opened(Arc<LaneSplit>, Position),
     /// The split is silent and caught up.
     Idle(Arc<LaneSplit>),
@@ -64,6 +65,8 @@ pub(crate) enum LaneMessage {
 pub(crate) struct ReadChunk {
     pub(crate) split: Arc<LaneSplit>,
     pub(crate) records: Records,
+    /// The registered schemas that they name.
+    pub(crate) schemas: Registered,
     /// The position behind them.
     pub(crate) position: Position,
     /// Event time before which nothing is to come, where the source can tell.
@@ -270,7 +273,14 @@ impl Lane {
                 Ok(self.progress(split.source)?)
             }
             LaneMessage::Opened(split, position) => {
+                let max_delay = self.sources[split.source].max_delay;
                 let live = self.live(&split);
+                if !Arc::ptr_eq(&live.split, &split) {
+                    // It was elsewhere since.
+                    *live = LiveSplit::new(&split, max_delay);
+                }
+                // What lies between was read by others, if anybody.
+                live.from = live.to.is_some().then(|| position.clone());
                 live.to = Some(position);
                 live.moved = true;
                 Ok(())
@@ -366,11 +376,12 @@ impl Lane {
     }
 
     fn chunk(&mut self, read: ReadChunk) -> Result<(), Stopped> {
-        let ReadChunk { split, records, position, promise, permit } = read;
+        let ReadChunk { split, records, schemas, position, promise, permit } = read;
         let before = self.live(&split).watermark.clone();
         let source = &mut self.sources[split.source];
         let (now, elapsed) = (self.world.now_us(), self.world.environment.elapsed());
         let at = Intake { lane: self.number, round: self.ended + 1, tally: &self.tally, now, elapsed };
+        source.decoder.learn(&schemas);
         let decoded = source.decode(&split, &records, at)?;
         let rows = decoded.batch.num_rows();
         let mut reads = vec![None; self.pipelines.len()];

@@ -32,6 +32,7 @@ mod reader;
 mod recover;
 mod redelivery;
 mod restore;
+mod schemas;
 mod setup;
 mod sources;
 mod spawn;

@@ -11,6 +11,7 @@ use super::attempts::Attempts;
 use super::board::{Board, Gauge};
 use super::error::RunError;
 use super::lane::{LaneMessage, LaneSplit, ReadChunk};
+use super::schemas::Schemas;
 use crate::checkpoint::Budget;
 
 /// Payload bytes of a chunk: some thousand events, so that what is paid per chunk is small per event, and small enough to
@@ -27,8 +28,8 @@ const LONG_WAIT: Duration = Duration::from_secs(30);
 pub(super) enum Ask {
     /// Look now, and say when the new ones are on the clock.
     Look(oneshot::Sender<()>),
-    /// The split went elsewhere: if it is listed again, it is to be opened anew.
-    Forget(SplitId),
+    /// The split went elsewhere, from this position on: if it is listed again, it is to be opened anew.
+    Forget(SplitId, Position),
 }
 
 /// Why a driver has stopped reading.
@@ -56,6 +57,8 @@ pub(crate) struct Driver {
     pub(crate) idle_after: Duration,
     /// Where the source can grow.
     pub(super) asks: Option<mpsc::UnboundedSender<Ask>>,
+    /// Where records name their schemas by number: who knows these.
+    pub(super) schemas: Option<Arc<Schemas>>,
     pub(crate) stop: watch::Receiver<bool>,
     /// What state takes of memory.
     pub(crate) memory: Arc<Budget>,
@@ -64,6 +67,8 @@ pub(crate) struct Driver {
     pub(crate) gauge: Option<Gauge>,
     /// Told what is durable, where the source wants to know.
     pub(crate) acks: Option<watch::Receiver<Option<Position>>>,
+    /// What was told last.
+    pub(crate) told: Option<Position>,
     /// True once a record has been read.
     pub(crate) begun: bool,
     /// Let go of when the last record has been read: the end of reading is when nobody holds one.
@@ -83,14 +88,20 @@ impl Driver {
         };
         self.gauge = Some(self.board.gauge(&self.source_name, &self.split.id));
         let mut position = self.split.restored.as_ref().and_then(|state| state.to.clone());
+        let mut back = self.split.restored.as_ref().is_some_and(|state| state.left);
+        let mut stop = self.stop.clone();
         let mut attempts = Attempts::new(&self.source_name, Some(&self.split.id));
         loop {
-            if *self.stop.borrow() {
-                return Ok(());
-            }
-            let outcome = match self.source.open(&self.split.id, position.as_ref()).await {
+            // A split that another process is handing over may take its time to open.
+            let opened = tokio::select! {
+                biased;
+                _ = stopped(&mut stop) => return Ok(()),
+                opened = self.source.open(&self.split.id, position.as_ref()) => opened,
+            };
+            let outcome = match opened {
                 Ok(mut reader) => {
-                    if position.is_none() && !self.source.bounded() {
+                    let moved = position.as_ref() != Some(&reader.position()) || std::mem::take(&mut back);
+                    if moved && !self.source.bounded() {
                         let opened = LaneMessage::Opened(self.split.clone(), reader.position());
                         let _ = self.lane.send(opened);
                     }
@@ -105,8 +116,10 @@ impl Driver {
             };
             match outcome {
                 Ok(End::Left) => {
-                    // Without anybody to ask the split is forgotten anyway.
-                    let _ = self.asks.as_ref().map(|asks| asks.send(Ask::Forget(self.split.id.clone())));
+                    if let (Some(asks), Some(position)) = (&self.asks, position) {
+                        // Whoever looks for new splits is gone only when the run stops.
+                        let _ = asks.send(Ask::Forget(self.split.id.clone(), position));
+                    }
                     return Ok(());
                 }
                 Ok(End::Read) => return Ok(()),
@@ -159,9 +172,15 @@ impl Driver {
                 idle = false;
                 let surplus = self.chunk_bytes.saturating_sub(records.byte_len());
                 drop(permit.split(surplus));
+                let schemas = match &self.schemas {
+                    Some(schemas) => schemas.of(&records, &mut stop).await?,
+                    None => Some(Vec::new()),
+                };
+                // Without them the run stops; what was read then is read again after it.
+                let Some(schemas) = schemas else { return Ok(End::Read) };
                 let position = reader.position();
                 let promise = reader.promise();
-                let chunk = ReadChunk { split: self.split.clone(), records, position, promise, permit };
+                let chunk = ReadChunk { split: self.split.clone(), records, schemas, position, promise, permit };
                 if self.lane.send(LaneMessage::Chunk(Box::new(chunk))).is_err() {
                     return Ok(End::Read);
                 }
@@ -223,6 +242,7 @@ impl Driver {
         let position = acks.borrow_and_update().clone();
         if let Some(position) = &position {
             reader.acknowledge(position).await?;
+            self.told = Some(position.clone());
         }
         Ok(position)
     }
@@ -234,6 +254,10 @@ impl Driver {
         let Some(mut acks) = self.acks.clone() else { return Ok(()) };
         let mut finished = self.finished.clone();
         let end = reader.position();
+        if self.told.as_ref() == Some(&end) {
+            // Durable already; but the reader did not know then that it would be the end.
+            return reader.acknowledge(&end).await;
+        }
         loop {
             if self.acknowledge(reader).await?.is_some_and(|told| told == end) {
                 return Ok(());

@@ -9,9 +9,10 @@ mod toml;
 use watershed_connectors::Records;
 
 use super::arena::{Arena, Source};
+use super::avro::declared;
 use super::csv::{Splitter, header_names};
 use super::json::{skip_space, value_end};
-use super::{CsvOptions, Format};
+use super::{AvroSchemas, CsvOptions, Format};
 use kind::{Fields, Kind};
 
 pub use toml::{event_time, to_toml};
@@ -31,6 +32,12 @@ pub enum InferError {
     /// Only empty objects.
     #[error("the records of the sample have no fields")]
     NoFields,
+    /// A format whose columns have to be declared.
+    #[error("records of this format do not name their columns")]
+    Undeclared,
+    /// A container without a schema that has columns.
+    #[error("the schema of the file has no columns: {0}")]
+    NoColumns(String),
     /// CSV with a header, and no header.
     #[error("there is no csv header: set `header = false` if the first line holds data")]
     NoHeader,
@@ -53,13 +60,21 @@ pub fn infer_schema(format: &Format, sample: &Records) -> Result<Vec<(String, St
     }
     let fields = match format {
         // Rows of columns are shown as JSON for this.
-        Format::Json | Format::Parquet => from_json(sample)?,
+        Format::Json | Format::Parquet | Format::Arrow => from_json(sample)?,
+        Format::Avro(AvroSchemas::Container) => from_avro(sample)?,
+        Format::Avro(_) | Format::Protobuf(_) | Format::Raw => return Err(InferError::Undeclared),
         Format::Csv(options) => from_csv(options, sample)?,
     };
     if fields.is_empty() {
         return Err(InferError::NoFields);
     }
     Ok(fields)
+}
+
+/// The columns as the file's own schema has them.
+fn from_avro(sample: &Records) -> Result<Vec<(String, String)>, InferError> {
+    let header = sample.header().ok_or(InferError::Empty)?;
+    declared(header).map_err(InferError::NoColumns)
 }
 
 fn from_json(sample: &Records) -> Result<Vec<(String, String)>, InferError> {

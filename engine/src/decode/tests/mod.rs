@@ -1,9 +1,12 @@
 //! What records mean, checked on every path at once: exact, fast, and arrow-json where it applies.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod avro;
 mod chunks;
 mod columnar;
 mod csv;
+mod formats;
+mod hostile;
 mod infer;
 mod json;
 mod oracle;

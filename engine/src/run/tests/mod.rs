@@ -1,5 +1,6 @@
 //! Tests of a whole run whose order, clock, chance and stores the test owns.
 
 mod life;
+mod redelivery;
 mod simulation;
 mod world;
