@@ -53,6 +53,9 @@ impl Item {
     }
 }
 
+/// Makes a source as it is met when so many of its records were taken.
+pub(crate) type Later = Box<dyn Fn(usize) -> Box<dyn Source>>;
+
 /// A source and what it holds.
 pub(crate) struct Fixture {
     /// Makes the source afresh, standing where it first stood.
@@ -68,7 +71,7 @@ pub(crate) struct Fixture {
     pub(crate) patient: bool,
     /// Makes the source as a later process meets it, so many records on, where that is another than `make` makes: those who
     /// send records do not send again what was taken.
-    pub(crate) later: Option<Box<dyn Fn(usize) -> Box<dyn Source>>>,
+    pub(crate) later: Option<Later>,
     /// False for queues: records come in any order, numbered as they come.
     pub(crate) ordered: bool,
     /// How long a read may wait where the source never ends: nothing for what is in memory or on disk.

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::BodyDataStream;
 use axum::http::{HeaderMap, header};
 use flate2::read::MultiGzDecoder;
 use futures::StreamExt;
@@ -14,6 +14,9 @@ use super::space::Space;
 
 /// How long a body may take: whoever sends more slowly than the largest body in this time sends smaller ones.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the rest of a refused body may take.
+const PASSING: Duration = Duration::from_secs(2);
 
 /// Decompressed at a time.
 const PIECE: usize = 64 << 10;
@@ -50,7 +53,7 @@ impl Encoding {
 /// Receives a body of at most `max` bytes into `space`.
 pub(super) async fn receive(
     headers: &HeaderMap,
-    body: Body,
+    pieces: &mut BodyDataStream,
     max: usize,
     space: &mut Space,
 ) -> Result<Vec<u8>, Refusal> {
@@ -59,7 +62,6 @@ pub(super) async fn receive(
         return Err(too_large(max));
     }
     let receiving = async {
-        let mut pieces = body.into_data_stream();
         let mut bytes = Vec::new();
         while let Some(piece) = pieces.next().await {
             // The client went away, or broke the protocol; it hardly hears this.
@@ -73,6 +75,22 @@ pub(super) async fn receive(
         Ok(bytes)
     };
     timeout(PATIENCE, receiving).await.unwrap_or(Err(Refusal::Slow))
+}
+
+/// Lets what is left of a refused body pass by, up to `most` bytes: a client that is still sending when the connection
+/// closes would not see the answer.
+pub(super) async fn pass_by(pieces: &mut BodyDataStream, most: usize) {
+    let passing = async {
+        let mut passed = 0;
+        while let Some(Ok(piece)) = pieces.next().await {
+            passed += piece.len();
+            if passed > most {
+                return;
+            }
+        }
+    };
+    // One that takes longer is not waited for.
+    let _ = timeout(PASSING, passing).await;
 }
 
 /// Decompresses to at most `max` bytes, which take the place of `body` in `space`.

@@ -16,13 +16,16 @@ use crate::checkpoint::Budget;
 use crate::report::Counts;
 use crate::watermark::{BEGINNING, END};
 
+/// A source and a split of it.
+type Key = (Arc<str>, SplitId);
+
 /// What a run shows.
 #[derive(Debug)]
 pub struct Board {
     made: Instant,
     shown: OnceLock<Shown>,
     epochs: Mutex<Epochs>,
-    splits: Mutex<BTreeMap<(Arc<str>, SplitId), Arc<Mutex<Reading>>>>,
+    splits: Mutex<BTreeMap<Key, Arc<Mutex<Reading>>>>,
     #[cfg(feature = "http")]
     inlets: OnceLock<BTreeMap<String, Arc<Inlet>>>,
 }
@@ -56,7 +59,7 @@ struct Reading {
 #[derive(Debug)]
 pub(crate) struct Gauge {
     board: Arc<Board>,
-    key: (Arc<str>, SplitId),
+    key: Key,
     reading: Arc<Mutex<Reading>>,
 }
 
@@ -222,7 +225,7 @@ impl Board {
             watermark: watermark(name),
         };
         let splits = lock(&self.splits);
-        let split = |((source, split), reading): (&(Arc<str>, SplitId), &Arc<Mutex<Reading>>)| {
+        let split = |((source, split), reading): (&Key, &Arc<Mutex<Reading>>)| {
             let reading = lock(reading);
             SplitView {
                 source: source.to_string(),

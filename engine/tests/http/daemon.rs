@@ -110,17 +110,24 @@ impl Place {
 
     /// True if `needle` stands in any file of the place but its region file.
     pub(crate) fn holds(&self, needle: &str) -> bool {
-        // Files come and go while a daemon runs.
-        fn search(folder: &Path, needle: &[u8]) -> bool {
-            let paths = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-            paths.into_iter().any(|path| match path.is_dir() {
-                true => search(&path, needle),
-                false if path.ends_with("eu.toml") => false,
-                false => fs::read(path).is_ok_and(|bytes| bytes.windows(needle.len()).any(|window| window == needle)),
-            })
-        }
-        search(self.folder.path(), needle.as_bytes())
+        search(self.folder.path(), needle.as_bytes(), |path| !path.ends_with("eu.toml"))
     }
+
+    /// True if `needle` stands in a manifest that has been stored: one on its way has another name.
+    pub(crate) fn stored(&self, needle: &str) -> bool {
+        let manifest = |path: &Path| path.extension().is_some_and(|extension| extension == "json");
+        search(&self.folder.path().join("var"), needle.as_bytes(), manifest)
+    }
+}
+
+/// Files come and go while a daemon runs.
+fn search(folder: &Path, needle: &[u8], wanted: fn(&Path) -> bool) -> bool {
+    let paths = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    paths.into_iter().any(|path| match path.is_dir() {
+        true => search(&path, needle, wanted),
+        false if !wanted(&path) => false,
+        false => fs::read(path).is_ok_and(|bytes| bytes.windows(needle.len()).any(|window| window == needle)),
+    })
 }
 
 impl Daemon {

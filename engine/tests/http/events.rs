@@ -58,13 +58,13 @@ async fn every_edit_is_stored_once_over_cut_connections_and_a_kill() {
 
     let daemon = place.start();
     // Killed when a part of the stream is in a manifest, wherever that is.
-    while !place.holds("eqiad.mediawiki.recentchange") {
+    while !place.stored("eqiad.mediawiki.recentchange") {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
     daemon.kill();
     let daemon = place.start();
     let all = format!("\"events\":{EVENTS}");
-    while !place.holds(&all) && !place.holds(&all.replace(':', ": ")) {
+    while !place.stored(&all) && !place.stored(&all.replace(':', ": ")) {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
     let ended = place.stop(daemon);

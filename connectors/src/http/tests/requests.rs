@@ -49,6 +49,9 @@ async fn settle(reader: &mut dyn Reader) -> Vec<String> {
     (0..records.len()).map(|i| String::from_utf8(records.payload(i).to_vec()).unwrap()).collect()
 }
 
+/// Headers, a body, a status and a word of the answer.
+type Case<'c> = (&'c [(&'c str, &'c str)], &'c str, u16, &'c str);
+
 const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
 const LINES: (&str, &str) = ("content-type", "application/x-ndjson");
 
@@ -77,7 +80,7 @@ async fn nothing_is_taken_of_a_request_that_is_refused() {
     let source = source_of(&options("{\"max_body\":100,\"buffer\":300}"));
     let reader = open(&source).await;
     let long = " ".repeat(101);
-    let cases: [(&[(&str, &str)], &str, u16, &str); 8] = [
+    let cases: [Case<'_>; 8] = [
         (&[JSON], "[{\"a\":1},", 400, "the JSON ends too soon"),
         (&[JSON], "[{\"a\":1}} ", 400, "broken at byte 8"),
         (&[("content-type", "application/x-www-form-urlencoded")], "{}", 415, "send application/x-ndjson"),
