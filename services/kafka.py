@@ -107,7 +107,8 @@ class Kafka(Service):
         storage = ["format", "--config=server.properties", f"--cluster-id={cluster}"]
         for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
             storage += ["--add-scram", f"{mechanism}=[name={USER},password={PASSWORD}]"]
-        execute([*self._java("kafka.tools.StorageTool"), *storage], self.folder)
+        # Compiled for a quick start: it lives for a second.
+        execute([*self._java("-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"), *storage], self.folder)
 
     def proxy(self) -> Proxy:
         """A proxy before the broker, which sends those who come through it nowhere else."""
@@ -117,8 +118,8 @@ class Kafka(Service):
     def command(self):
         return [*self._java("kafka.Kafka"), "server.properties"]
 
-    def _java(self, main: str) -> list[str]:
-        return [*JAVA, "-Xmx512m", "-cp", f"{jars('kafka')}/*", main]
+    def _java(self, *main: str) -> list[str]:
+        return [*JAVA, "-Xmx512m", "-cp", f"{jars('kafka')}/*", *main]
 
     def variables(self):
         plaintext, sasl_ssl, ssl, *_ = self.ports

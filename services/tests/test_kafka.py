@@ -29,7 +29,9 @@ class Topic:
         self.encode = json.dumps
         self._admin = AdminClient({"bootstrap.servers": brokers})
         self._admin.create_topics([NewTopic(name, partitions, 1)])[name].result()
-        self._producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True})
+        # A broker that comes back is found at once, not after the seconds that a client waits in the end.
+        patience = {"reconnect.backoff.max.ms": 200}
+        self._producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True} | patience)
 
     def source(self, brokers: str | None = None, more: str = "") -> str:
         return f'connector = "kafka"\nbrokers = "{brokers or self.brokers}"\ntopic = "{self.name}"\n{more}'
