@@ -55,7 +55,7 @@ fn the_region_is_the_nearest_that_is_given() {
     ];
     for (keys, region, found) in cases {
         let options = options(&keys);
-        let stream = options.check(&around(region)).unwrap();
+        let stream = options.check().unwrap();
         assert_eq!(options.region(&stream, &around(region)).unwrap().as_deref(), found, "{keys} in {region}");
     }
 }

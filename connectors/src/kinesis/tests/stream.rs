@@ -16,7 +16,6 @@ use super::super::KinesisOptions;
 use super::super::aggregate::{Aggregate, Packed};
 use super::super::pace::Limits;
 use super::super::source::KinesisSource;
-use crate::stream::Surroundings;
 
 /// Stand-ins have no quota.
 pub(super) const UNPACED: Limits = Limits { interval: Duration::from_millis(5), bytes_per_second: f64::INFINITY };
@@ -146,12 +145,7 @@ pub(super) fn options(more: Value) -> KinesisOptions {
 /// A source with these options, as fast as it goes.
 pub(super) fn source(keys: Value) -> Arc<KinesisSource> {
     let options = options(keys);
-    let around = Surroundings {
-        region: "eu-west-1".into(),
-        source: "orders".into(),
-        checkpoint_interval: Duration::from_secs(10),
-    };
-    let stream = options.check(&around).unwrap();
+    let stream = options.check().unwrap();
     Arc::new(KinesisSource::new(options, stream, Some("eu-west-1".to_string()), "test".into()).paced(UNPACED))
 }
 

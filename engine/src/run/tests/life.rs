@@ -58,7 +58,6 @@ impl Life {
                 begin: Begin::Resume,
                 drain: false,
                 only: None,
-                board: Arc::default(),
                 stop,
                 finished,
                 world,
