@@ -53,6 +53,9 @@ impl Item {
     }
 }
 
+/// Makes a source as it is met when so many of its records were taken.
+pub(crate) type Later = Box<dyn Fn(usize) -> Box<dyn Source>>;
+
 /// A source and what it holds.
 pub(crate) struct Fixture {
     /// Makes the source afresh, standing where it first stood.
@@ -63,13 +66,30 @@ pub(crate) struct Fixture {
     pub(crate) header: Option<&'static [u8]>,
     /// False for streams that come only once: a new source can't go on where an old one stood.
     pub(crate) reopens: bool,
+    /// True where records take their time, as over a network: reads wait for them, and the end for now is where all that
+    /// are expected have come.
+    pub(crate) patient: bool,
+    /// Makes the source as a later process meets it, so many records on, where that is another than `make` makes: those who
+    /// send records do not send again what was taken.
+    pub(crate) later: Option<Later>,
     /// False for queues: records come in any order, numbered as they come.
     pub(crate) ordered: bool,
+    /// How long a read may wait where the source never ends: nothing for what is in memory or on disk.
+    pub(crate) patience: Duration,
 }
 
 impl Fixture {
     pub(crate) fn new(make: impl Fn() -> Box<dyn Source> + 'static, expected: Vec<(String, Vec<Item>)>) -> Self {
-        Self { make: Box::new(make), expected, header: None, reopens: true, ordered: true }
+        Self {
+            make: Box::new(make),
+            expected,
+            header: None,
+            reopens: true,
+            patient: false,
+            later: None,
+            ordered: true,
+            patience: Duration::ZERO,
+        }
     }
 
     pub(crate) async fn run(&self) {
@@ -100,7 +120,7 @@ impl Fixture {
         let source = (self.make)();
         for (split, expected) in &self.expected {
             let mut reader = open(&*source, split, None).await;
-            let items = self.drain(&*source, &mut *reader, limit).await;
+            let items = self.drain(&*source, &mut *reader, limit, expected).await;
             self.compare(items, expected, &format!("split {split} read with a limit of {limit}"));
         }
     }
@@ -110,9 +130,9 @@ impl Fixture {
         for (split, expected) in &self.expected {
             let mut reader = open(&*source, split, None).await;
             let mut records = Records::default();
-            loop {
+            while !self.has_all(items_of(&records).len(), expected) {
                 let held = records.count();
-                let status = reader.read(&mut records, limits(&*source, 20)).await.unwrap();
+                let status = reader.read(&mut records, self.limits(&*source, 20)).await.unwrap();
                 let over = match status {
                     ReadStatus::More => false,
                     ReadStatus::CaughtUp => !source.bounded() && records.count() == held,
@@ -133,11 +153,14 @@ impl Fixture {
             let mut places = vec![(0, reader.position())];
             let mut taken = 0;
             let mut records = Records::default();
-            loop {
+            while !self.has_all(taken, expected) {
                 records.clear();
-                let status = reader.read(&mut records, limits(&*source, 1)).await.unwrap();
+                let status = reader.read(&mut records, self.limits(&*source, 1)).await.unwrap();
                 taken += items_of(&records).len();
-                places.push((taken, reader.position()));
+                // A read that brings nothing, while a broker is waited for, is no new place.
+                if places.last().is_none_or(|(_, last)| *last != reader.position()) {
+                    places.push((taken, reader.position()));
+                }
                 if is_over(&*source, status, &records) {
                     break;
                 }
@@ -147,7 +170,7 @@ impl Fixture {
             for (taken, position) in places.iter().step_by(step).chain(places.last()) {
                 let text = serde_json::to_string(position).unwrap();
                 let position: Position = serde_json::from_str(&text).unwrap();
-                let source = (self.make)();
+                let source = self.later.as_ref().map_or_else(|| (self.make)(), |later| later(*taken));
                 if !self.reopens && *taken > 0 {
                     let refused = source.open(&SplitId::new(split.as_str()), Some(&position)).await;
                     assert!(matches!(refused, Err(SourceError::Config { .. })), "{split} must not open at {text}");
@@ -155,7 +178,7 @@ impl Fixture {
                 }
                 let mut reader = open(&*source, split, Some(&position)).await;
                 assert_eq!(reader.position(), position, "a reader stands where it was opened");
-                let rest = self.drain(&*source, &mut *reader, 1 << 20).await;
+                let rest = self.drain(&*source, &mut *reader, 1 << 20, &expected[*taken..]).await;
                 assert_eq!(rest, expected[*taken..], "split {split} opened at {text}");
             }
         }
@@ -167,7 +190,7 @@ impl Fixture {
             let mut reader = open(&*source, split, None).await;
             let mut items = Vec::new();
             let mut records = Records::default();
-            loop {
+            while !self.has_all(items.len(), expected) {
                 records.clear();
                 let patient = ReadLimits { bytes: 50, wait: Duration::from_secs(3600) };
                 let outcome = {
@@ -180,7 +203,7 @@ impl Fixture {
                     Poll::Pending => {
                         // Dropped; one that is not, so that the stream gets on.
                         records.clear();
-                        let status = reader.read(&mut records, limits(&*source, 50)).await.unwrap();
+                        let status = reader.read(&mut records, self.limits(&*source, 50)).await.unwrap();
                         items.extend(items_of(&records));
                         status
                     }
@@ -198,13 +221,13 @@ impl Fixture {
         if !source.bounded() {
             return;
         }
-        for (split, _) in &self.expected {
+        for (split, expected) in &self.expected {
             let mut reader = open(&*source, split, None).await;
-            self.drain(&*source, &mut *reader, 1 << 20).await;
+            self.drain(&*source, &mut *reader, 1 << 20, expected).await;
             let end = reader.position();
             for _ in 0..2 {
                 let mut records = Records::default();
-                let status = reader.read(&mut records, limits(&*source, 1 << 20)).await.unwrap();
+                let status = reader.read(&mut records, self.limits(&*source, 1 << 20)).await.unwrap();
                 assert_eq!((status, records.is_empty()), (ReadStatus::Ended, true), "split {split} after its end");
                 assert_eq!(reader.position(), end);
             }
@@ -216,15 +239,21 @@ impl Fixture {
         for (split, expected) in &self.expected {
             let mut reader = open(&*source, split, None).await;
             let mut records = Records::default();
-            reader.read(&mut records, limits(&*source, 1)).await.unwrap();
+            reader.read(&mut records, self.limits(&*source, 1)).await.unwrap();
             let mut items = items_of(&records);
             let position = reader.position();
             reader.acknowledge(&position).await.unwrap();
             reader.acknowledge(&position).await.unwrap();
             assert_eq!(reader.position(), position);
-            items.extend(self.drain(&*source, &mut *reader, 1 << 20).await);
+            let rest = &expected[items.len().min(expected.len())..];
+            items.extend(self.drain(&*source, &mut *reader, 1 << 20, rest).await);
             self.compare(items, expected, &format!("split {split} acknowledged twice"));
         }
+    }
+
+    /// True if all that is expected has come, where that is the end for now.
+    fn has_all(&self, taken: usize, expected: &[Item]) -> bool {
+        self.patient && taken >= expected.len()
     }
 
     fn compare(&self, mut items: Vec<Item>, expected: &[Item], what: &str) {
@@ -241,13 +270,24 @@ impl Fixture {
         assert_eq!(items, expected, "{what}");
     }
 
+    /// Bounded sources may take their time, and those whose end is known; of the others, what is there now is enough.
+    fn limits(&self, source: &dyn Source, bytes: usize) -> ReadLimits {
+        if self.patient {
+            return ReadLimits { bytes, wait: Duration::from_secs(3600) };
+        }
+        limits(source, bytes, self.patience)
+    }
+
     /// Reads to the end, or to the end for now; checks each read on the way.
-    async fn drain(&self, source: &dyn Source, reader: &mut dyn Reader, limit: usize) -> Vec<Item> {
+    async fn drain(&self, source: &dyn Source, reader: &mut dyn Reader, limit: usize, expected: &[Item]) -> Vec<Item> {
         let mut items = Vec::new();
         let mut records = Records::default();
         loop {
+            if self.has_all(items.len(), expected) {
+                return items;
+            }
             records.clear();
-            let status = reader.read(&mut records, limits(source, limit)).await.unwrap();
+            let status = reader.read(&mut records, self.limits(source, limit)).await.unwrap();
             check_arena(&records, limit);
             if items_of(&records).iter().any(|item| matches!(item, Item::Record { .. })) {
                 assert_eq!(records.header().map(|header| &**header), self.header);
@@ -276,7 +316,7 @@ pub(crate) async fn read_to_end(source: &dyn Source, reader: &mut dyn Reader) ->
     let mut records = Records::default();
     loop {
         records.clear();
-        let status = reader.read(&mut records, limits(source, 1 << 20)).await.unwrap();
+        let status = reader.read(&mut records, limits(source, 1 << 20, Duration::ZERO)).await.unwrap();
         items.extend(items_of(&records));
         if is_over(source, status, &records) {
             return items;
@@ -318,9 +358,8 @@ fn check_arena(records: &Records, limit: usize) {
     assert_eq!(records.byte_len(), at);
 }
 
-/// Bounded sources may take their time; of the others, what is there now is enough.
-fn limits(source: &dyn Source, bytes: usize) -> ReadLimits {
-    ReadLimits { bytes, wait: if source.bounded() { Duration::from_secs(3600) } else { Duration::ZERO } }
+fn limits(source: &dyn Source, bytes: usize, patience: Duration) -> ReadLimits {
+    ReadLimits { bytes, wait: if source.bounded() { Duration::from_secs(3600) } else { patience } }
 }
 
 fn is_over(source: &dyn Source, status: ReadStatus, records: &Records) -> bool {

@@ -48,7 +48,7 @@ pub use http::{Ack, HttpOptions, Inlet};
 #[cfg(feature = "kafka")]
 pub use kafka::KafkaOptions;
 #[cfg(feature = "kinesis")]
-pub use kinesis::KinesisOptions;
+pub use kinesis::{KinesisOptions, LeaseOptions};
 pub use memory::{MemoryQueue, MemorySource, QueueSource};
 pub use metadata::{MetadataField, MetadataType, MetadataValue, Wanted};
 #[cfg(feature = "pubsub")]

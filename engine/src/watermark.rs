@@ -83,18 +83,19 @@ pub struct SplitTime {
 /// | splits | result |
 /// |---|---|
 /// | none | [`END`]: there is nothing to wait for |
-/// | some not idle | the least of those |
-/// | all idle | none: only the clock can say |
+/// | some not idle and not ended | the least of those |
+/// | all ended | [`END`] |
+/// | all others idle | none: only the clock can say |
 pub fn least(splits: impl IntoIterator<Item = SplitTime>) -> Option<i64> {
-    let mut least = None;
-    let mut any = false;
+    let mut least = END;
+    let mut idle = false;
     for split in splits {
-        any = true;
+        idle |= split.idle;
         if !split.idle {
-            least = Some(least.unwrap_or(END).min(split.watermark));
+            least = least.min(split.watermark);
         }
     }
-    if any { least } else { Some(END) }
+    (least != END || !idle).then_some(least)
 }
 
 #[cfg(test)]
@@ -115,6 +116,8 @@ mod tests {
             (vec![split(5, true), split(3, true)], None),
             (vec![split(BEGINNING, false), split(3, false)], Some(BEGINNING)),
             (vec![split(END, false), split(3, false)], Some(3)),
+            (vec![split(END, false), split(3, true)], None),
+            (vec![split(END, false), split(END, false)], Some(END)),
         ];
         for (splits, expected) in table {
             assert_eq!(least(splits.clone()), expected, "{splits:?}");

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::BodyDataStream;
 use axum::http::{HeaderMap, header};
 use flate2::read::MultiGzDecoder;
 use futures::StreamExt;
@@ -15,8 +15,14 @@ use super::space::Space;
 /// How long a body may take: whoever sends more slowly than the largest body in this time sends smaller ones.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long the rest of a refused body may take.
+const PASSING: Duration = Duration::from_secs(2);
+
 /// Decompressed at a time.
 const PIECE: usize = 64 << 10;
+
+/// The window is memory as well: 8 MB, as RFC 9659 has it for this encoding.
+const WINDOW_LOG: u32 = 23;
 
 /// How a body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +53,7 @@ impl Encoding {
 /// Receives a body of at most `max` bytes into `space`.
 pub(super) async fn receive(
     headers: &HeaderMap,
-    body: Body,
+    pieces: &mut BodyDataStream,
     max: usize,
     space: &mut Space,
 ) -> Result<Vec<u8>, Refusal> {
@@ -56,7 +62,6 @@ pub(super) async fn receive(
         return Err(too_large(max));
     }
     let receiving = async {
-        let mut pieces = body.into_data_stream();
         let mut bytes = Vec::new();
         while let Some(piece) = pieces.next().await {
             // The client went away, or broke the protocol; it hardly hears this.
@@ -72,6 +77,22 @@ pub(super) async fn receive(
     timeout(PATIENCE, receiving).await.unwrap_or(Err(Refusal::Slow))
 }
 
+/// Lets what is left of a refused body pass by, up to `most` bytes: a client that is still sending when the connection
+/// closes would not see the answer.
+pub(super) async fn pass_by(pieces: &mut BodyDataStream, most: usize) {
+    let passing = async {
+        let mut passed = 0;
+        while let Some(Ok(piece)) = pieces.next().await {
+            passed += piece.len();
+            if passed > most {
+                return;
+            }
+        }
+    };
+    // One that takes longer is not waited for.
+    let _ = timeout(PASSING, passing).await;
+}
+
 /// Decompresses to at most `max` bytes, which take the place of `body` in `space`.
 pub(super) fn decompress(body: Vec<u8>, encoding: Encoding, max: usize, space: &mut Space) -> Result<Vec<u8>, Refusal> {
     let plain = match encoding {
@@ -80,8 +101,7 @@ pub(super) fn decompress(body: Vec<u8>, encoding: Encoding, max: usize, space: &
         Encoding::Zstd => {
             let broken = |error| broken("zstd", &error);
             let mut decoder = zstd::Decoder::with_buffer(body.as_slice()).map_err(broken)?;
-            // The window is memory as well; no window needs to be larger than what it looks back at.
-            decoder.window_log_max(max.max(1 << 10).next_power_of_two().ilog2().min(27)).map_err(broken)?;
+            decoder.window_log_max(WINDOW_LOG).map_err(broken)?;
             unpack(decoder, "zstd", max, space)?
         }
     };

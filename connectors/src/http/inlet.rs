@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::body::BodyDataStream;
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use chrono::Utc;
@@ -63,17 +65,21 @@ impl Inlet {
     /// Answers one request, when that can be answered: with `ack = "durable"` its records are in a checkpoint by then.
     /// Dropped before, the request may have been taken or not, as one whose answer was lost.
     pub async fn answer(&self, request: Request) -> Response {
-        match self.take(request).await {
+        let (head, body) = request.into_parts();
+        let mut body = body.into_data_stream();
+        match self.take(&head, &mut body).await {
             Ok(taken) => {
                 let status = if self.ack == Ack::Memory { StatusCode::ACCEPTED } else { StatusCode::OK };
                 answer(status, &serde_json::json!({ "records": taken }))
             }
-            Err(refusal) => refusal.answer(),
+            Err(refusal) => {
+                body::pass_by(&mut body, self.max_body.saturating_mul(2)).await;
+                refusal.answer()
+            }
         }
     }
 
-    async fn take(&self, request: Request) -> Result<usize, Refusal> {
-        let (head, body) = request.into_parts();
+    async fn take(&self, head: &Parts, body: &mut BodyDataStream) -> Result<usize, Refusal> {
         if head.method != Method::POST {
             return Err(Refusal::Method);
         }

@@ -6,6 +6,10 @@ use super::health::Trouble;
 use super::settings::KafkaSettings;
 use crate::error::SourceError;
 
+/// The alerts of TLS by which a server says that it wants to know who we are.
+const CERTIFICATE_WANTED: [&str; 4] =
+    ["alert bad certificate", "alert certificate required", "alert unknown ca", "alert handshake failure"];
+
 /// A connection that does not come about.
 pub(super) fn connection(trouble: &Trouble, settings: &KafkaSettings) -> String {
     let Trouble { code, reason } = trouble;
@@ -21,8 +25,8 @@ pub(super) fn connection(trouble: &Trouble, settings: &KafkaSettings) -> String 
         RDKafkaErrorCode::SSL if reason.contains("certificate verify failed") => {
             "give the authority that signed the brokers' certificates as `tls.ca`, and their own name in `brokers`"
         }
-        RDKafkaErrorCode::SSL if reason.contains("certificate required") || reason.contains("handshake failure") => {
-            "the brokers want a certificate: give `tls.cert` and `tls.key`"
+        _ if CERTIFICATE_WANTED.iter().any(|alert| reason.contains(alert)) => {
+            "the brokers want a certificate, or another one: see `tls.cert` and `tls.key`"
         }
         RDKafkaErrorCode::SSL => "check `tls`: does this port speak TLS?",
         RDKafkaErrorCode::Resolve => "check the host in `brokers`",

@@ -24,7 +24,7 @@ use super::token::TokenSource;
 use crate::error::SourceError;
 
 /// How long the thread waits for events before it looks whether it is to end.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(20);
 /// Time between two commits: each is one request for all partitions.
 const COMMIT: Duration = Duration::from_secs(1);
 /// How long the last commit may take before it is left.
@@ -164,12 +164,8 @@ impl Events {
 
     fn poll(&self) {
         match self.consumer.poll(TICK) {
-            None => {}
-            Some(Err(error)) => {
-                if let Some(code) = error.rdkafka_error_code() {
-                    self.consumer.context().health.failed(code, &code.to_string());
-                }
-            }
+            // Errors came with their reason to the context already.
+            None | Some(Err(_)) => {}
             Some(Ok(message)) => {
                 let (topic, partition) = (message.topic(), message.partition());
                 tracing::error!(topic, partition, "a message came outside its partition's queue; reading it again");

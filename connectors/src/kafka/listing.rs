@@ -43,7 +43,8 @@ pub(super) async fn topics_that_exist(client: &Client, settings: &KafkaSettings)
                 let all =
                     retried(client, settings, |consumer| consumer.fetch_metadata(None, TRY).map(|all| read(&all)));
                 let all = all.await.unwrap_or_default();
-                let near = near(&topic.name, all.iter().map(|topic| topic.name.as_str()));
+                let others = all.iter().filter(|other| other.error.is_none() && other.name != topic.name);
+                let near = near(&topic.name, others.map(|other| other.name.as_str()));
                 return Err(SourceError::config(advice::unknown_topic(&topic.name, &near)));
             }
             None => {
@@ -97,7 +98,7 @@ fn query(start: Start) -> i64 {
 /// The first whole millisecond at or after `moment`.
 fn millis(moment: DateTime<Utc>) -> i64 {
     let whole = moment.timestamp_millis();
-    (whole + i64::from(moment.timestamp_subsec_nanos() % 1_000_000 > 0)).max(0)
+    (whole + i64::from(!moment.timestamp_subsec_nanos().is_multiple_of(1_000_000))).max(0)
 }
 
 async fn look_up(

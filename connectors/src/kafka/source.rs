@@ -56,6 +56,12 @@ impl KafkaSource {
         Self { settings: Arc::new(settings), wanted: OnceLock::new(), beginning, state: Mutex::default() }
     }
 
+    /// The client, once there is one.
+    #[cfg(test)]
+    pub(super) async fn client(&self) -> Option<Arc<Client>> {
+        self.state.lock().await.client.clone()
+    }
+
     /// Looks for topics and partitions, and where new ones begin.
     async fn look(&self, state: &mut State) -> Result<(), SourceError> {
         let (client, found) = match &state.client {

@@ -108,7 +108,7 @@ impl TokenSource for ClientCredentials {
 }
 
 /// The token of an answer.
-fn read(status: u16, body: &[u8], now: SystemTime) -> Result<Token, String> {
+pub(super) fn read(status: u16, body: &[u8], now: SystemTime) -> Result<Token, String> {
     if status != 200 {
         let refusal: Option<Refusal> = serde_json::from_slice(body).ok();
         let word = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');

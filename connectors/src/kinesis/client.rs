@@ -45,6 +45,8 @@ pub(super) struct Connection {
     pub(super) once: Client,
     pub(super) stream: StreamName,
     pub(super) region: String,
+    /// What other services are reached by.
+    pub(super) config: SdkConfig,
     /// The stream as IAM policies name it.
     pub(super) resource: String,
     explicit: bool,
@@ -74,6 +76,7 @@ impl Connection {
             once: Client::from_conf(once),
             stream: stream.clone(),
             region,
+            config,
             resource,
             explicit,
         })
@@ -170,6 +173,9 @@ fn shard(listed: &aws_sdk_kinesis::types::Shard) -> Shard {
         id: SplitId::new(listed.shard_id()),
         parents: parents.into_iter().flatten().map(SplitId::new).collect(),
         closed: ending.is_some(),
+        hash_keys: listed
+            .hash_key_range()
+            .map(|range| (range.starting_hash_key().into(), range.ending_hash_key().into())),
     }
 }
 
@@ -217,7 +223,7 @@ async fn check_credentials(config: &SdkConfig) -> Result<(), SourceError> {
 }
 
 /// The name that was perhaps meant: the same but for case, one that holds the other, or one a letter or two away.
-fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
+pub(super) fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
     let name = name.to_lowercase();
     let far = |other: &&String| {
         let other = other.to_lowercase();

@@ -3,12 +3,14 @@
 //! A subscription lives five minutes at most. The next begins behind the last record of the one before, so nothing is
 //! missed or repeated. There is one subscription for each shard and consumer: a second takes it over from the first.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_sdk_kinesis::error::ProvideErrorMetadata;
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::subscribe_to_shard::SubscribeToShardOutput;
 use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
 use aws_sdk_kinesis::types::{
     ConsumerStatus, ShardIteratorType, StartingPosition, SubscribeToShardEvent, SubscribeToShardEventStream,
 };
@@ -23,8 +25,6 @@ use super::refusal::Refusal;
 use crate::error::SourceError;
 use crate::source::SplitId;
 
-/// A shard is subscribed to at most so often: within five seconds of the last time the service refuses.
-const SUBSCRIBING: Limits = Limits { interval: Duration::from_secs(5), bytes_per_second: f64::INFINITY };
 /// How often a new consumer is looked at until it is active, and how often in all: five minutes.
 const REGISTERING: Duration = Duration::from_secs(1);
 const LOOKS: usize = 300;
@@ -44,8 +44,14 @@ pub(super) struct FanOut {
 }
 
 impl FanOut {
-    pub(super) fn new(connection: Arc<Connection>, consumer: Arc<str>, shard: SplitId, point: Point) -> Self {
-        let pace = Pace::new(SUBSCRIBING, Instant::now());
+    pub(super) fn new(
+        connection: Arc<Connection>,
+        consumer: Arc<str>,
+        shard: SplitId,
+        point: Point,
+        limits: Limits,
+    ) -> Self {
+        let pace = Pace::new(limits, Instant::now());
         Self { connection, consumer, shard, point, subscription: None, pace, told: false }
     }
 
@@ -74,7 +80,8 @@ impl FanOut {
                 Ok(Some(_)) => self.subscription = Some(subscription),
                 // Five minutes are over.
                 Ok(None) => tracing::debug!(shard = %self.shard, "the subscription has ended; subscribing again"),
-                Err(error) => match self.connection.call("SubscribeToShard").refusal(&error) {
+                Err(error) => match self.pushed(&error) {
+                    // Another subscription has taken this one's place.
                     Refusal::Throttled | Refusal::InUse => self.refused(),
                     Refusal::Missing => return self.missing().await,
                     refusal => return Err(self.connection.call("SubscribeToShard").error(refusal)),
@@ -102,14 +109,27 @@ impl FanOut {
         let request = request.shard_id(self.shard.as_str()).starting_position(position);
         match request.send().await {
             Ok(answer) => {
-                self.pace.answered(began, 0);
+                self.pace.begun(began);
                 Ok(answer)
             }
             Err(error) => Err(self.connection.call("SubscribeToShard").refusal(&error)),
         }
     }
 
+    /// Sorts an error that came as an event: the client gives those no code.
+    fn pushed<R>(&self, error: &SdkError<SubscribeToShardEventStreamError, R>) -> Refusal
+    where
+        SdkError<SubscribeToShardEventStreamError, R>: Error + ProvideErrorMetadata,
+    {
+        let call = self.connection.call("SubscribeToShard");
+        match error.as_service_error().and_then(exception) {
+            Some(name) => call.sort(name, error.message().unwrap_or("no reason given")),
+            None => call.refusal(error),
+        }
+    }
+
     fn take(&mut self, event: SubscribeToShardEvent) -> Batch {
+        self.pace.eased();
         if let Some(last) = event.records.last() {
             self.point = Point::After(last.sequence_number().into());
         }
@@ -137,7 +157,7 @@ impl FanOut {
 
     /// Waits longer, and says so the first time.
     fn refused(&mut self) {
-        self.pace.refused(Instant::now() + SUBSCRIBING.interval, rand::random_range(0.5..1.0));
+        self.pace.refused(Instant::now(), rand::random_range(0.5..1.0));
         if !std::mem::replace(&mut self.told, true) {
             tracing::info!(
                 shard = %self.shard, consumer = %self.consumer,
@@ -145,6 +165,22 @@ impl FanOut {
             );
         }
     }
+}
+
+/// The name of an error that came as an event.
+fn exception(error: &SubscribeToShardEventStreamError) -> Option<&'static str> {
+    Some(match error {
+        SubscribeToShardEventStreamError::ResourceNotFoundException(_) => "ResourceNotFoundException",
+        SubscribeToShardEventStreamError::ResourceInUseException(_) => "ResourceInUseException",
+        SubscribeToShardEventStreamError::KmsDisabledException(_) => "KMSDisabledException",
+        SubscribeToShardEventStreamError::KmsInvalidStateException(_) => "KMSInvalidStateException",
+        SubscribeToShardEventStreamError::KmsAccessDeniedException(_) => "KMSAccessDeniedException",
+        SubscribeToShardEventStreamError::KmsNotFoundException(_) => "KMSNotFoundException",
+        SubscribeToShardEventStreamError::KmsOptInRequired(_) => "KMSOptInRequired",
+        SubscribeToShardEventStreamError::KmsThrottlingException(_) => "KMSThrottlingException",
+        SubscribeToShardEventStreamError::InternalFailureException(_) => "InternalFailureException",
+        _ => return None,
+    })
 }
 
 /// ARN of the consumer called `name`, registered if it is missing, and ready.

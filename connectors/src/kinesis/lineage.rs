@@ -12,6 +12,7 @@
 //! | any other | waiting |
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::source::{Known, SplitId};
 
@@ -26,6 +27,8 @@ pub(super) struct Shard {
     pub(super) parents: Vec<SplitId>,
     /// Takes no more records.
     pub(super) closed: bool,
+    /// Its range of hash keys: first and last, as decimal numbers.
+    pub(super) hash_keys: Option<(Arc<str>, Arc<str>)>,
 }
 
 /// What has been read of a stream.

@@ -12,6 +12,7 @@
 //! | `place` | positions |
 //! | `feed`, `polling`, `fanout`, `pace` | batches of records, one after the other |
 //! | `aggregate` | what the Kinesis Producer Library packs |
+//! | `leases` | which daemon reads which shard, where several share the stream |
 //! | `reader`, `source`, `probe` | what the engine sees |
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ mod aggregate;
 mod client;
 mod fanout;
 mod feed;
+mod leases;
 mod lineage;
 mod pace;
 mod place;
@@ -45,6 +47,7 @@ mod stream_name;
 #[cfg(test)]
 mod tests;
 
+pub use leases::LeaseOptions;
 use source::KinesisSource;
 use stream_name::{StreamName, is_name, is_region};
 
@@ -99,6 +102,8 @@ pub struct KinesisOptions {
     /// Where the first start begins.
     #[serde(default)]
     pub start: Start,
+    /// Shares the stream with other daemons.
+    pub leases: Option<LeaseOptions>,
     /// How often the stream is asked for new shards, beside each end of one.
     #[serde(default = "default_refresh")]
     pub refresh: HumanDuration,
@@ -125,6 +130,9 @@ impl StreamOptions for KinesisOptions {
 
     fn source(&self, around: &Surroundings) -> Result<Arc<dyn Source>, SourceError> {
         let stream = self.check()?;
+        if let Some(leases) = &self.leases {
+            leases.check(around.checkpoint_interval)?;
+        }
         let region = self.region(&stream, around)?;
         Ok(Arc::new(KinesisSource::new(self.clone(), stream, region, around.source.clone())))
     }

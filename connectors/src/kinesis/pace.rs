@@ -21,6 +21,10 @@ pub(super) struct Limits {
 impl Limits {
     /// The quota of a shard: <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>.
     pub(super) const SHARD: Self = Self { interval: Duration::from_millis(200), bytes_per_second: 2_000_000.0 };
+
+    /// A shard is subscribed to at most so often: within five seconds of the last time the service refuses. What then
+    /// comes is pushed.
+    pub(super) const SUBSCRIPTION: Self = Self { interval: Duration::from_secs(5), bytes_per_second: f64::INFINITY };
 }
 
 /// The first pause after a refusal: the service counts by the second.
@@ -48,12 +52,22 @@ impl Pace {
 
     /// A read that began at `began` brought `bytes`.
     pub(super) fn answered(&mut self, began: Instant, bytes: usize) {
+        self.eased();
+        let paid = Duration::from_secs_f64(bytes as f64 / self.limits.bytes_per_second);
+        self.due = began + self.limits.interval.max(paid) + self.pause;
+    }
+
+    /// What was begun at `began` is under way; whether it goes well will be seen.
+    pub(super) fn begun(&mut self, began: Instant) {
+        self.due = began + self.limits.interval;
+    }
+
+    /// It goes well: the pause shrinks.
+    pub(super) fn eased(&mut self) {
         self.pause /= 2;
         if self.pause < FIRST_PAUSE / 2 {
             self.pause = Duration::ZERO;
         }
-        let paid = Duration::from_secs_f64(bytes as f64 / self.limits.bytes_per_second);
-        self.due = began + self.limits.interval.max(paid) + self.pause;
     }
 
     /// A read was refused at `now`. `jitter`, from 0.5 to 1, keeps many readers from coming back at one instant.

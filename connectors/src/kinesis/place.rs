@@ -3,7 +3,8 @@
 //! The engine's positions are half-open: everything before them has been handed out. Sequence numbers have gaps, so the
 //! next record has no name yet; a place therefore names the *last* record handed out, and the place itself is the gap
 //! behind it. Inside an aggregate of the Kinesis Producer Library many records share one sequence number; `sub` then says
-//! which of them was the last. Behind the last of an aggregate it is left out: all of it was handed out.
+//! which of them was the last. It is kept behind the last of an aggregate too: whoever reads on from a lease table can't
+//! tell an aggregate from a plain record, and would take the rest for unread.
 //!
 //! | place | reading goes on |
 //! |---|---|
@@ -25,7 +26,7 @@ pub(super) struct Place {
     /// Sequence number of the last record handed out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sequence: Option<Arc<str>>,
-    /// Which record of an aggregate was the last, counted from 0, if there are more behind it.
+    /// Which record of an aggregate was the last, counted from 0. None of a plain record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sub: Option<u32>,
     /// How many records were handed out of this shard: the ordinal of the next. Sequence numbers have too many digits to be

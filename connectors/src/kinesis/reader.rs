@@ -126,11 +126,9 @@ impl ShardReader {
             if self.place.sequence.as_deref() != Some(sequence) {
                 self.place.sequence = Some(sequence.into());
             }
-            let at = packet.next;
-            packet.next += 1;
-            let last = packet.next == packet.aggregate.records.len();
             // No aggregate holds four thousand million records.
-            self.place.sub = u32::try_from(at).ok().filter(|_| !last);
+            self.place.sub = u32::try_from(packet.next).ok();
+            packet.next += 1;
             self.place.records += 1;
         }
         true

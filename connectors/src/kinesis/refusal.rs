@@ -71,7 +71,7 @@ impl Call<'_> {
     }
 
     /// Sorts an error by its name.
-    fn sort(self, code: &str, message: &str) -> Refusal {
+    pub(super) fn sort(self, code: &str, message: &str) -> Refusal {
         let Self { action, resource, region, explicit } = self;
         let mend = |what: String| Refusal::Failed(SourceError::config(what));
         match code {

@@ -10,7 +10,7 @@
 //! | none | `latest`, or a moment | at that moment; `latest` leaves out what is closed already |
 //! | some | any | where the first start began |
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::client::Connection;
@@ -34,7 +34,7 @@ struct State {
     /// Where the first start began, once that is known; none inside: at the oldest record.
     since: Option<Option<i64>>,
     /// The last list and its age. None before the first, and after the end of a shard: then there are new ones.
-    list: Option<(Instant, Vec<Shard>)>,
+    list: Option<(Instant, Arc<[Shard]>)>,
     /// How many shards have ended, to tell whether a list is older than the last end.
     ends: usize,
     /// What is closed in the first list is left out.
@@ -62,24 +62,30 @@ impl Shards {
 
     /// The shards to be read now.
     pub(super) async fn to_read(&self, connection: &Connection) -> Result<Vec<SplitId>, SourceError> {
+        let shards = self.listed(connection).await?;
+        let mut state = self.lock();
+        if std::mem::take(&mut state.skip_closed) {
+            state.lineage.skip_closed(&shards);
+        }
+        Ok(state.lineage.to_read(&shards))
+    }
+
+    /// Every shard of the stream, as of the last look.
+    pub(super) async fn listed(&self, connection: &Connection) -> Result<Arc<[Shard]>, SourceError> {
         let ends = {
             let state = self.lock();
             match &state.list {
-                Some((asked, shards)) if asked.elapsed() < self.refresh => return Ok(state.lineage.to_read(shards)),
+                Some((asked, shards)) if asked.elapsed() < self.refresh => return Ok(shards.clone()),
                 _ => state.ends,
             }
         };
         // The moment is taken before the list: what is written in between is read.
         self.since();
         let asked = Instant::now();
-        let shards = connection.shards().await?;
+        let shards: Arc<[Shard]> = connection.shards().await?.into();
         let mut state = self.lock();
-        if std::mem::take(&mut state.skip_closed) {
-            state.lineage.skip_closed(&shards);
-        }
-        let to_read = state.lineage.to_read(&shards);
-        state.list = (state.ends == ends).then_some((asked, shards));
-        Ok(to_read)
+        state.list = (state.ends == ends).then(|| (asked, shards.clone()));
+        Ok(shards)
     }
 
     /// Where to begin in `shard`.

@@ -26,6 +26,8 @@ pub struct MemoryQueue {
 #[derive(Debug, Default)]
 struct Queue {
     records: Vec<Vec<u8>>,
+    /// Those that are published: the first so many.
+    published: usize,
     waiting: VecDeque<usize>,
     /// Who holds which record.
     held: Vec<(u64, usize)>,
@@ -38,12 +40,19 @@ impl MemoryQueue {
     pub const METADATA: &'static [MetadataField] =
         &[MetadataField { name: ID, kind: MetadataType::Text, doc: "the record's number" }];
 
-    /// A queue of these records, named by their numbers.
+    /// A queue of these records, named by their numbers, once they are [published](MemoryQueue::publish).
     pub fn new<R: Into<Vec<u8>>>(records: Vec<R>) -> Self {
-        let records: Vec<Vec<u8>> = records.into_iter().map(Into::into).collect();
-        let waiting = (0..records.len()).collect();
-        let queue = Queue { records, waiting, ..Queue::default() };
-        Self { state: Arc::new(Mutex::new(queue)) }
+        let records = records.into_iter().map(Into::into).collect();
+        Self { state: Arc::new(Mutex::new(Queue { records, ..Queue::default() })) }
+    }
+
+    /// Publishes the next records, if there are any left.
+    pub fn publish(&self, number: usize) {
+        let mut queue = self.lock();
+        let from = queue.published;
+        queue.published = queue.records.len().min(from.saturating_add(number));
+        let news = from..queue.published;
+        queue.waiting.extend(news);
     }
 
     /// The queue as a process sees it, by so many splits. They end when this process has been given all that is not

@@ -19,7 +19,7 @@ const BYTES: u64 = 1 << 30;
 const KEEP: Duration = Duration::from_secs(600);
 const KEEP_INTERVALS: u32 = 10;
 /// Bounds of one extension of a lease: what a crash costs at most until messages come again. Pub/Sub allows 10 s to 600 s.
-const EXTENSION: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
+const EXTENSION: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
 const EXTENSION_INTERVALS: u32 = 3;
 /// How long a message is held at least. A run that cannot commit for ten minutes stops.
 const LEASE: Duration = Duration::from_secs(3600);

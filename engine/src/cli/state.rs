@@ -80,7 +80,11 @@ fn about_source(text: &mut String, name: &str, source: &SourceState) {
     for (id, split) in splits.iter().take(SHOWN_SPLITS) {
         let position = split.to.as_ref().map_or("not begun".to_string(), |to| to.0.to_string());
         let time = split.greatest_time.map_or("-".to_string(), moment);
-        let ended = if split.ended { ", ended" } else { "" };
+        let ended = match split {
+            SplitState { ended: true, .. } => ", ended",
+            SplitState { left: true, .. } => ", read elsewhere",
+            _ => "",
+        };
         let _ = writeln!(text, "  {id}: next {position}, event time up to {time}{ended}");
     }
     if splits.len() > SHOWN_SPLITS {

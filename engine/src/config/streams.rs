@@ -38,6 +38,7 @@ pub(super) static STREAMS: &[Stream] = &[
 /// Keys whose values are secrets wherever they stand in a source, filled in or not.
 pub(super) const SECRET_KEYS: &[&str] = &[
     "access_key_id",
+    "account_key",
     "client_secret",
     "connection_string",
     "headers",

@@ -11,7 +11,7 @@ use super::column::Column;
 use super::csv::push_field;
 use super::mismatch::{Mismatch, shorten};
 use super::number::{self, Rest};
-use super::time::readable;
+use super::time::{Clock, readable};
 use super::written;
 
 const DAY: i64 = 86_400_000_000;
@@ -46,80 +46,74 @@ impl Column {
         Err(Mismatch::worded(self.expectation(), found))
     }
 
+    /// Pushes the value if the column takes it. Texts are read as fields of CSV.
     fn takes(&mut self, value: Typed<'_>) -> bool {
-        match self {
-            Self::Boolean(c) => match value {
-                Typed::Boolean(value) => Some(c.push(value)),
-                _ => return self.takes_text(value),
-            },
-            Self::Int(c) => match value.integer() {
-                Some(value) => i32::try_from(value).ok().map(|value| c.push(value)),
-                None => return self.takes_text(value),
-            },
-            Self::BigInt(c) => match value.integer() {
-                Some(value) => i64::try_from(value).ok().map(|value| c.push(value)),
-                None => return self.takes_text(value),
-            },
-            Self::Float(c) => match value.float() {
-                Some(value) => Some(c.push(value)),
-                None => return self.takes_text(value),
-            },
-            Self::Double(c) => match value.double() {
-                Some(value) => Some(c.push(value)),
-                None => return self.takes_text(value),
-            },
-            Self::Decimal { values, precision, scale } => match value {
-                Typed::Text(_) => return self.takes_text(value),
-                _ => value.decimal(*precision, *scale).map(|value| values.push(value)),
-            },
-            Self::Date(c) => match value.date() {
-                Some(value) => Some(c.push(value)),
-                None => return self.takes_text(value),
-            },
-            Self::Timestamp { values, clock, .. } => match value {
-                Typed::Timestamp(us) => Some(us).filter(readable).map(|us| values.push(us)),
-                Typed::Date(day) => i64::from(day).checked_mul(DAY).filter(readable).map(|us| values.push(us)),
-                Typed::Integer(n) => {
-                    i64::try_from(n).ok().and_then(|n| clock.read_integer(n)).map(|us| values.push(us))
-                }
-                _ => return self.takes_text(value),
-            },
-            Self::String(c) => match value {
-                Typed::Bytes(bytes) => std::str::from_utf8(bytes).ok().map(|text| c.push_owned(text)),
-                _ => Some(c.push_owned(&value.text())),
-            },
-            Self::Bytes(c) => match value {
-                Typed::Bytes(bytes) => c
-                    .push_with(|out| {
-                        out.extend_from_slice(bytes);
-                        true
-                    })
-                    .then_some(()),
-                _ => return self.takes_text(value),
-            },
-            Self::Json(c) => match value {
-                Typed::Text(_) => return self.takes_text(value),
-                _ => {
-                    let mut json = String::new();
-                    value.write_json(&mut json);
-                    Some(c.push_owned(&json))
-                }
-            },
-            Self::List(_) | Self::Struct(_) | Self::Map(_) => return self.takes_text(value),
+        if let Typed::Text(text) = value
+            && !matches!(self, Self::String(_))
+        {
+            return push_field(self, Source::scratch(text), 0..text.len()).is_ok();
         }
-        .is_some()
-    }
-
-    /// Texts are read as fields of CSV.
-    fn takes_text(&mut self, value: Typed<'_>) -> bool {
-        match value {
-            Typed::Text(text) => push_field(self, Source::scratch(text), 0..text.len()).is_ok(),
-            _ => false,
+        match self {
+            Self::Boolean(c) => put(value.boolean(), |value| c.push(value)),
+            Self::Int(c) => put(value.integer().and_then(|value| i32::try_from(value).ok()), |value| c.push(value)),
+            Self::BigInt(c) => put(value.integer().and_then(|value| i64::try_from(value).ok()), |value| c.push(value)),
+            Self::Float(c) => put(value.float(), |value| c.push(value)),
+            Self::Double(c) => put(value.double(), |value| c.push(value)),
+            Self::Decimal { values, precision, scale } => {
+                put(value.decimal(*precision, *scale), |value| values.push(value))
+            }
+            Self::Date(c) => put(value.date(), |value| c.push(value)),
+            Self::Timestamp { values, clock, .. } => put(value.timestamp(clock), |value| values.push(value)),
+            Self::String(c) => put(value.string(), |text| c.push_owned(&text)),
+            Self::Bytes(c) => match value {
+                Typed::Bytes(bytes) => c.push_with(|out| {
+                    out.extend_from_slice(bytes);
+                    true
+                }),
+                _ => false,
+            },
+            Self::Json(c) => {
+                let mut json = String::new();
+                value.write_json(&mut json);
+                c.push_owned(&json);
+                true
+            }
+            Self::List(_) | Self::Struct(_) | Self::Map(_) => false,
         }
     }
 }
 
+/// Pushes a value if there is one.
+fn put<T>(value: Option<T>, push: impl FnOnce(T)) -> bool {
+    value.map(push).is_some()
+}
+
 impl Typed<'_> {
+    fn boolean(self) -> Option<bool> {
+        match self {
+            Self::Boolean(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Microseconds since the epoch.
+    fn timestamp(self, clock: &Clock) -> Option<i64> {
+        match self {
+            Self::Timestamp(us) => Some(us).filter(readable),
+            Self::Date(day) => i64::from(day).checked_mul(DAY).filter(readable),
+            Self::Integer(value) => clock.read_integer(i64::try_from(value).ok()?),
+            _ => None,
+        }
+    }
+
+    /// What a string column holds; bytes only if they are text.
+    fn string(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Bytes(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+            _ => Some(self.text()),
+        }
+    }
+
     fn integer(self) -> Option<i128> {
         match self {
             Self::Integer(value) => Some(value),

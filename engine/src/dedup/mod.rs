@@ -34,10 +34,14 @@
 //!
 //! This holds where the source gives a record again until its position is committed: B's record may go because A's
 //! comes back. A client that sends a record until any copy of it is acknowledged may hear of B's and not repeat A's: its
-//! copies must come through one split, or B's must not be acknowledged yet (below). Where all records of a key lie within
-//! `within` of each other, as true duplicates do, exactly one is
-//! taken, whatever the order in which they come back. Records strung out further (0, 8, 16 with `within` = 10) have no
-//! one answer: which of them are taken depends on the order in which lanes meet them, with or without a crash.
+//! copies must come through one split, or B's must not be acknowledged yet (below). HTTP push has one split for that
+//! reason. There both copies pass one lane: if the first is taken in epoch n, the second is dropped in n or later, and
+//! whichever is acknowledged, n is durable and holds the record. If n never is, neither is acknowledged, and the client
+//! sends it again. If n is durable and the answer was lost, k is in what n stored, and the copy sent again is dropped.
+//!
+//! Where all records of a key lie within `within` of each other, as true duplicates do, exactly one is taken, whatever the
+//! order in which they come back. Records strung out further (0, 8, 16 with `within` = 10) have no one answer: which of
+//! them are taken depends on the order in which lanes meet them, with or without a crash.
 //!
 //! # Records that the origin delivers again
 //!

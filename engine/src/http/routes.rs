@@ -1,9 +1,10 @@
 //! Which request is for whom.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -14,6 +15,10 @@ use super::connection::Client;
 use super::health::{self, Health};
 use super::metrics::Metrics;
 use crate::run::Board;
+
+/// What is read of a body that nobody takes.
+const PASSED: usize = 1 << 20;
+const PASSING: Duration = Duration::from_secs(2);
 
 /// What the routes share.
 #[derive(Debug, Clone)]
@@ -35,7 +40,7 @@ pub(super) fn routes(board: Arc<Board>, metrics: Arc<Metrics>) -> Router {
 }
 
 /// Keeps a connection from being idle while a request of it is answered.
-async fn mark(ConnectInfo(client): ConnectInfo<Client>, request: Request, next: Next) -> Response {
+pub(super) async fn mark(ConnectInfo(client): ConnectInfo<Client>, request: Request, next: Next) -> Response {
     let _answering = client.answering();
     next.run(request).await
 }
@@ -53,6 +58,7 @@ async fn ingest_into(board: &Board, source: &str, request: Request) -> (bool, Re
     if let Some(inlet) = board.inlet(source) {
         return (true, inlet.answer(request).await);
     }
+    pass_by(request).await;
     if board.has_sources() {
         return (
             false,
@@ -66,8 +72,16 @@ async fn ingest_into(board: &Board, source: &str, request: Request) -> (bool, Re
 
 /// A build without the connector.
 #[cfg(not(feature = "http"))]
-async fn ingest_into(_board: &Board, _source: &str, _request: Request) -> (bool, Response) {
+async fn ingest_into(_board: &Board, _source: &str, request: Request) -> (bool, Response) {
+    pass_by(request).await;
     (false, json(StatusCode::NOT_FOUND, &error("connector \"http\" is not part of this build")))
+}
+
+/// Lets the body of a refused request pass by, within bounds: a client that is still sending when the connection closes
+/// would not see the answer.
+async fn pass_by(request: Request) {
+    // One that is larger or slower is not waited for.
+    let _ = tokio::time::timeout(PASSING, to_bytes(request.into_body(), PASSED)).await;
 }
 
 async fn show_metrics(State(desk): State<Desk>) -> Response {

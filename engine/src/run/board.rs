@@ -16,13 +16,16 @@ use crate::checkpoint::Budget;
 use crate::report::Counts;
 use crate::watermark::{BEGINNING, END};
 
+/// A source and a split of it.
+type Key = (Arc<str>, SplitId);
+
 /// What a run shows.
 #[derive(Debug)]
 pub struct Board {
     made: Instant,
     shown: OnceLock<Shown>,
     epochs: Mutex<Epochs>,
-    splits: Mutex<BTreeMap<(Arc<str>, SplitId), Arc<Mutex<Reading>>>>,
+    splits: Mutex<BTreeMap<Key, Arc<Mutex<Reading>>>>,
     #[cfg(feature = "http")]
     inlets: OnceLock<BTreeMap<String, Arc<Inlet>>>,
 }
@@ -56,7 +59,7 @@ struct Reading {
 #[derive(Debug)]
 pub(crate) struct Gauge {
     board: Arc<Board>,
-    key: (Arc<str>, SplitId),
+    key: Key,
     reading: Arc<Mutex<Reading>>,
 }
 
@@ -134,6 +137,20 @@ impl Default for Board {
 }
 
 impl Board {
+    /// The board of a run without pipelines.
+    #[cfg(test)]
+    pub(crate) fn shown_empty() -> Self {
+        let board = Self::default();
+        board.begin(Shown {
+            pipelines: Vec::new(),
+            tallies: Arc::new(Tallies::new(0)),
+            watermarks: Vec::new(),
+            memory: Arc::new(Budget::new(1, None)),
+            interval: Duration::from_secs(10),
+        });
+        board
+    }
+
     /// Shows the parts of a run that begins.
     pub(super) fn begin(&self, shown: Shown) {
         // A board is of one run.
@@ -208,7 +225,7 @@ impl Board {
             watermark: watermark(name),
         };
         let splits = lock(&self.splits);
-        let split = |((source, split), reading): (&(Arc<str>, SplitId), &Arc<Mutex<Reading>>)| {
+        let split = |((source, split), reading): (&Key, &Arc<Mutex<Reading>>)| {
             let reading = lock(reading);
             SplitView {
                 source: source.to_string(),

@@ -37,18 +37,26 @@ impl SplitClock {
 }
 
 /// The splits of one source.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SourceClock {
     splits: RwLock<Vec<Arc<SplitClock>>>,
+    /// More splits may come at any time: that there is none now is silence, not the end.
+    endless: bool,
 }
 
 impl SourceClock {
+    pub(crate) fn new(endless: bool) -> Self {
+        Self { splits: RwLock::default(), endless }
+    }
+
     /// Adds a split whose watermark is known to be `watermark`. At [`BEGINNING`], it holds its pipelines back until it shows
     /// a record.
     pub(crate) fn add(&self, watermark: i64) -> Arc<SplitClock> {
         let clock = Arc::new(SplitClock::new(watermark));
         // Nobody panics while holding the lock.
-        self.splits.write().unwrap_or_else(|poisoned| poisoned.into_inner()).push(clock.clone());
+        let mut splits = self.splits.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        splits.retain(|split| split.time().watermark != END);
+        splits.push(clock.clone());
         clock
     }
 
@@ -59,7 +67,9 @@ impl SourceClock {
 
     fn times(&self, except: Option<&Arc<SplitClock>>) -> Vec<SplitTime> {
         let splits = self.splits.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        splits.iter().filter(|split| !except.is_some_and(|own| Arc::ptr_eq(own, split))).map(|s| s.time()).collect()
+        let others = splits.iter().filter(|split| !except.is_some_and(|own| Arc::ptr_eq(own, split)));
+        let coming = self.endless.then_some(SplitTime { watermark: BEGINNING, idle: true });
+        others.map(|split| split.time()).chain(coming).collect()
     }
 }
 

@@ -261,6 +261,8 @@ impl Coordinator {
     /// Lets every sink show what it prepared; a round in which nothing was stored has nothing to show.
     async fn publish(&mut self, stored: bool, last: bool) -> Result<(), RunError> {
         if !stored {
+            // A split may have come and gone in between: its reader waits to hear that nothing is missing.
+            self.tell();
             return self.end_round(last).await;
         }
         for pipeline in &self.audience.pipelines {
@@ -278,6 +280,18 @@ impl Coordinator {
 
     /// Everything of the epoch is visible.
     async fn settle(&mut self, last: bool) -> Result<(), RunError> {
+        self.tell();
+        self.world.reach(Step::Acknowledged);
+        if last {
+            self.close_chain().await?;
+        }
+        self.chain.sweep(&self.manifest).await;
+        self.world.reach(Step::Swept);
+        self.end_round(last).await
+    }
+
+    /// Tells sources what is durable.
+    fn tell(&self) {
         let waits = |(source, redelivery): (&usize, &Arc<Redelivery>)| {
             redelivery.must_wait(self.round).then(|| self.sources[*source].as_ref())
         };
@@ -288,13 +302,6 @@ impl Coordinator {
             splits.map(move |(split, state)| (name.as_str(), split.as_str(), state.to.as_ref()))
         });
         self.audience.acks.tell(positions);
-        self.world.reach(Step::Acknowledged);
-        if last {
-            self.close_chain().await?;
-        }
-        self.chain.sweep(&self.manifest).await;
-        self.world.reach(Step::Swept);
-        self.end_round(last).await
     }
 
     /// Ends the chain with an epoch that has nothing left to show: what is visible may then be moved or deleted by others

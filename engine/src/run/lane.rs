@@ -47,8 +47,10 @@ pub(crate) struct LaneSplit {
 pub(crate) enum LaneMessage {
     /// Records.
     Chunk(Box<ReadChunk>),
-    /// The split was opened for the first time, at this position.
+    /// The split was opened for the first time, or elsewhere than where it was left, at this position.
     Opened(Arc<LaneSplit>, Position),
+    /// The split has moved to this position without a record.
+    Moved(Arc<LaneSplit>, Position),
     /// The split is silent and caught up.
     Idle(Arc<LaneSplit>),
     /// The split has ended.
@@ -272,8 +274,21 @@ impl Lane {
                 split.clock.set_idle();
                 Ok(self.progress(split.source)?)
             }
-            LaneMessage::Opened(split, position) => {
+            LaneMessage::Moved(split, position) => {
                 let live = self.live(&split);
+                live.to = Some(position);
+                live.moved = true;
+                Ok(())
+            }
+            LaneMessage::Opened(split, position) => {
+                let max_delay = self.sources[split.source].max_delay;
+                let live = self.live(&split);
+                if !Arc::ptr_eq(&live.split, &split) {
+                    // It was elsewhere since.
+                    *live = LiveSplit::new(&split, max_delay);
+                }
+                // What lies between was read by others, if anybody.
+                live.from = live.to.is_some().then(|| position.clone());
                 live.to = Some(position);
                 live.moved = true;
                 Ok(())

@@ -19,6 +19,8 @@ use crate::checkpoint::Budget;
 pub const CHUNK_BYTES: usize = 1 << 20;
 /// How long a reader may sit silent before the driver looks after idleness and shutdown.
 const WAIT: Duration = Duration::from_millis(50);
+/// How often a silent reader is asked whether it has moved: past the marks of transactions, say, which are no records.
+const POSITION: Duration = Duration::from_secs(1);
 /// How often a reader that waits for memory looks again, and after how long it says so.
 const MEMORY_WAIT: Duration = Duration::from_millis(10);
 const LONG_WAIT: Duration = Duration::from_secs(30);
@@ -28,8 +30,8 @@ const LONG_WAIT: Duration = Duration::from_secs(30);
 pub(super) enum Ask {
     /// Look now, and say when the new ones are on the clock.
     Look(oneshot::Sender<()>),
-    /// The split went elsewhere: if it is listed again, it is to be opened anew.
-    Forget(SplitId),
+    /// The split went elsewhere, from this position on: if it is listed again, it is to be opened anew.
+    Forget(SplitId, Position),
 }
 
 /// Why a driver has stopped reading.
@@ -67,6 +69,8 @@ pub(crate) struct Driver {
     pub(crate) gauge: Option<Gauge>,
     /// Told what is durable, where the source wants to know.
     pub(crate) acks: Option<watch::Receiver<Option<Position>>>,
+    /// What was told last.
+    pub(crate) told: Option<Position>,
     /// True once a record has been read.
     pub(crate) begun: bool,
     /// Let go of when the last record has been read: the end of reading is when nobody holds one.
@@ -86,14 +90,20 @@ impl Driver {
         };
         self.gauge = Some(self.board.gauge(&self.source_name, &self.split.id));
         let mut position = self.split.restored.as_ref().and_then(|state| state.to.clone());
+        let mut back = self.split.restored.as_ref().is_some_and(|state| state.left);
+        let mut stop = self.stop.clone();
         let mut attempts = Attempts::new(&self.source_name, Some(&self.split.id));
         loop {
-            if *self.stop.borrow() {
-                return Ok(());
-            }
-            let outcome = match self.source.open(&self.split.id, position.as_ref()).await {
+            // A split that another process is handing over may take its time to open.
+            let opened = tokio::select! {
+                biased;
+                _ = stopped(&mut stop) => return Ok(()),
+                opened = self.source.open(&self.split.id, position.as_ref()) => opened,
+            };
+            let outcome = match opened {
                 Ok(mut reader) => {
-                    if position.is_none() && !self.source.bounded() {
+                    let moved = position.as_ref() != Some(&reader.position()) || std::mem::take(&mut back);
+                    if moved && !self.source.bounded() {
                         let opened = LaneMessage::Opened(self.split.clone(), reader.position());
                         let _ = self.lane.send(opened);
                     }
@@ -108,8 +118,10 @@ impl Driver {
             };
             match outcome {
                 Ok(End::Left) => {
-                    // Without anybody to ask the split is forgotten anyway.
-                    let _ = self.asks.as_ref().map(|asks| asks.send(Ask::Forget(self.split.id.clone())));
+                    if let (Some(asks), Some(position)) = (&self.asks, position) {
+                        // Whoever looks for new splits is gone only when the run stops.
+                        let _ = asks.send(Ask::Forget(self.split.id.clone(), position));
+                    }
                     return Ok(());
                 }
                 Ok(End::Read) => return Ok(()),
@@ -124,6 +136,8 @@ impl Driver {
     async fn drain(&mut self, reader: &mut dyn Reader, attempts: &mut Attempts) -> Result<End, SourceError> {
         let mut silent_since = Instant::now();
         let mut idle = false;
+        let mut looked = Instant::now();
+        let mut told = reader.position();
         // True once the run stops and what the source has taken in is still to be read.
         let mut finishing = false;
         loop {
@@ -169,11 +183,16 @@ impl Driver {
                 // Without them the run stops; what was read then is read again after it.
                 let Some(schemas) = schemas else { return Ok(End::Read) };
                 let position = reader.position();
+                told.clone_from(&position);
                 let promise = reader.promise();
                 let chunk = ReadChunk { split: self.split.clone(), records, schemas, position, promise, permit };
                 if self.lane.send(LaneMessage::Chunk(Box::new(chunk))).is_err() {
                     return Ok(End::Read);
                 }
+            }
+            if nothing && looked.elapsed() >= POSITION {
+                looked = Instant::now();
+                self.tell_place(reader, &mut told);
             }
             match status {
                 ReadStatus::Ended => {
@@ -193,6 +212,15 @@ impl Driver {
                 }
                 ReadStatus::CaughtUp | ReadStatus::More => {}
             }
+        }
+    }
+
+    /// Tells the lane where a silent reader stands, if it is not where it was told to be.
+    fn tell_place(&self, reader: &dyn Reader, told: &mut Position) {
+        let position = reader.position();
+        if position != *told {
+            told.clone_from(&position);
+            let _ = self.lane.send(LaneMessage::Moved(self.split.clone(), position));
         }
     }
 
@@ -232,6 +260,7 @@ impl Driver {
         let position = acks.borrow_and_update().clone();
         if let Some(position) = &position {
             reader.acknowledge(position).await?;
+            self.told = Some(position.clone());
         }
         Ok(position)
     }
@@ -243,6 +272,10 @@ impl Driver {
         let Some(mut acks) = self.acks.clone() else { return Ok(()) };
         let mut finished = self.finished.clone();
         let end = reader.position();
+        if self.told.as_ref() == Some(&end) {
+            // Durable already; but the reader did not know then that it would be the end.
+            return reader.acknowledge(&end).await;
+        }
         loop {
             if self.acknowledge(reader).await?.is_some_and(|told| told == end) {
                 return Ok(());

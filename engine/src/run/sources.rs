@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use watershed_connectors::{Known, Source, SourceError, SplitId, Wanted};
+use watershed_connectors::{Known, Position, Source, SourceError, SplitId};
 
 use super::acks::Acks;
 use super::attempts::Attempts;
@@ -17,7 +17,7 @@ use super::error::RunError;
 use super::intake::{LaneKeys, LaneSource};
 use super::lane::{LaneMessage, LaneSplit, Tap, TapKind};
 use super::reader::{Ask, Driver, stopped};
-use super::redelivery::Redelivery;
+use super::redelivery::{self, Redelivery};
 use super::schemas::Schemas;
 use super::world::World;
 use crate::checkpoint::{Budget, SourceState, SplitState};
@@ -112,14 +112,16 @@ impl LiveSource {
         let (beside, columns): (Vec<_>, Vec<_>) =
             projection.iter().filter_map(|&column| schema.fields.get(column)).partition(|field| field.metadata);
         source.project(&columns.iter().map(|field| field.name.clone()).collect::<Vec<_>>());
-        let redelivery = describe(source.as_ref(), config, beside.iter().map(|field| field.name.as_str()).collect())?;
+        let beside = beside.iter().map(|field| field.name.as_str()).collect();
+        let redelivery = redelivery::describe(source.as_ref(), config, beside, SEEN_SHARDS)?;
         let event_time = time_column.and_then(|column| projection.iter().position(|wanted| *wanted == column));
+        let endless = source.discovers() && !source.bounded();
         Ok(Self {
             name: name.clone(),
             config: config.clone(),
             source,
             splits: Vec::new(),
-            clock: Arc::new(SourceClock::default()),
+            clock: Arc::new(SourceClock::new(endless)),
             taps: Arc::new(taps(name, plans, &projection)),
             seen: config.deduplicate.as_ref().map(|d| Arc::new(SeenKeys::new(micros(d.within), SEEN_SHARDS))),
             redelivery: redelivery.map(Arc::new),
@@ -203,31 +205,6 @@ impl LiveSource {
     }
 }
 
-/// Says which columns are wanted beside each record: those that are read, and behind them the one that tells records which
-/// come again, if they can.
-fn describe(source: &dyn Source, config: &SourceConfig, mut names: Vec<&str>) -> Result<Option<Redelivery>, RunError> {
-    let list = config.connector.metadata();
-    let mut redelivery = None;
-    if let Some(name) = source.redelivers() {
-        if list.iter().all(|field| field.name != name) {
-            return Err(RunError::Config(format!(
-                "source `{}` names its records by `{name}`, and has none",
-                config.name
-            )));
-        }
-        let column = names.iter().position(|wanted| *wanted == name).unwrap_or_else(|| {
-            names.push(name);
-            names.len() - 1
-        });
-        redelivery = Some(Redelivery::new(column, micros(source.remembers()), SEEN_SHARDS));
-    }
-    let wanted = Wanted::pick(list, names);
-    if !wanted.is_empty() {
-        source.describe(wanted);
-    }
-    Ok(redelivery)
-}
-
 fn taps(source: &Arc<str>, plans: &[PlannedPipeline], projection: &[usize]) -> Vec<Tap> {
     let place = |column: &usize| projection.iter().position(|wanted| wanted == column);
     let mut taps = Vec::new();
@@ -300,6 +277,8 @@ pub(super) struct Drivers {
     schemas: Option<Arc<Schemas>>,
     state: SourceState,
     known: BTreeSet<SplitId>,
+    /// A split that comes back keeps its number, and with it its lane: what is said of it stays in order.
+    numbers: BTreeMap<SplitId, usize>,
     /// What drivers ask for; they hold the other end.
     asks: mpsc::UnboundedReceiver<Ask>,
     asking: mpsc::UnboundedSender<Ask>,
@@ -324,6 +303,7 @@ impl Drivers {
             schemas: live.schemas.clone(),
             state,
             known: BTreeSet::new(),
+            numbers: BTreeMap::new(),
             asks,
             asking,
             shared: shared.clone(),
@@ -342,9 +322,12 @@ impl Drivers {
             let greatest = restored.as_ref().and_then(|state| state.greatest_time);
             let watermark = SplitWatermark::resumed(self.max_delay, greatest).now();
             let clock = self.clock.add(watermark.max(self.source.promise(id).unwrap_or(BEGINNING)));
-            let split = LaneSplit { number: *number, source: self.index, id: id.clone(), clock, restored };
-            let lane = self.shared.lanes[*number % self.shared.lanes.len()].clone();
-            *number += 1;
+            let own = *self.numbers.entry(id.clone()).or_insert_with(|| {
+                *number += 1;
+                *number - 1
+            });
+            let split = LaneSplit { number: own, source: self.index, id: id.clone(), clock, restored };
+            let lane = self.shared.lanes[own % self.shared.lanes.len()].clone();
             drivers.push(self.driver(split, lane));
         }
         drivers
@@ -369,10 +352,20 @@ impl Drivers {
             memory: shared.memory.clone(),
             gauge: None,
             board: shared.board.clone(),
+            told: None,
             begun: false,
             reading: Some(shared.reading.clone()),
             finished: shared.finished.clone(),
         }
+    }
+
+    /// Another process reads `split` on from `position`.
+    fn forget(&mut self, split: SplitId, position: Position) {
+        let greatest_time = self.state.splits.get(split.as_str()).and_then(|state| state.greatest_time);
+        let to = Some(position);
+        let state = SplitState { from: to.clone(), to, ended: false, left: true, greatest_time };
+        self.state.splits.insert(split.as_str().to_string(), state);
+        self.known.remove(&split);
     }
 
     /// Payload bytes of a chunk: each of many readers that wait for a network holds as much of the budget while it waits.
@@ -391,7 +384,7 @@ impl Drivers {
         let gone = |id: &str, state: &SplitState| !state.ended && !state.left && !listed.contains(id);
         let lost = self.state.splits.iter().filter(|(id, state)| gone(id, state));
         for (split, _) in lost {
-            tracing::warn!(source = %self.name, split, "a split that was being read is gone; its position is kept");
+            tracing::warn!(source = %self.name, split, "a split that was being read is not listed; its position is kept");
         }
     }
 
@@ -411,8 +404,8 @@ impl Drivers {
                 }
                 Some(ask) = self.asks.recv() => match ask {
                     Ask::Look(done) => waiting.push(done),
-                    Ask::Forget(split) => {
-                        self.known.remove(&split);
+                    Ask::Forget(split, position) => {
+                        self.forget(split, position);
                         continue;
                     }
                 },

@@ -25,6 +25,10 @@ struct Inner {
     unreachable: usize,
     /// Reads of all readers so far.
     reads: usize,
+    /// Lists of splits that were given so far.
+    lists: usize,
+    /// True if other processes read splits of it too.
+    shared: bool,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -32,6 +36,12 @@ struct Split {
     parent: Option<String>,
     records: Vec<String>,
     closed: bool,
+    /// Another process reads it.
+    away: bool,
+    /// Up to where one of them has made it durable, and how often this one has said so.
+    durable: usize,
+    told: usize,
+    left: bool,
 }
 
 impl Log {
@@ -49,6 +59,51 @@ impl Log {
     /// Nothing more is written to `split`.
     pub(crate) fn close(&self, split: &str) {
         self.lock().splits.get_mut(split).unwrap().closed = true;
+        self.bell.notify_waiters();
+    }
+
+    /// Waits until the splits have been listed `more` times.
+    pub(crate) async fn looked(&self, more: usize) {
+        let until = self.lock().lists + more;
+        loop {
+            let rung = self.bell.notified();
+            if self.lock().lists >= until {
+                return;
+            }
+            rung.await;
+        }
+    }
+
+    /// From now on splits are read by several processes, and none by this one unless it is given it.
+    pub(crate) fn share(&self) {
+        let mut log = self.lock();
+        log.shared = true;
+        log.splits.values_mut().for_each(|split| split.away = true);
+    }
+
+    /// Another process wants `split`: waits until it is handed over, and says at which record.
+    pub(crate) async fn lend(&self, split: &str) -> usize {
+        self.lock().splits.get_mut(split).unwrap().away = true;
+        let told = self.lock().splits[split].told;
+        self.bell.notify_waiters();
+        loop {
+            let rung = self.bell.notified();
+            {
+                let log = self.lock();
+                let split = &log.splits[split];
+                if split.told > told && split.left {
+                    return split.durable;
+                }
+            }
+            rung.await;
+        }
+    }
+
+    /// The other process has read `split` up to `durable`, and gives it to this one.
+    pub(crate) fn give(&self, split: &str, durable: usize) {
+        let mut log = self.lock();
+        let split = log.splits.get_mut(split).unwrap();
+        (split.away, split.left, split.durable) = (false, false, durable);
         self.bell.notify_waiters();
     }
 
@@ -102,13 +157,16 @@ impl Source for LogSource {
                 return Err(SourceError::retry("the log", "it cannot be reached"));
             }
         }
-        if self.listed.swap(true, Ordering::Relaxed) {
+        self.log.lock().lists += 1;
+        self.log.bell.notify_waiters();
+        if self.listed.swap(true, Ordering::Relaxed) && !self.log.lock().shared {
             // An answer that takes its time: whoever else can read goes on meanwhile.
             self.log.reads(5).await;
         }
         let ended = self.ended.lock().unwrap().clone();
         let log = self.log.lock();
         let readable = log.splits.iter().filter(|(_, split)| split.parent.as_ref().is_none_or(|p| ended.contains(p)));
+        let readable = readable.filter(|(_, split)| !split.away);
         Ok(readable.map(|(name, _)| SplitId::new(name.as_str())).collect())
     }
 
@@ -119,6 +177,7 @@ impl Source for LogSource {
             None if self.latest => written,
             None => 0,
         };
+        let next = next.max(self.log.lock().splits[split.as_str()].durable);
         let wanted = self.wanted.lock().unwrap().clone();
         let (log, ended) = (self.log.clone(), self.ended.clone());
         Ok(Box::new(LogReader { log, ended, split: split.as_str().to_string(), next, wanted }))
@@ -130,6 +189,10 @@ impl Source for LogSource {
 
     fn discovers(&self) -> bool {
         true
+    }
+
+    fn acknowledges(&self) -> bool {
+        self.log.lock().shared
     }
 
     fn describe(&self, wanted: Wanted) {
@@ -154,6 +217,10 @@ impl Reader for LogReader {
             self.log.bell.notify_waiters();
             log.splits[&self.split].clone()
         };
+        if split.away {
+            self.log.lock().splits.get_mut(&self.split).unwrap().left = true;
+            return Ok(ReadStatus::Left);
+        }
         let held = records.len();
         while let Some(record) = split.records.get(self.next) {
             let number = self.next.to_string();
@@ -179,7 +246,12 @@ impl Reader for LogReader {
         Position(json!({ "next": self.next }))
     }
 
-    async fn acknowledge(&mut self, _position: &Position) -> Result<(), SourceError> {
+    async fn acknowledge(&mut self, position: &Position) -> Result<(), SourceError> {
+        let mut log = self.log.lock();
+        let split = log.splits.get_mut(&self.split).unwrap();
+        split.told += 1;
+        split.durable = split.durable.max(position.0["next"].as_u64().unwrap() as usize);
+        self.log.bell.notify_waiters();
         Ok(())
     }
 }

@@ -179,3 +179,79 @@ async fn a_stream_that_cannot_be_reached_at_the_start_is_waited_for() {
     running.until(|progress| progress.read == 1).await;
     running.end().await;
 }
+
+/// A test that waits longer has failed.
+async fn within<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(FOR_EVER, what).await.expect("it comes to that")
+}
+
+/// Records with these numbers, one a second.
+fn write(log: &Log, split: &str, numbers: std::ops::Range<i64>) {
+    numbers.for_each(|number| log.write(split, order(number, number)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_split_that_leaves_and_comes_back_is_neither_lost_nor_counted_twice() {
+    let site = Site::new(false);
+    let log = &site.log;
+    log.add("a", None);
+    log.add("b", None);
+    log.share();
+    log.give("a", 0);
+    log.give("b", 0);
+    write(log, "a", 0..10);
+    write(log, "b", 100..110);
+    let mut running = site.start("SELECT id FROM orders");
+    running.until(|progress| progress.read == 20).await;
+    assert_eq!(within(log.lend("a")).await, 10);
+    // Written while it is elsewhere; of this the other process reads three.
+    write(log, "a", 10..20);
+    write(log, "b", 110..120);
+    running.until(|progress| progress.read == 30).await;
+    log.give("a", 13);
+    running.until(|progress| progress.read == 37).await;
+    assert_eq!(within(log.lend("a")).await, 20);
+    // Again, with nothing to read: what is durable was told before it left.
+    log.give("a", 20);
+    within(log.reads(20)).await;
+    assert_eq!(within(log.lend("a")).await, 20);
+    log.give("a", 20);
+    write(log, "a", 20..25);
+    running.until(|progress| progress.read == 42).await;
+    running.end().await;
+    // Elsewhere while this process is down; and a position of its own that is further than what others know.
+    write(log, "a", 25..30);
+    log.give("a", 27);
+    log.give("b", 3);
+    let mut running = site.start("SELECT id FROM orders");
+    running.until(|progress| progress.read == 3).await;
+    running.end().await;
+    let rows = site.rows();
+    let expected: Vec<i64> = (0..10).chain(13..25).chain(27..30).chain(100..120).collect();
+    for id in 0..120 {
+        let times = rows.matches(&format!("| {id:<3} |")).count();
+        assert_eq!(times, usize::from(expected.contains(&id)), "{id} in {rows}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_split_of_its_own_a_process_waits_and_closes_nothing() {
+    let site = Site::new(false);
+    let log = &site.log;
+    log.add("a", None);
+    log.share();
+    let sql =
+        "SELECT window_start, count(*) AS events FROM tumble(orders, INTERVAL '10 seconds') GROUP BY window_start";
+    let mut running = site.start(sql);
+    // It comes after the process has looked for some in vain, goes while it is silent, and comes back.
+    within(log.looked(2)).await;
+    write(log, "a", 0..25);
+    log.give("a", 0);
+    running.until(|progress| progress.windows == 2).await;
+    within(log.lend("a")).await;
+    write(log, "a", 25..35);
+    log.give("a", 25);
+    running.until(|progress| progress.windows == 3).await;
+    let report = running.end().await;
+    assert_eq!((report.total.read, report.total.late), (35, 0));
+}

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use fe2o3_amqp::acceptor::{
     ConnectionAcceptor, LinkAcceptor, LinkEndpoint, ListenerSessionHandle, SaslAnonymousMechanism, SessionAcceptor,
+    SupportedReceiverSettleModes,
 };
 use fe2o3_amqp::types::performatives::Attach;
 use fe2o3_amqp_types::definitions::Fields;
@@ -22,8 +24,15 @@ use crate::{deliver, publish, requests};
 const MAX_FRAME_BYTES: u32 = 65_536;
 const MAX_MESSAGE_BYTES: u64 = 1 << 20;
 
+/// Links of one session.
+const MAX_LINKS: u32 = 4096;
+
 /// Frames and replies that wait on their way.
 const BUFFER: usize = 2048;
+
+/// A client of this AMQP library registers a transfer after it has sent it, and waits for ever if the answer is faster. So
+/// what was taken is settled after a while.
+pub(crate) const SETTLE_AFTER: Duration = Duration::from_millis(1);
 
 /// What the links of one connection share.
 #[derive(Debug, Clone)]
@@ -107,6 +116,7 @@ pub(crate) async fn serve(stream: TcpStream, hub: Arc<Hub>) {
     let sessions = SessionAcceptor::builder()
         .incoming_window(u32::MAX)
         .outgoing_window(u32::MAX)
+        .handle_max(MAX_LINKS)
         .buffer_size(BUFFER)
         .properties(whole())
         .build();
@@ -146,7 +156,12 @@ async fn attach_link(attach: Attach, session: &mut ListenerSessionHandle, peer: 
         _ => String::new(),
     };
     let level = deliver::owner_level(&attach);
-    let acceptor = LinkAcceptor::builder().max_message_size(MAX_MESSAGE_BYTES).properties(whole()).build();
+    // As the service does it: what it has taken is settled, whatever the client would like.
+    let acceptor = LinkAcceptor::builder()
+        .max_message_size(MAX_MESSAGE_BYTES)
+        .supported_receiver_settle_modes(SupportedReceiverSettleModes::First)
+        .properties(whole())
+        .build();
     let peer = peer.clone();
     match acceptor.accept_incoming_attach(attach, session).await {
         Ok(LinkEndpoint::Sender(sender)) => match Address::parse(&from) {

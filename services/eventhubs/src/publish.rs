@@ -1,7 +1,5 @@
 //! Takes what clients send: single events and batches.
 
-use std::time::Duration;
-
 use fe2o3_amqp::Receiver;
 use fe2o3_amqp::link::delivery::DeliveryInfo;
 use fe2o3_amqp_types::messaging::message::__private::Deserializable;
@@ -9,15 +7,11 @@ use fe2o3_amqp_types::messaging::{Body, Data, Message};
 use serde_amqp::Value;
 use tokio::task::JoinSet;
 
-use crate::connection::Peer;
+use crate::connection::{Peer, SETTLE_AFTER};
 use crate::link::not_found;
 
 /// The message format of a batch: each data section is an event of its own.
 const BATCH: u32 = 0x8001_3700;
-
-/// A client of this AMQP library registers a transfer after it has sent it, and waits for ever if the answer is faster. So
-/// answers take their time.
-const SETTLE_AFTER: Duration = Duration::from_millis(1);
 
 pub(crate) async fn serve(peer: Peer, mut receiver: Receiver, partition: Option<String>) {
     let number = partition.as_deref().map(str::parse::<usize>);

@@ -9,7 +9,7 @@ use serde_amqp::Value;
 use serde_amqp::primitives::{Array, OrderedMap, Timestamp};
 use tokio::sync::mpsc;
 
-use crate::connection::{Claims, Peer};
+use crate::connection::{Claims, Peer, SETTLE_AFTER};
 use crate::hub::{HUB, Hub};
 
 /// The nodes that are asked.
@@ -178,6 +178,7 @@ fn text<'r>(request: &'r Request, name: &str) -> Option<&'r str> {
 /// The next request, accepted.
 async fn next(receiver: &mut Receiver) -> Option<Request> {
     let delivery = receiver.recv::<Body<Value>>().await.ok()?;
+    tokio::time::sleep(SETTLE_AFTER).await;
     receiver.accept(&delivery).await.ok()?;
     Some(delivery.into_message())
 }

@@ -157,3 +157,15 @@ proptest! {
         prop_assert_eq!(counts, keys.into_iter().map(|key| (key, 1)).collect());
     }
 }
+
+#[test]
+fn a_word_of_the_next_epoch_is_told() {
+    let seen = SeenKeys::new(10, 4);
+    taken(&seen, 5, &[(1, 0)]);
+    taken(&seen, 5, &[(1, 0), (2, 0)]);
+    taken(&seen, 6, &[(1, 0)]);
+    assert!(!seen.leans_ahead(5) && !seen.leans_ahead(6), "what was taken before or beside is no word of the next");
+    taken(&seen, 6, &[(3, 0)]);
+    taken(&seen, 5, &[(3, 0)]);
+    assert!(seen.leans_ahead(5) && !seen.leans_ahead(6), "epoch 5 leans on 6, and 6 on nothing");
+}

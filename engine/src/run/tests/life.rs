@@ -52,12 +52,12 @@ impl Life {
             let (finish, finished) = watch::channel(false);
             let world = outside.world();
             let setup = Setup {
+                board: Arc::default(),
                 lanes,
                 chunk_bytes: 4096,
                 begin: Begin::Resume,
                 drain: false,
                 only: None,
-                board: Arc::default(),
                 stop,
                 finished,
                 world,
@@ -137,6 +137,11 @@ impl Life {
             return;
         }
         let chosen = random.random_range(0..self.readers.len());
+        self.read_up_to(runtime, chosen, random.random_range(1..300));
+    }
+
+    /// Reads about so many bytes of one split.
+    fn read_up_to(&mut self, runtime: &Runtime, chosen: usize, bytes: usize) {
         let Some((driver, reader)) = &mut self.readers[chosen] else { return };
         if let Some(acks) = &mut driver.acks
             && acks.has_changed().unwrap_or(false)
@@ -146,7 +151,7 @@ impl Life {
         }
         let Ok(permit) = driver.budget.clone().try_acquire_many_owned(1) else { return };
         let mut records = Records::default();
-        let limits = ReadLimits { bytes: random.random_range(1..300), wait: std::time::Duration::ZERO };
+        let limits = ReadLimits { bytes, wait: std::time::Duration::ZERO };
         let status = runtime.block_on(reader.read(&mut records, limits)).expect("memory can be read");
         let split = driver.split.clone();
         if !records.is_empty() {
@@ -161,6 +166,17 @@ impl Life {
         }
     }
 
+    /// Reads what the only split has, after telling it what has become durable, and has the lanes take it in.
+    pub(super) fn take_in(&mut self, runtime: &Runtime) -> Result<(), RunError> {
+        self.read_up_to(runtime, 0, 1000);
+        for lane in &mut self.lanes {
+            while let Ok(message) = lane.inbox.try_recv() {
+                lane.handle(message).map_err(failure)?;
+            }
+        }
+        Ok(())
+    }
+
     fn lane(&mut self, random: &mut SmallRng) -> Result<(), RunError> {
         if self.senders.iter().any(|sender| sender.capacity() < ROOM) {
             return Ok(());
@@ -168,16 +184,19 @@ impl Life {
         let chosen = random.random_range(0..self.lanes.len());
         let lane = &mut self.lanes[chosen];
         let Ok(message) = lane.inbox.try_recv() else { return Ok(()) };
-        match lane.handle(message) {
-            Ok(()) => Ok(()),
-            Err(Stopped::Failed(error)) => Err(error),
-            Err(Stopped::Closed) => Err(RunError::Lost("a pipeline")),
-        }
+        lane.handle(message).map_err(failure)
     }
 
     /// Splits by name with whether they have ended, for what a failure shows.
     pub(super) fn standing(&self) -> BTreeMap<String, bool> {
         let sources = self.coordinator.manifest.sources.values();
         sources.flat_map(|source| source.splits.iter().map(|(name, split)| (name.clone(), split.ended))).collect()
+    }
+}
+
+fn failure(stopped: Stopped) -> RunError {
+    match stopped {
+        Stopped::Failed(error) => error,
+        Stopped::Closed => RunError::Lost("a pipeline"),
     }
 }

@@ -1,4 +1,5 @@
 //! Records wait for the schemas that they name, and for nothing else.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

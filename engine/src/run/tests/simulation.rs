@@ -9,6 +9,7 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::runtime::{Builder, Runtime};
+use watershed_connectors::MemoryQueue;
 
 use super::life::{Life, Stepped};
 use super::world::{Event, Outside, expected, seen};
@@ -79,13 +80,8 @@ fn simulate(runtime: &Runtime, seed: u64, make: fn(u64, &mut SmallRng) -> Arc<Ou
             }
             continue;
         }
-        if let Some(queue) = &outside.queue
-            && disturbed
-            && random.random_bool(0.05)
-        {
-            queue.deliver_again(random.random_range(0..1000));
-            // Any downtime is shorter than this, and nothing may be forgotten in it.
-            outside.environment.pass(if random.random_bool(0.01) { DOWNTIME } else { Duration::from_millis(1) });
+        if let Some(queue) = &outside.queue {
+            unsettle(queue, &outside, disturbed, &mut random);
         }
         let chosen = random.random_range(0..lives.len());
         if disturbed && random.random_bool(0.003) {
@@ -106,6 +102,19 @@ fn simulate(runtime: &Runtime, seed: u64, make: fn(u64, &mut SmallRng) -> Arc<Ou
         }
     }
     panic!("seed {seed} is stuck");
+}
+
+/// Publishes now and then, delivers again often, and lets time pass.
+fn unsettle(queue: &MemoryQueue, outside: &Outside, disturbed: bool, random: &mut SmallRng) {
+    if !disturbed {
+        return queue.publish(usize::MAX);
+    }
+    match random.random_range(0..1000) {
+        0..50 => queue.publish(1),
+        50..250 => queue.deliver_again(random.random_range(0..1000)),
+        250 => outside.environment.pass(DOWNTIME),
+        _ => outside.environment.pass(Duration::from_millis(1)),
+    }
 }
 
 fn compare(outside: &Outside, seed: u64) {

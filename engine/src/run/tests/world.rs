@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -12,7 +13,7 @@ use watershed_sinks::{MemoryRows, MemorySink, ParquetOptions, Sink, SinkContext,
 
 use crate::checkpoint::faulty::{Fault, FaultyStore, Operation};
 use crate::checkpoint::{Place, StateError};
-use crate::config::{ConnectorOptions, Region, SinkConfig, SourceConfig};
+use crate::config::{ConnectorOptions, Deduplicate, Region, SinkConfig, SourceConfig};
 use crate::environment::{Environment, Simulated};
 use crate::run::world::{Connect, World};
 
@@ -163,6 +164,12 @@ pub(super) struct Outside {
     pub(super) disorder: i64,
     /// The events as a queue that delivers some of them again; then `events` has its splits, not theirs.
     pub(super) queue: Option<MemoryQueue>,
+    /// The source takes each id once.
+    pub(super) deduplicates: bool,
+}
+
+fn sends_twice(seed: u64) -> bool {
+    seed.is_multiple_of(2)
 }
 
 /// Options that stand for a queue in the region.
@@ -195,17 +202,31 @@ impl Outside {
         for (operation, fault) in FAULTS.into_iter().filter(|_| faulty) {
             store.fail(operation, fault, 0.03);
         }
-        Arc::new(Self { events, rows: MemoryRows::new(), store, environment, holding, disorder, queue: None })
+        Arc::new(Self {
+            events,
+            rows: MemoryRows::new(),
+            store,
+            environment,
+            holding,
+            disorder,
+            queue: None,
+            deduplicates: false,
+        })
     }
 
-    /// The same events as a queue, which keeps no order.
+    /// The same events as a queue, which keeps no order. Half of the seeds send the good ones twice, and have the source
+    /// deduplicate them, too.
     pub(super) fn queued(seed: u64, events: Vec<Vec<Event>>, faulty: bool, holding: usize) -> Arc<Self> {
-        let queue = MemoryQueue::new(events.iter().flatten().map(Self::record).collect());
+        let mut sent: Vec<Event> = events.iter().flatten().copied().collect();
+        let twice = sends_twice(seed).then(|| sent.iter().filter(|event| !event.bad).copied().collect());
+        sent.extend(twice.unwrap_or_else(Vec::new));
+        let queue = MemoryQueue::new(sent.iter().map(Self::record).collect());
         let outside = Self::new(seed, events, faulty, holding, ANY_ORDER);
         let Self { events, rows, store, environment, holding, disorder, .. } = &*outside;
         let (events, rows, store) = (events.clone(), rows.clone(), store.clone());
         let (environment, holding, disorder) = (environment.clone(), *holding, *disorder);
-        Arc::new(Self { events, rows, store, environment, holding, disorder, queue: Some(queue) })
+        let deduplicates = sends_twice(seed);
+        Arc::new(Self { events, rows, store, environment, holding, disorder, queue: Some(queue), deduplicates })
     }
 
     pub(super) fn region(&self) -> Region {
@@ -213,6 +234,8 @@ impl Outside {
         if self.queue.is_some() {
             let source = region.sources.get_mut("orders").expect("the region has the source");
             source.connector = ConnectorOptions::Stream(Arc::new(QueueOptions));
+            let within = Duration::from_secs(ANY_ORDER.unsigned_abs());
+            source.deduplicate = self.deduplicates.then(|| Deduplicate { columns: vec!["id".to_string()], within });
         }
         region
     }

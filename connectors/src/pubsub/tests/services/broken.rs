@@ -48,12 +48,19 @@ async fn survives(network: Network) {
     drop(reader);
     proxy.set(Network::Passes);
     let mut reader = open(&*source, Some(&position)).await;
-    let second = read_some(&mut *reader, 10).await;
-    assert_eq!(second.position(0), 10);
-    let all: BTreeSet<usize> = set(&first).union(&set(&second)).copied().collect();
-    assert_eq!(all, (0..20).collect());
+    let mut all = set(&first);
+    let mut second = Records::default();
+    // Leases may have run out in the meantime: then what was handed out comes once more.
+    let reading = async {
+        while all.len() < 20 {
+            read(&mut *reader, &mut second).await.unwrap();
+            all.extend(set(&second));
+        }
+    };
+    tokio::time::timeout(LONGEST, reading).await.expect("every message comes");
+    assert_eq!((all, second.position(0)), ((0..20).collect(), 10), "the count goes on");
+    read_all(&mut *reader).await;
     reader.acknowledge(&reader.position()).await.unwrap();
-    assert_eq!(reader.position(), Position(json!({ "delivered": 20 })));
     drop(reader);
     source.close().await;
     assert!(read_all(&mut *open(&*orders.source(), None).await).await.is_empty(), "all of it is acknowledged");

@@ -1,0 +1,16 @@
+"""Dynalite stands in for DynamoDB: conditional writes decide races as the real one does. No TransactWriteItems."""
+
+from .node import NodeService
+
+
+class DynamoDb(NodeService):
+    name = "dynamodb"
+    package = "dynalite"
+    ready = "Dynalite listening at"
+
+    def command(self):
+        quick = ["--createTableMs", "50", "--deleteTableMs", "50", "--updateTableMs", "50"]
+        return self.node("cli.js", "--port", str(self.port), "--path", self.folder / "data", *quick)
+
+    def variables(self):
+        return {"WATERSHED_DYNAMODB": f"http://{self.address}"}

@@ -1,0 +1,49 @@
+"""Our double of Event Hubs over AMQP: no other server speaks its `$cbs` and `$management`.
+
+It is the cargo package `watershed-eventhubs-double` of this workspace, and built before it is used here.
+"""
+
+import os
+import signal
+from pathlib import Path
+
+from . import cache
+from .service import Service
+
+HUB = "hub"
+PARTITIONS = 4
+
+
+class EventHubs(Service):
+    name = "eventhubs"
+    ready = "^ready "
+
+    @classmethod
+    def program(cls) -> Path:
+        given = os.environ.get("WATERSHED_EVENTHUBS_DOUBLE")
+        target = Path(os.environ.get("CARGO_TARGET_DIR") or cache.root().parent / "target")
+        return Path(given) if given else target / "release" / "watershed-eventhubs-double"
+
+    @classmethod
+    def install(cls):
+        if not cls.program().exists():
+            build = "cargo build --release --package watershed-eventhubs-double"
+            raise RuntimeError(f"{cls.program()} is missing: build it with `{build}`")
+
+    @classmethod
+    def version(cls):
+        return "watershed-eventhubs-double"
+
+    def command(self):
+        return [self.program(), self.address, str(PARTITIONS)]
+
+    def grow(self) -> None:
+        """Adds two partitions."""
+        os.kill(self.pid, signal.SIGUSR1)
+
+    def detach(self) -> None:
+        """Takes its link from every receiver."""
+        os.kill(self.pid, signal.SIGUSR2)
+
+    def variables(self):
+        return {"WATERSHED_EVENTHUBS": f"amqp://{self.address}"}

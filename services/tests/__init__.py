@@ -1,0 +1,1 @@
+"""Proofs over real servers: every event that was sent is counted once, whatever happens on the way."""

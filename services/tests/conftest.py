@@ -1,0 +1,46 @@
+"""Services for as long as the tests need them, and a trial for each test."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from ..__main__ import ALL
+from ..daemon import program
+from ..service import Service
+from ..trial import Send, Trial, region
+
+
+def pytest_report_header() -> list[str]:
+    services = [f"{kind.name}: {kind.version()}" for kind in ALL.values()]
+    return [f"watershed: {program()}", f"services: {', '.join(services)}"]
+
+
+@pytest.fixture(scope="session")
+def serve() -> Iterator[Callable[[str], Service]]:
+    """Gives a service by its name, started when it is first asked for."""
+    with ExitStack() as running:
+        started: dict[str, Service] = {}
+
+        def start(name: str) -> Service:
+            if name not in started:
+                started[name] = running.enter_context(ALL[name]())
+            return started[name]
+
+        yield start
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Iterator[Callable[..., Trial]]:
+    """Makes a trial from the keys of a source and a way to send events to it."""
+    with ExitStack() as running:
+
+        def make(source: str, send: Send, environment: dict[str, str] | None = None, **parts: str) -> Trial:
+            folder = tmp_path / f"trial-{len(list(tmp_path.iterdir()))}"
+            folder.mkdir()
+            return running.enter_context(Trial(folder, region(source, **parts), send, environment))
+
+        yield make
+    shutil.rmtree(tmp_path)
