@@ -1,8 +1,20 @@
 """Microsoft's Azurite stands in for Azure's blob storage, with its one well-known account."""
 
+import base64
+import hashlib
+import hmac
+from datetime import UTC, datetime
+from http.client import HTTPConnection
+
 from .node import NodeService
 
 ACCOUNT = "devstoreaccount1"
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+CONTAINER = "checkpoints"
+"""There from the start: object_store can't make one."""
+
+VERSION = "2021-08-06"
 
 
 class Azurite(NodeService):
@@ -15,5 +27,28 @@ class Azurite(NodeService):
         quiet = ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
         return self.node("dist/src/blob/main.js", *place, *quiet)
 
+    def wait_ready(self) -> None:
+        super().wait_ready()
+        self._make_container()
+
     def variables(self):
         return {"WATERSHED_AZURITE": f"http://{self.address}/{ACCOUNT}"}
+
+    def _make_container(self) -> None:
+        """One request, signed with the account's key (Microsoft's "Authorize with Shared Key")."""
+        date = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
+        resource = f"/{ACCOUNT}/{ACCOUNT}/{CONTAINER}\nrestype:container"
+        text = "PUT" + "\n" * 12 + f"x-ms-date:{date}\nx-ms-version:{VERSION}\n{resource}"
+        signature = base64.b64encode(hmac.digest(base64.b64decode(KEY), text.encode(), hashlib.sha256)).decode()
+        headers = {
+            "x-ms-date": date,
+            "x-ms-version": VERSION,
+            "authorization": f"SharedKey {ACCOUNT}:{signature}",
+            "content-length": "0",
+        }
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request("PUT", f"/{ACCOUNT}/{CONTAINER}?restype=container", headers=headers)
+        status = connection.getresponse().status
+        connection.close()
+        if status not in (201, 409):
+            raise RuntimeError(f"azurite did not make the container {CONTAINER}: {status}")

@@ -85,7 +85,8 @@ impl Screen {
     }
 }
 
-/// Sends log lines to the screen: as RUST_LOG says, or else warnings, with more of this program's own for each `-v`.
+/// Sends log lines to the screen: as RUST_LOG says, or else warnings, with more of this program's own for each `-v`. Of the
+/// clients below only errors: they warn of each broken connection anew, and the engine says it once.
 pub(super) fn start_logging(screen: &Arc<Screen>, verbose: u8, format: LogFormat) -> Outcome {
     let filter = match std::env::var("RUST_LOG") {
         Ok(directives) if !directives.trim().is_empty() => EnvFilter::try_new(&directives).map_err(|error| {
@@ -93,8 +94,8 @@ pub(super) fn start_logging(screen: &Arc<Screen>, verbose: u8, format: LogFormat
             Failure::wrong(error.help("write for example RUST_LOG=watershed=debug"))
         })?,
         _ => EnvFilter::new(match verbose {
-            0 => "warn",
-            1 => "warn,watershed=info",
+            0 => "error,watershed=warn",
+            1 => "error,watershed=info",
             2 => "info,watershed=debug",
             _ => "debug,watershed=trace",
         }),

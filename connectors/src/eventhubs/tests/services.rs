@@ -14,7 +14,7 @@ const ACCOUNT: &str = "devstoreaccount1";
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a server: scripts/services run azurite -- sh -c 'python services/eventhubs/checkpoints.py make && cargo test … --ignored && python services/eventhubs/checkpoints.py show'"]
+#[ignore = "needs a server: scripts/services run azurite -- cargo test … --ignored"]
 async fn checkpoints_lie_where_microsofts_clients_look_for_them() {
     let azurite = std::env::var("WATERSHED_AZURITE").expect("WATERSHED_AZURITE is not set: run scripts/services");
     let (_double, endpoint) = double(2, 10).await;
