@@ -80,4 +80,4 @@ def outage(trial: Trial, proxy: Proxy) -> None:
         proxy.heal()
         trial.until_more()
     report = trial.settle()
-    assert report["lifetime"]["late"] == 0
+    assert report["pipelines"]["counts"]["late"] == 0

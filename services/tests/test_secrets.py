@@ -12,7 +12,7 @@ from ..daemon import Daemon
 from ..ports import LOOPBACK, free
 from ..trial import region
 
-MARK = "Marked0Secret1That2Nobody3May4See"
+MARK = "Marked0Secret1That2Nobody3MaySee"
 LASTS = 2
 """Seconds that each run lasts: enough to try to connect several times."""
 
