@@ -33,6 +33,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 const RECORDS_PER_READ: i32 = 10_000;
 /// The most shards that one page may list.
 const SHARDS_PER_PAGE: i32 = 1_000;
+/// How far to look for the stream that was perhaps meant.
+const STREAMS_PER_PAGE: i32 = 1_000;
+const STREAM_PAGES: usize = 5;
 /// Pages of a list after which something is wrong: no stream has a million shards.
 const MOST_PAGES: usize = 1_000;
 
@@ -154,15 +157,25 @@ impl Connection {
             return self.call(action).error(refusal);
         }
         let (name, region) = (&self.stream.name, &self.region);
-        let near = match self.patient.list_streams().send().await {
-            Ok(streams) => nearest(name, streams.stream_names()).map(|near| format!("did you mean {near}? ")),
-            // It may not be allowed, and is only a courtesy.
-            Err(_) => None,
-        };
+        let near = nearest(name, &self.streams().await).map(|near| format!("did you mean {near}? "));
         SourceError::config(format!(
             "there is no stream {name} in {region}: {}check `stream` and `aws_region`",
             near.unwrap_or_default()
         ))
+    }
+
+    /// Names of streams that there are, as many as can be had: it may not be allowed, and is only a courtesy.
+    async fn streams(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for _ in 0..STREAM_PAGES {
+            let request = self.patient.list_streams().limit(STREAMS_PER_PAGE);
+            let Ok(page) = request.set_exclusive_start_stream_name(names.last().cloned()).send().await else { break };
+            names.extend_from_slice(page.stream_names());
+            if !page.has_more_streams() {
+                break;
+            }
+        }
+        names
     }
 }
 

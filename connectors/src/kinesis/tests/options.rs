@@ -52,6 +52,8 @@ fn the_region_is_the_nearest_that_is_given() {
         (json!({ "stream": "s" }), "westeurope", None),
         (json!({ "stream": "s" }), "europe-west1", None),
         (json!({ "stream": "s" }), "eu", None),
+        (json!({ "stream": "s" }), "eu-west-1b", None),
+        (json!({ "stream": "s" }), "eu-west-12", None),
     ];
     for (keys, region, found) in cases {
         let options = options(&keys);

@@ -105,15 +105,25 @@ async fn splits_and_merges_lose_and_repeat_nothing() {
     driver.run(&*stream.source(json!({})), all).await;
     producer.await.unwrap();
 
-    let ids: Vec<u32> = driver.taken.iter().map(|id| id.parse().unwrap()).collect();
-    let mut last: HashMap<u32, u32> = HashMap::new();
-    for id in &ids {
-        let before = last.insert(id % KEYS, *id);
-        assert!(before.is_none_or(|before| before < *id), "key {} went from {before:?} to {id}", id % KEYS);
-    }
-    assert_eq!(ids.len(), records as usize);
+    check_order(&driver.taken, records, KEYS);
     assert!(driver.known.len() >= 8, "{} shards were read", driver.known.len());
     assert_eq!(driver.known.values().filter(|known| !known.ended).count(), stream.open_shards().await.len());
+
+    // Once more, with all of it there: parents and children could be read at the same time.
+    let mut driver = Driver::default();
+    driver.run(&*stream.source(json!({})), |taken, end| end && taken.len() >= records as usize).await;
+    check_order(&driver.taken, records, KEYS);
+}
+
+/// Each of `records` numbers came once, and those of a key in order.
+fn check_order(taken: &[String], records: u32, keys: u32) {
+    let ids: Vec<u32> = taken.iter().map(|id| id.parse().unwrap()).collect();
+    let mut last: HashMap<u32, u32> = HashMap::new();
+    for id in &ids {
+        let before = last.insert(id % keys, *id);
+        assert!(before.is_none_or(|before| before < *id), "key {} went from {before:?} to {id}", id % keys);
+    }
+    assert_eq!(ids.len(), records as usize);
 }
 
 /// A source behind a proxy that judges its requests.
@@ -239,8 +249,9 @@ async fn latest_is_the_moment_of_the_first_start() {
 #[ignore = "needs a server: scripts/services run kinesalite -- cargo test … --ignored"]
 async fn a_probe_says_what_is_there_and_what_to_mend() {
     let stream = Stream::create(&server(KINESALITE), 2).await;
+    stream.split(0).await;
     let found = stream.source(json!({})).probe().await.unwrap();
-    let open = format!("stream {} in eu-west-1, active: 2 open shards, 0 closed; read from ", stream.name);
+    let open = format!("stream {} in eu-west-1, active: 3 open shards, 1 closed; read from ", stream.name);
     assert!(found.starts_with(&open), "{found}");
     let near = stream.name.to_uppercase();
     let error = stream.source(json!({ "stream": near })).probe().await.unwrap_err().to_string();
