@@ -1,5 +1,6 @@
 """Microsoft's Azurite stands in for Azure's blob storage, with its one well-known account."""
 
+from .cache import Command
 from .node import NodeService
 
 ACCOUNT = "devstoreaccount1"
@@ -10,10 +11,10 @@ class Azurite(NodeService):
     package = "azurite"
     ready = "successfully listens on"
 
-    def command(self):
+    def command(self) -> Command:
         place = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--location", self.folder / "data"]
         quiet = ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
         return self.node("dist/src/blob/main.js", *place, *quiet)
 
-    def variables(self):
+    def variables(self) -> dict[str, str]:
         return {"WATERSHED_AZURITE": f"http://{self.address}/{ACCOUNT}"}
