@@ -44,8 +44,10 @@ SOURCES = {
 connector = "kafka"
 topic = "absent"
 brokers = "{WATERSHED_KAFKA_SSL}"
-tls = {{ ca = "{WATERSHED_KAFKA_CA}", cert = "{WATERSHED_KAFKA_CERT}",
-         key = "{LOCKED}", key_password = "${{MARK}}" }}""",
+tls.ca = "{WATERSHED_KAFKA_CA}"
+tls.cert = "{WATERSHED_KAFKA_CERT}"
+tls.key = "{LOCKED}"
+tls.key_password = "${{MARK}}\"""",
     "kinesis-keys": KINESIS
     + '\nendpoint = "{WATERSHED_KINESALITE}"\nsecret_access_key = "${{MARK}}"\nsession_token = "${{MARK}}"',
     "kinesis-gone": KINESIS + '\nendpoint = "http://{CLOSED}"\nsecret_access_key = "${{file:mark}}"',
