@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from .azurite import Azurite
 from .cache import HERE
 from .dynamodb import DynamoDb
 from .eventhubs import EventHubs
 from .kafka import Kafka
-from .kinesis import KinesisLocal, Kinesalite
+from .kinesis import Kinesalite, KinesisLocal
 from .pubsub import PubSub, PubSubLoad
 from .python import python
 from .registry import Registry
@@ -36,7 +37,7 @@ def serving(kinds: list[type[Service]]) -> Iterator[dict[str, str]]:
             running.callback(service.close)
             service.launch()
             services.append(service)
-        variables = {}
+        variables: dict[str, str] = {}
         for service in services:
             service.wait_ready()
             variables |= service.variables()
@@ -85,10 +86,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="services", description="Real servers on loopback, for tests to run against.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="names them")
-    named = {"nargs": "*", "metavar": "NAME", "help": "one of `services list`; all if none is named"}
+    named: dict[str, Any] = {"nargs": "*", "metavar": "NAME", "help": "one of `services list`; all if none is named"}
     commands.add_parser("install", help="installs what is missing").add_argument("names", **named)
     commands.add_parser("up", help="keeps them until standard input closes").add_argument("names", **named)
-    commands.add_parser("run", help="runs a command beside them: run [NAME...] -- COMMAND...").add_argument("names", **named)
+    run_beside = "runs a command beside them: run [NAME...] -- COMMAND..."
+    commands.add_parser("run", help=run_beside).add_argument("names", **named)
     commands.add_parser("test", help="runs services/tests: test [PYTEST ARGUMENTS...]")
     options = parser.parse_args(arguments)
     for name in getattr(options, "names", []):

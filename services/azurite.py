@@ -6,6 +6,7 @@ import hmac
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 
+from .cache import Command
 from .node import NodeService
 
 ACCOUNT = "devstoreaccount1"
@@ -22,7 +23,7 @@ class Azurite(NodeService):
     package = "azurite"
     ready = "successfully listens on"
 
-    def command(self):
+    def command(self) -> Command:
         place = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--location", self.folder / "data"]
         quiet = ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
         return self.node("dist/src/blob/main.js", *place, *quiet)
@@ -31,7 +32,7 @@ class Azurite(NodeService):
         super().wait_ready()
         self._make_container()
 
-    def variables(self):
+    def variables(self) -> dict[str, str]:
         return {"WATERSHED_AZURITE": f"http://{self.address}/{ACCOUNT}"}
 
     def _make_container(self) -> None:

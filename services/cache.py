@@ -8,10 +8,12 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+
+Command = Sequence[str | Path]
 
 
 def root() -> Path:
@@ -37,7 +39,7 @@ def installed(name: str, described_by: Iterable[Path], install: Callable[[Path],
     return folder
 
 
-def execute(command: list[str | Path], folder: Path) -> None:
+def execute(command: Command, folder: Path) -> None:
     """Runs one step of an installation; what it prints is shown only if it fails."""
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:

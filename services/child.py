@@ -6,6 +6,8 @@ import subprocess
 import threading
 from pathlib import Path
 
+from .cache import Command
+
 # Bounds on what should take a second or two, chosen for a machine that is busy with builds.
 READY_WITHIN = 120
 ENDS_WITHIN = 20
@@ -18,10 +20,13 @@ class Child:
     has a session of its own, so that ctrl-c reaches us alone and we end it in good order.
     """
 
-    def __init__(self, command: list[str | Path], folder: Path, ready: str, environment: dict[str, str] | None = None):
+    def __init__(self, command: Command, folder: Path, ready: str, environment: dict[str, str] | None = None):
         self.log = folder / "log.txt"
+        self._name = Path(command[0]).name
         self._ready = re.compile(ready)
-        self._seen = threading.Event()
+        self._is_ready = False
+        # Set by the line, or by the end of all lines.
+        self._told = threading.Event()
         self._process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "--", *command],
             cwd=folder,
@@ -42,8 +47,9 @@ class Child:
                 log.write(line)
                 log.flush()
                 if self._ready.search(line):
-                    self._seen.set()
-        self._seen.set()
+                    self._is_ready = True
+                    self._told.set()
+        self._told.set()
 
     @property
     def pid(self) -> int:
@@ -54,13 +60,13 @@ class Child:
 
     def wait_ready(self) -> None:
         """Waits for the line; raises with the end of the log if the process ends or takes too long."""
-        seen = self._seen.wait(READY_WITHIN)
-        if seen and self.running():
+        told = self._told.wait(READY_WITHIN)
+        if self._is_ready:
             return
-        what = f"ended with {self._process.returncode}" if seen else f"was not ready within {READY_WITHIN} s"
+        what = "ended too soon" if told else f"was not ready within {READY_WITHIN} s"
         self.end(signal.SIGKILL)
         tail = "".join(self.log.read_text().splitlines(keepends=True)[-30:])
-        raise RuntimeError(f"{self._process.args[4]} {what}\n{tail}")
+        raise RuntimeError(f"{self._name} {what}\n{tail}")
 
     def end(self, by: signal.Signals) -> None:
         """Sends the signal and waits for the end; SIGKILL follows if that takes too long."""

@@ -106,9 +106,8 @@ class Daemon:
 
     def check(self, *options: str) -> subprocess.CompletedProcess[str]:
         command = [program(), "check", "region.toml", *options]
-        return subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=ENDS_WITHIN
-        )
+        surroundings = {"cwd": self.folder, "env": self.environment, "timeout": ENDS_WITHIN}
+        return subprocess.run(command, capture_output=True, text=True, **surroundings)
 
     def check_alive(self) -> None:
         code = self._process.poll()

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 from . import cache
+from .cache import Command
 from .service import Service
 
 HUB = "hub"
@@ -25,16 +26,16 @@ class EventHubs(Service):
         return Path(given) if given else target / "release" / "watershed-eventhubs-double"
 
     @classmethod
-    def install(cls):
+    def install(cls) -> None:
         if not cls.program().exists():
             build = "cargo build --release --package watershed-eventhubs-double"
             raise RuntimeError(f"{cls.program()} is missing: build it with `{build}`")
 
     @classmethod
-    def version(cls):
+    def version(cls) -> str:
         return "watershed-eventhubs-double"
 
-    def command(self):
+    def command(self) -> Command:
         return [self.program(), self.address, str(PARTITIONS)]
 
     def grow(self) -> None:
@@ -45,5 +46,5 @@ class EventHubs(Service):
         """Takes its link from every receiver."""
         os.kill(self.pid, signal.SIGUSR2)
 
-    def variables(self):
+    def variables(self) -> dict[str, str]:
         return {"WATERSHED_EVENTHUBS": f"amqp://{self.address}"}

@@ -1,17 +1,17 @@
 """Apache Kafka itself: one node in KRaft mode, with every way in that clients know.
 
-| listener   | who may come in                                                                                     |
-|------------|-----------------------------------------------------------------------------------------------------|
-| PLAINTEXT  | anyone                                                                                              |
-| SASL_SSL   | USER by PLAIN or SCRAM, `$ConnectionString` by PLAIN as at Event Hubs, any unsigned token by OAUTHBEARER |
-| SSL        | whoever has a certificate of our authority                                                          |
-| PROXIED    | anyone; it calls itself by the port of a proxy that a test may put before it                         |
+| listener | who may come in |
+|---|---|
+| PLAINTEXT | anyone |
+| SASL_SSL | USER by PLAIN or SCRAM; `$ConnectionString` by PLAIN, as at Event Hubs; any unsigned token by OAUTHBEARER |
+| SSL | whoever has a certificate of our authority |
+| PROXIED | anyone; it calls itself by the port of a proxy that a test may put before it |
 """
 
 import base64
 import uuid
 
-from .cache import execute
+from .cache import Command, execute
 from .certificates import Authority
 from .maven import JAVA, jars
 from .proxy import Proxy
@@ -76,15 +76,15 @@ class Kafka(Service):
     ready = "Kafka Server started"
 
     @classmethod
-    def install(cls):
+    def install(cls) -> None:
         jars("kafka")
 
     @classmethod
-    def version(cls):
+    def version(cls) -> str:
         (jar,) = jars("kafka").glob("kafka-server-4*.jar")
         return f"Apache Kafka {jar.stem.removeprefix('kafka-server-')}"
 
-    def prepare(self):
+    def prepare(self) -> None:
         plaintext, sasl_ssl, ssl, proxied, proxy, controller = self.ports
         authority = Authority(self.folder / "tls")
         self._authority, self._client = authority.certificate, authority.client()
@@ -115,13 +115,13 @@ class Kafka(Service):
         _, _, _, proxied, proxy, _ = self.ports
         return Proxy(to=proxied, port=proxy)
 
-    def command(self):
+    def command(self) -> Command:
         return [*self._java("kafka.Kafka"), "server.properties"]
 
     def _java(self, *main: str) -> list[str]:
         return [*JAVA, "-Xmx512m", "-cp", f"{jars('kafka')}/*", *main]
 
-    def variables(self):
+    def variables(self) -> dict[str, str]:
         plaintext, sasl_ssl, ssl, *_ = self.ports
         return {
             "WATERSHED_KAFKA": f"127.0.0.1:{plaintext}",

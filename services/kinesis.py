@@ -2,6 +2,7 @@
 
 import os
 
+from .cache import Command
 from .node import NodeService, modules
 
 
@@ -12,11 +13,12 @@ class Kinesalite(NodeService):
     package = "kinesalite"
     ready = "Listening at"
 
-    def command(self):
+    def command(self) -> Command:
+        place = ["--port", str(self.port), "--path", self.folder / "data"]
         quick = ["--createStreamMs", "50", "--deleteStreamMs", "50", "--updateStreamMs", "50"]
-        return self.node("cli.js", "--port", str(self.port), "--path", self.folder / "data", "--shardLimit", "100", *quick)
+        return self.node("cli.js", *place, "--shardLimit", "100", *quick)
 
-    def variables(self):
+    def variables(self) -> dict[str, str]:
         return {"WATERSHED_KINESALITE": f"http://{self.address}"}
 
 
@@ -28,10 +30,10 @@ class KinesisLocal(NodeService):
     port_count = 2
     ready = "persist loop not started"
 
-    def command(self):
+    def command(self) -> Command:
         return self.node("main.js")
 
-    def environment(self):
+    def environment(self) -> dict[str, str]:
         return os.environ | {
             "KINESIS_MOCK_PLAIN_PORT": str(self.ports[0]),
             "KINESIS_MOCK_TLS_PORT": str(self.ports[1]),
@@ -46,5 +48,5 @@ class KinesisLocal(NodeService):
             "UPDATE_SHARD_COUNT_DURATION": "50ms",
         }
 
-    def variables(self):
+    def variables(self) -> dict[str, str]:
         return {"WATERSHED_KINESIS_LOCAL": f"http://{self.address}"}

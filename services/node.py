@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from .cache import HERE, execute, installed
+from .cache import HERE, Command, execute, installed
 from .service import Service
 
 MANIFEST = HERE / "npm" / "package.json"
@@ -37,5 +37,5 @@ class NodeService(Service):
         return f"{cls.package} {manifest['version']}"
 
     @classmethod
-    def node(cls, script: str, *arguments: str | Path) -> list[str | Path]:
+    def node(cls, script: str, *arguments: str | Path) -> Command:
         return ["node", "--require", LOOPBACK_ONLY, modules() / cls.package / script, *arguments]

@@ -1,9 +1,9 @@
-"""Two servers for Pub/Sub: Google's own fake for the protocol, and ours for load. Both forget everything at their end."""
+"""Two servers for Pub/Sub: Google's own fake for the protocol, and ours for load. Both forget everything."""
 
 import re
 from pathlib import Path
 
-from .cache import HERE, execute, installed
+from .cache import HERE, Command, execute, installed
 from .service import Service
 
 SOURCES = HERE / "pubsub_servers"
@@ -27,10 +27,10 @@ class GoService(Service):
     ready = "^ready"
 
     @classmethod
-    def install(cls):
+    def install(cls) -> None:
         programs()
 
-    def command(self):
+    def command(self) -> Command:
         grpc, rest = self.ports
         return [programs() / self.program, "-grpc", f"127.0.0.1:{grpc}", "-rest", f"127.0.0.1:{rest}"]
 
@@ -40,11 +40,11 @@ class PubSub(GoService):
     program = "fake"
 
     @classmethod
-    def version(cls):
+    def version(cls) -> str:
         (number,) = re.findall(r"cloud.google.com/go/pubsub/v2 v(\S+)", (SOURCES / "go.mod").read_text())
         return f"pstest of cloud.google.com/go/pubsub {number}"
 
-    def variables(self):
+    def variables(self) -> dict[str, str]:
         grpc, rest = self.ports
         return {"WATERSHED_PUBSUB": f"http://127.0.0.1:{grpc}", "WATERSHED_PUBSUB_REST": f"http://127.0.0.1:{rest}"}
 
@@ -54,10 +54,10 @@ class PubSubLoad(GoService):
     program = "load"
 
     @classmethod
-    def version(cls):
+    def version(cls) -> str:
         return "our load server"
 
-    def variables(self):
+    def variables(self) -> dict[str, str]:
         grpc, rest = self.ports
         return {
             "WATERSHED_PUBSUB_LOAD": f"http://127.0.0.1:{grpc}",

@@ -3,6 +3,7 @@
 It keeps schemas in memory.
 """
 
+from .cache import Command
 from .maven import JAVA, unpacked
 from .service import Service
 
@@ -12,11 +13,11 @@ class Registry(Service):
     ready = r"started in .* Listening on"
 
     @classmethod
-    def install(cls):
+    def install(cls) -> None:
         unpacked("registry")
 
     @classmethod
-    def version(cls):
+    def version(cls) -> str:
         return f"Apicurio Registry {cls._jar().stem.split('-')[-2]}"
 
     @staticmethod
@@ -24,9 +25,9 @@ class Registry(Service):
         (jar,) = unpacked("registry").glob("apicurio-registry-app-*-runner.jar")
         return jar
 
-    def command(self):
+    def command(self) -> Command:
         listen = ["-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={self.port}"]
         return [*JAVA, "-Xmx256m", *listen, "-jar", self._jar()]
 
-    def variables(self):
+    def variables(self) -> dict[str, str]:
         return {"WATERSHED_REGISTRY": f"http://{self.address}/apis/ccompat/v7"}

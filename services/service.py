@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from . import ports
+from .cache import Command
 from .child import Child
 
 
@@ -39,7 +40,7 @@ class Service(ABC):
         """What is installed, by name and number."""
 
     @abstractmethod
-    def command(self) -> list[str | Path]:
+    def command(self) -> Command:
         """The command that serves in the foreground."""
 
     @abstractmethod

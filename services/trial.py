@@ -83,7 +83,7 @@ class Trial:
         self.sent = 0
         self.sender = send
         # Close to the clock: the watermark follows that one where nothing comes.
-        self.begin = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+        self.begin = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 
     def send(self, count: int) -> None:
         first, self.sent = self.sent, self.sent + count
@@ -152,7 +152,9 @@ class Trial:
         self._assert_windows()
 
     def _assert_windows(self) -> None:
-        windows = "SELECT epoch_ms(window_start), key, sum(events)::BIGINT, sum(amount) FROM lake GROUP BY ALL ORDER BY ALL"
+        windows = """
+            SELECT epoch_ms(window_start), key, sum(events)::BIGINT, sum(amount)
+            FROM lake GROUP BY ALL ORDER BY ALL"""
         wanted: dict[tuple[int, str], list[float]] = {}
         for number in range(self.sent):
             event = make(number, self.begin)

@@ -69,8 +69,8 @@ IN_REAL_TIME = 'max_delay = "2s"\nidle_after = "1s"'
 
 
 def outage(trial: Trial, proxy: Proxy) -> None:
-    """A source that does not answer is not one that has nothing to say: no window closes over events that were sent while
-    it was away. Wants a trial that is IN_REAL_TIME."""
+    """A source that does not answer is not one that has nothing to say: no window closes over events that were sent
+    while it was away. Wants a trial that is IN_REAL_TIME."""
     trial.daemon.start()
     # As many a second as make event time pass as the clock does.
     with trial.load(rate=100):

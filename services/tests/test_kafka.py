@@ -135,8 +135,9 @@ def test_metadata(trial, topic):
     journeys.plain(with_columns, count=3_000)
     rows = with_columns.daemon.rows(
         "events",
-        """SELECT count(*), count(DISTINCT (_partition, _offset)), bool_and(_key = key), bool_and(_topic = 'test_metadata'),
-                  bool_and(_headers['number'] = id::VARCHAR), bool_and(_ingest_time > now() - INTERVAL 1 HOUR)
+        """SELECT count(*), count(DISTINCT (_partition, _offset)), bool_and(_key = key),
+                  bool_and(_topic = 'test_metadata'), bool_and(_headers['number'] = id::VARCHAR),
+                  bool_and(_ingest_time > now() - INTERVAL 1 HOUR)
            FROM lake""",
     )
     assert rows == [(3_000, 3_000, True, True, True, True)]

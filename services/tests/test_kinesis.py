@@ -59,7 +59,7 @@ secret_access_key = "trial"
         """Puts records, those again that were refused."""
         while records:
             answer = self.client.put_records(StreamName=self.name, Records=records)["Records"]
-            records = [record for record, done in zip(records, answer) if "ErrorCode" in done]
+            records = [record for record, done in zip(records, answer, strict=True) if "ErrorCode" in done]
 
     def send(self, events) -> None:
         self.put([{"Data": json.dumps(event), "PartitionKey": event["key"]} for event in events])

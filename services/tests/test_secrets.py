@@ -16,13 +16,26 @@ MARK = "Marked0Secret1That2Nobody3MaySee"
 LASTS = 2
 """Seconds that each run lasts: enough to try to connect several times."""
 
-KAFKA = 'connector = "kafka"\ntopic = "absent"\nbrokers = "{WATERSHED_KAFKA_SASL_SSL}"\ntls = {{ ca = "{WATERSHED_KAFKA_CA}" }}'
-KINESIS = 'connector = "kinesis"\nstream = "absent"\naws_region = "eu-west-1"\naccess_key_id = "trial"'
-EVENTHUBS = 'connector = "eventhubs"\nnamespace = "trial.servicebus.windows.net"\nhub = "hub"\nendpoint = "amqp://{CLOSED}"'
+KAFKA = """
+connector = "kafka"
+topic = "absent"
+brokers = "{WATERSHED_KAFKA_SASL_SSL}"
+tls = {{ ca = "{WATERSHED_KAFKA_CA}" }}"""
+KINESIS = """
+connector = "kinesis"
+stream = "absent"
+aws_region = "eu-west-1"
+access_key_id = "trial\""""
+EVENTHUBS = """
+connector = "eventhubs"
+namespace = "trial.servicebus.windows.net"
+hub = "hub"
+endpoint = "amqp://{CLOSED}\""""
 
 SOURCES = {
     "kafka-plain": KAFKA + '\nsasl = {{ mechanism = "PLAIN", username = "trial", password = "${{MARK}}" }}',
-    "kafka-scram": KAFKA + '\nsasl = {{ mechanism = "SCRAM-SHA-512", username = "trial", password = "${{file:mark}}" }}',
+    "kafka-scram": KAFKA
+    + '\nsasl = {{ mechanism = "SCRAM-SHA-512", username = "trial", password = "${{file:mark}}" }}',
     "kafka-token": KAFKA + '\nsasl = {{ mechanism = "OAUTHBEARER", token = "${{MARK}}" }}',
     "kafka-client": KAFKA
     + '\nsasl = {{ mechanism = "OAUTHBEARER", token_endpoint = "http://{CLOSED}/token",'
@@ -31,15 +44,18 @@ SOURCES = {
 connector = "kafka"
 topic = "absent"
 brokers = "{WATERSHED_KAFKA_SSL}"
-tls = {{ ca = "{WATERSHED_KAFKA_CA}", cert = "{WATERSHED_KAFKA_CERT}", key = "{LOCKED}", key_password = "${{MARK}}" }}""",
+tls.ca = "{WATERSHED_KAFKA_CA}"
+tls.cert = "{WATERSHED_KAFKA_CERT}"
+tls.key = "{LOCKED}"
+tls.key_password = "${{MARK}}\"""",
     "kinesis-keys": KINESIS
     + '\nendpoint = "{WATERSHED_KINESALITE}"\nsecret_access_key = "${{MARK}}"\nsession_token = "${{MARK}}"',
     "kinesis-gone": KINESIS + '\nendpoint = "http://{CLOSED}"\nsecret_access_key = "${{file:mark}}"',
     "eventhubs-string": EVENTHUBS
-    + '\nconnection_string = "Endpoint=sb://trial.servicebus.windows.net/;SharedAccessKeyName=k;SharedAccessKey=${{MARK}}"',
+    + '\nconnection_string = "Endpoint=sb://trial/;SharedAccessKeyName=k;SharedAccessKey=${{MARK}}"',
     "eventhubs-malformed": EVENTHUBS + '\nconnection_string = "SharedAccessKey=${{MARK}}"',
     "eventhubs-store": EVENTHUBS
-    + '\nconnection_string = "Endpoint=sb://trial.servicebus.windows.net/;SharedAccessKeyName=k;SharedAccessKey=${{MARK}}"'
+    + '\nconnection_string = "Endpoint=sb://trial/;SharedAccessKeyName=k;SharedAccessKey=${{MARK}}"'
     + '\ncheckpoint_store = {{ url = "az://trial", endpoint = "{WATERSHED_AZURITE}", account = "devstoreaccount1",'
     + ' account_key = "${{MARK}}" }}',
     "pubsub-credentials": """
@@ -106,8 +122,8 @@ def places(serve, tmp_path_factory) -> dict[str, str]:
     for name in ("kafka", "kinesalite", "azurite"):
         found |= serve(name).variables()
     locked = tmp_path_factory.mktemp("keys") / "locked.key"
-    lock = ["openssl", "pkey", "-in", found["WATERSHED_KAFKA_KEY"], "-aes256", "-passout", f"pass:{MARK}", "-out", locked]
-    subprocess.run(lock, check=True)
+    lock = ["openssl", "pkey", "-aes256", "-passout", f"pass:{MARK}"]
+    subprocess.run([*lock, "-in", found["WATERSHED_KAFKA_KEY"], "-out", locked], check=True)
     return found | {"CLOSED": f"{LOOPBACK}:{free(1)[0]}", "LOCKED": str(locked)}
 
 

@@ -102,5 +102,5 @@ def test_network(trial, feed):
 def test_metadata(trial, feed):
     told = trial(feed.source(more='metadata = ["_id", "_event", "_ingest_time"]'), feed.send, SECRETS)
     journeys.plain(told, count=1_000)
-    rows = told.daemon.rows("events", "SELECT count(*), bool_and(_id = id::VARCHAR), bool_and(_event = 'order') FROM lake")
-    assert rows == [(1_000, True, True)]
+    query = "SELECT count(*), bool_and(_id = id::VARCHAR), bool_and(_event = 'order') FROM lake"
+    assert told.daemon.rows("events", query) == [(1_000, True, True)]

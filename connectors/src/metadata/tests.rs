@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use arrow::array::Array;
 use arrow::util::display::array_value_to_string;
 

@@ -9,6 +9,9 @@ use super::document::Document;
 use super::read::{Findings, fields_of, read_foreign};
 use super::tree::Node;
 
+/// Reads options from a table with a title.
+type Read = fn(&Node, &str, &Document, &Findings) -> Option<Arc<dyn StreamOptions>>;
+
 /// A connector, before its options are read.
 pub(super) struct Stream {
     /// The value of `connector`.
@@ -16,7 +19,7 @@ pub(super) struct Stream {
     /// Its keys, beside those of every source.
     pub(super) fields: fn() -> &'static [&'static str],
     /// Reads its options.
-    pub(super) read: fn(&Node, &str, &Document, &Findings) -> Option<Arc<dyn StreamOptions>>,
+    pub(super) read: Read,
 }
 
 /// Those of this build.
