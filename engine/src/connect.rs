@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use watershed_connectors::{
-    Container, EventTime, FileContent, FileSource, Framing, GeneratorSource, ReplayFormat, ReplaySource, Source, SourceError, StdinSource,
+    Container, EventTime, FileContent, FileSource, Framing, GeneratorSource, ReplayFormat, ReplaySource, Source,
+    SourceError, StdinSource,
 };
 use watershed_sinks::{NullSink, ParquetOptions, ParquetSink, Sink, SinkContext, SinkError, StdoutSink};
 

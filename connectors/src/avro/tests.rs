@@ -40,7 +40,10 @@ fn names_follow_their_namespaces() {
     assert_eq!(name, "a.Outer");
     assert_eq!(fields[0].node, fields[1].node);
     assert_eq!(schema.type_name(fields[1].node), "a.E");
-    let referenced = Schema::parse(r#"{"type": "array", "items": "b.E"}"#, &[r#"{"type": "fixed", "name": "E", "namespace": "b", "size": 2}"#]);
+    let referenced = Schema::parse(
+        r#"{"type": "array", "items": "b.E"}"#,
+        &[r#"{"type": "fixed", "name": "E", "namespace": "b", "size": 2}"#],
+    );
     assert!(referenced.is_ok());
 }
 
@@ -53,8 +56,12 @@ fn what_is_no_schema_is_refused() {
     assert_eq!(refused(r#"{"type": "array"}"#), "a type `array` lacks its `items`");
     assert_eq!(refused(r#"{"type": "record", "fields": []}"#), "a named type lacks its name");
     assert_eq!(refused(r#"{"type": "record", "name": "R"}"#), "record `R` lacks its fields");
-    assert_eq!(refused(r#"{"type": "fixed", "name": "F", "size": -1}"#), "the size of a fixed type is no number of bytes");
-    let twice = r#"{"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}, {"name": "a", "type": "int"}]}"#;
+    assert_eq!(
+        refused(r#"{"type": "fixed", "name": "F", "size": -1}"#),
+        "the size of a fixed type is no number of bytes"
+    );
+    let twice =
+        r#"{"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}, {"name": "a", "type": "int"}]}"#;
     assert_eq!(refused(twice), "record `R` has two fields `a`");
     let deep = format!("{}\"int\"{}", r#"{"type":"array","items":"#.repeat(100), "}".repeat(100));
     assert_eq!(refused(&deep), "the schema is nested more than 64 levels deep");

@@ -117,7 +117,11 @@ impl MachineCredential {
 
 #[async_trait::async_trait]
 impl TokenCredential for MachineCredential {
-    async fn get_token(&self, scopes: &[&str], options: Option<TokenRequestOptions<'_>>) -> azure_core::Result<AccessToken> {
+    async fn get_token(
+        &self,
+        scopes: &[&str],
+        options: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
         let mut reasons = Vec::new();
         for credential in &self.chain {
             match credential.get_token(scopes, options.clone()).await {

@@ -43,7 +43,9 @@ fn value<'e>(event: &'e ReceivedEventData, sequence: i64, partition: &'e str, pl
 }
 
 fn properties(event: &ReceivedEventData) -> MetadataValue<'_> {
-    let Some(properties) = &event.raw_amqp_message().application_properties else { return MetadataValue::Map(Vec::new()) };
+    let Some(properties) = &event.raw_amqp_message().application_properties else {
+        return MetadataValue::Map(Vec::new());
+    };
     MetadataValue::Map(properties.0.iter().map(|(name, value)| (name.clone(), text(value))).collect())
 }
 

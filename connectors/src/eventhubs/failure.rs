@@ -82,11 +82,7 @@ fn amqp_trouble(error: &AmqpError) -> Option<Trouble> {
 /// Entra has spoken, or nobody was there to ask. What it says by a number of its own does not pass.
 fn credential_trouble(error: &azure_core::Error) -> Trouble {
     let text = error.to_string();
-    if text.contains("AADSTS") {
-        Trouble::Denied
-    } else {
-        Trouble::NoIdentity
-    }
+    if text.contains("AADSTS") { Trouble::Denied } else { Trouble::NoIdentity }
 }
 
 /// What the error says, without the names of its types.
@@ -146,18 +142,22 @@ pub(super) fn explain(settings: &Settings, doing: Doing<'_>, trouble: Trouble, w
             "{what}: the service does not find consumer group {group} or the partition ({words}); create the group, or \
              correct `consumer_group`"
         )),
-        (Trouble::NotFound, _) => SourceError::config(format!(
-            "{what} is not there ({words}); create it, or correct `hub` and `namespace`"
-        )),
+        (Trouble::NotFound, _) => {
+            SourceError::config(format!("{what} is not there ({words}); create it, or correct `hub` and `namespace`"))
+        }
         (Trouble::Denied, _) => SourceError::config(format!(
             "{what} lets nobody in with these credentials ({words}); give the identity the role Azure Event Hubs Data \
              Receiver on the hub, or take a connection string whose policy has the claim Listen"
         )),
         (Trouble::NoIdentity, _) => SourceError::retry(
-            format!("{what}: no token to be had; give a `connection_string` or `client_secret`, or the machine an identity"),
+            format!(
+                "{what}: no token to be had; give a `connection_string` or `client_secret`, or the machine an identity"
+            ),
             words,
         ),
-        (Trouble::Throttled, _) => SourceError::retry(format!("{what} is throttled; does it have enough throughput units?"), words),
+        (Trouble::Throttled, _) => {
+            SourceError::retry(format!("{what} is throttled; does it have enough throughput units?"), words)
+        }
         (Trouble::Quota, _) => SourceError::retry(
             format!("{what} has as many readers as consumer group {group} may have; stop some, or set `owner_level`"),
             words,

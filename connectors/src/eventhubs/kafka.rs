@@ -36,8 +36,9 @@ pub(super) fn options(options: &EventHubsOptions) -> Result<KafkaOptions, Source
         "sasl": sasl(&settings)?,
     });
     // The parser's own words could hold a piece of a secret.
-    serde_json::from_value(keys)
-        .map_err(|_| SourceError::config("`protocol` = \"kafka\": these options make no options of the Kafka connector"))
+    serde_json::from_value(keys).map_err(|_| {
+        SourceError::config("`protocol` = \"kafka\": these options make no options of the Kafka connector")
+    })
 }
 
 fn start(start: Start) -> String {

@@ -125,10 +125,9 @@ impl Mirror {
     }
 
     async fn write(&self, split: &SplitId, sequence: i64, offset: &str) -> Result<(), object_store::Error> {
-        let path = self.path(split.as_str()).map_err(|error| object_store::Error::Generic {
-            store: "checkpoint store",
-            source: error.into(),
-        })?;
+        let path = self
+            .path(split.as_str())
+            .map_err(|error| object_store::Error::Generic { store: "checkpoint store", source: error.into() })?;
         let attributes = Attributes::from_iter([
             (Attribute::Metadata("sequencenumber".into()), sequence.to_string()),
             (Attribute::Metadata("offset".into()), offset.to_string()),
@@ -175,7 +174,9 @@ fn store(options: &CheckpointStoreOptions) -> Result<Arc<dyn ObjectStore>, Sourc
     }
     // The store's own words may show what it was given.
     let store = builder.build().map_err(|_| {
-        SourceError::config("`checkpoint_store` is not complete: write `account`, and `account_key` if the machine has no identity")
+        SourceError::config(
+            "`checkpoint_store` is not complete: write `account`, and `account_key` if the machine has no identity",
+        )
     })?;
     Ok(Arc::new(store))
 }

@@ -149,7 +149,8 @@ impl StreamOptions for EventHubsOptions {
 
     /// Positions are sequence numbers of the hub, or offsets by Kafka, whoever reads them: the consumer group is no part of it.
     fn identity(&self) -> String {
-        let named = Settings::new(&Self { endpoint: None, ca: None, ..self.clone() }).map(|settings| settings.namespace);
+        let named =
+            Settings::new(&Self { endpoint: None, ca: None, ..self.clone() }).map(|settings| settings.namespace);
         let namespace = named.unwrap_or_else(|_| self.namespace.clone().unwrap_or_default());
         let by = match self.protocol {
             Protocol::Amqp => "",

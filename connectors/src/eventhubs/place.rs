@@ -77,7 +77,9 @@ impl Place {
     /// Reads a position from the checkpoint.
     pub(super) fn restore(split: &SplitId, position: &Position) -> Result<Self, SourceError> {
         serde_json::from_value(position.0.clone()).map_err(|_| {
-            SourceError::config(format!("partition {split}: the checkpoint holds no position of Event Hubs; begin anew with --reset-state"))
+            SourceError::config(format!(
+                "partition {split}: the checkpoint holds no position of Event Hubs; begin anew with --reset-state"
+            ))
         })
     }
 

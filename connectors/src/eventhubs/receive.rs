@@ -74,8 +74,11 @@ impl Receiver {
     async fn run(self, events: mpsc::Sender<Result<ReceivedEventData, SourceError>>, tell: watch::Sender<Extent>) {
         // Where nothing is known of the past, nothing counts as missing before the first event.
         let received = self.place.sequence().unwrap_or(i64::MAX);
-        let progress =
-            Progress { received: AtomicI64::new(received), full: AtomicBool::new(false), at: Mutex::new(Instant::now()) };
+        let progress = Progress {
+            received: AtomicI64::new(received),
+            full: AtomicBool::new(false),
+            at: Mutex::new(Instant::now()),
+        };
         let end = tokio::select! {
             end = self.receive(&events, &progress) => end,
             end = self.look(&tell, &progress) => Some(end),

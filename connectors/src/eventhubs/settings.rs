@@ -66,7 +66,9 @@ impl Settings {
             (Some(namespace), _) => namespace.to_ascii_lowercase(),
             (None, Some(named)) => named.to_ascii_lowercase(),
             (None, None) => {
-                return Err(SourceError::config("`namespace` is missing: write the host, such as \"acme.servicebus.windows.net\""));
+                return Err(SourceError::config(
+                    "`namespace` is missing: write the host, such as \"acme.servicebus.windows.net\"",
+                ));
             }
         };
         if namespace.is_empty() || namespace.contains(['/', ':', ' ']) {
@@ -128,7 +130,11 @@ fn in_connection_string(text: &Secret, hub: &str) -> Result<String, SourceError>
 /// The address to connect to instead of the namespace. A token of Entra opens more than one hub: it never goes out in the clear.
 fn endpoint(text: Option<&str>, identity: &Identity) -> Result<Option<Url>, SourceError> {
     let Some(text) = text else { return Ok(None) };
-    let bad = || SourceError::config(format!("`endpoint` \"{text}\" is no address: write for example \"amqps://127.0.0.1:5671\""));
+    let bad = || {
+        SourceError::config(format!(
+            "`endpoint` \"{text}\" is no address: write for example \"amqps://127.0.0.1:5671\""
+        ))
+    };
     let url = Url::parse(text).map_err(|_| bad())?;
     match (url.scheme(), identity) {
         _ if url.host_str().is_none() || !url.username().is_empty() || url.password().is_some() => Err(bad()),

@@ -123,7 +123,9 @@ impl EventHubsSource {
         let Settings { namespace, hub, .. } = &*self.settings;
         if place.is_beyond(extent) {
             return Err(SourceError::retry(
-                format!("event hub {namespace}/{hub}, partition {split}: was the hub made anew? then begin with --reset-state"),
+                format!(
+                    "event hub {namespace}/{hub}, partition {split}: was the hub made anew? then begin with --reset-state"
+                ),
                 format!("the checkpoint stands behind event {:?}, the newest is {}", place.sequence(), extent.last),
             ));
         }

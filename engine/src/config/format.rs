@@ -25,11 +25,7 @@ struct Known {
 const KNOWN: [Known; 7] = [
     Known { name: "json", title: "JSON", keys: &[] },
     Known { name: "csv", title: "CSV", keys: &["delimiter", "quote", "header", "null"] },
-    Known {
-        name: "avro",
-        title: "Avro",
-        keys: &["schema_file", "registry", "username", "password", "token", "tls"],
-    },
+    Known { name: "avro", title: "Avro", keys: &["schema_file", "registry", "username", "password", "token", "tls"] },
     Known {
         name: "protobuf",
         title: "protobuf",
@@ -221,7 +217,11 @@ fn registry(keys: &FormatKeys, context: &Context<'_>) -> Option<Option<RegistryO
     let Some(url) = &keys.registry else {
         let lonely = [("username", &keys.username), ("password", &keys.password), ("token", &keys.token)];
         for (key, value) in lonely.iter().filter_map(|(key, value)| value.as_ref().map(|value| (key, value))) {
-            context.refuse(value.span(), format!("`{key}` is for a registry, and none is named"), "add registry = \"URL\"");
+            context.refuse(
+                value.span(),
+                format!("`{key}` is for a registry, and none is named"),
+                "add registry = \"URL\"",
+            );
         }
         return lonely.iter().all(|(_, value)| value.is_none()).then_some(None);
     };

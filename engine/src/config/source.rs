@@ -316,10 +316,9 @@ fn check_format(table: &Node, kind: &str, format: Option<&Format>, context: &Con
             "nothing says where a protobuf message ends in a file".to_string(),
             "read messages from a stream, or write the file as Avro, Arrow or JSON",
         ),
-        ("file", Format::Avro(AvroSchemas::Known(_) | AvroSchemas::Registry)) => (
-            "an Avro file brings its schema along".to_string(),
-            "write format = \"avro\"",
-        ),
+        ("file", Format::Avro(AvroSchemas::Known(_) | AvroSchemas::Registry)) => {
+            ("an Avro file brings its schema along".to_string(), "write format = \"avro\"")
+        }
         (_, Format::Avro(AvroSchemas::Container)) if kind != "file" => (
             "an Avro message does not say by itself what it means".to_string(),
             "write { type = \"avro\", schema_file = \"order.avsc\" }, or name a `registry`",
@@ -334,9 +333,8 @@ fn check_format(table: &Node, kind: &str, format: Option<&Format>, context: &Con
 fn check_raw(table: &Node, schema: Option<&SourceSchema>, format: Option<&Format>, context: &Context<'_>) -> bool {
     let (Some(node), Some(schema), Some(Format::Raw)) = (table.get("format"), schema, format) else { return true };
     let mut declared = schema.fields.iter().filter(|field| !field.metadata);
-    let fits = |field: &SourceField| {
-        !field.json && matches!(field.data_type, DataType::BinaryView | DataType::Utf8View)
-    };
+    let fits =
+        |field: &SourceField| !field.json && matches!(field.data_type, DataType::BinaryView | DataType::Utf8View);
     if let (Some(only), None) = (declared.next(), declared.next())
         && fits(only)
     {

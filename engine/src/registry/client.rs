@@ -120,10 +120,13 @@ impl Client {
                 return Err(self.trouble(format!("schema {id} refers to more than {MAX_REFERENCES} others")));
             }
             let version = reference.version.to_string();
-            let answer: Option<SchemaAnswer> = self.get(&["subjects", &reference.subject, "versions", &version]).await?;
+            let answer: Option<SchemaAnswer> =
+                self.get(&["subjects", &reference.subject, "versions", &version]).await?;
             let Some(answer) = answer else {
                 let Reference { subject, version, .. } = reference;
-                return Err(self.trouble(format!("schema {id} refers to {subject} version {version}, which is not there")));
+                return Err(
+                    self.trouble(format!("schema {id} refers to {subject} version {version}, which is not there"))
+                );
             };
             steps.push(Step::Add(reference.name, answer.schema));
             steps.extend(answer.references.unwrap_or_default().into_iter().rev().map(Step::Fetch));

@@ -53,7 +53,11 @@ fn positions_are_read_as_they_were_written() {
     let behind = |sequence, offset: Option<&str>| Place::Behind { sequence, offset: offset.map(ToString::to_string) };
     let at = |location, inclusive| StartPosition { location, inclusive };
     let table: [(Place, Value, StartPosition); 4] = [
-        (behind(7, Some("448")), json!({ "sequence": 7, "offset": "448" }), at(StartLocation::SequenceNumber(7), false)),
+        (
+            behind(7, Some("448")),
+            json!({ "sequence": 7, "offset": "448" }),
+            at(StartLocation::SequenceNumber(7), false),
+        ),
         (behind(0, None), json!({ "sequence": 0 }), at(StartLocation::SequenceNumber(0), false)),
         (behind(-1, None), json!({ "sequence": -1 }), at(StartLocation::Earliest, false)),
         (
@@ -83,7 +87,11 @@ fn places_know_what_lies_before_and_behind_them() {
     let table = [(4, 5, Some(15), false), (9, 0, Some(10), false), (19, 0, Some(0), false), (20, 0, Some(0), true)];
     for (sequence, expired, lag, beyond) in table {
         let place = behind(sequence);
-        assert_eq!((place.expired(extent), place.lag(extent), place.is_beyond(extent)), (expired, lag, beyond), "{sequence}");
+        assert_eq!(
+            (place.expired(extent), place.lag(extent), place.is_beyond(extent)),
+            (expired, lag, beyond),
+            "{sequence}"
+        );
     }
     assert_eq!(Place::At { enqueued: 5000 }.lag(extent), None);
     assert_eq!(Place::At { enqueued: 5001 }.lag(extent), Some(0));
@@ -134,7 +142,8 @@ fn errors_are_sorted_by_what_to_do() {
     ];
     for (error, expected) in table {
         let shown = error.to_string();
-        let wrapped = AmqpError::from(azure_core::Error::with_error(azure_core::error::ErrorKind::Other, error, "wrapped"));
+        let wrapped =
+            AmqpError::from(azure_core::Error::with_error(azure_core::error::ErrorKind::Other, error, "wrapped"));
         let error = EventHubsError::from(ErrorKind::AmqpError(wrapped));
         assert_eq!(trouble(&error), expected, "{shown}");
         assert!(words(&error).contains("why"), "{}", words(&error));
@@ -165,7 +174,9 @@ fn the_kafka_endpoint_is_read_with_the_options_of_a_topic() {
     };
     let options = kafka(json!({ "start": "2026-03-01T00:00:00Z" }));
     let made = format!("{:?}", crate::eventhubs::kafka::options(&options).unwrap());
-    for part in ["double.servicebus.windows.net:9093", "topic: Some(\"hub\")", "$ConnectionString", "2026-03-01T00:00:00Z"] {
+    for part in
+        ["double.servicebus.windows.net:9093", "topic: Some(\"hub\")", "$ConnectionString", "2026-03-01T00:00:00Z"]
+    {
         assert!(made.contains(part), "{part} is not in {made}");
     }
     assert!(!made.contains("c2VjcmV0"), "{made}");

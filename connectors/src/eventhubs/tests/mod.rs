@@ -144,9 +144,12 @@ pub(super) async fn read_to_end(reader: &mut dyn Reader) -> Vec<Item> {
 
 #[test]
 fn nothing_shows_a_secret() {
-    let options = options("amqp://127.0.0.1:1", json!({
-        "checkpoint_store": { "url": "az://c", "account": "a", "account_key": "marked" },
-    }));
+    let options = options(
+        "amqp://127.0.0.1:1",
+        json!({
+            "checkpoint_store": { "url": "az://c", "account": "a", "account_key": "marked" },
+        }),
+    );
     let shown = format!("{options:?} {:?} {}", Settings::new(&options).unwrap(), options.identity());
     assert!(!shown.contains("c2VjcmV0") && !shown.contains("marked"), "{shown}");
     assert_eq!(options.identity(), "eventhubs double.servicebus.windows.net/hub");

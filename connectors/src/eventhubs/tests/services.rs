@@ -5,7 +5,7 @@ use object_store::path::Path;
 use object_store::{Attribute, ObjectStoreExt};
 use serde_json::json;
 
-use super::{around, double, items, options, payload, read_to_end, read_through, source};
+use super::{around, double, items, options, payload, read_through, read_to_end, source};
 use crate::source::{Source, SplitId};
 use crate::stream::StreamOptions;
 

@@ -62,9 +62,7 @@ impl ArrowReader {
             return Ok(ReadStatus::Ended);
         };
         let rows = fitting(&batch, bytes);
-        records
-            .push_columns(batch.slice(0, rows), self.place.first)
-            .map_err(|e| damaged(path, Container::Arrow, e))?;
+        records.push_columns(batch.slice(0, rows), self.place.first).map_err(|e| damaged(path, Container::Arrow, e))?;
         self.place.pass(rows as u64);
         if rows < batch.num_rows() {
             opened.batch = Some((batch.slice(rows, batch.num_rows() - rows), next));

@@ -277,7 +277,12 @@ impl Opened {
             Err(error) => return self.bad(start, Some(end), records, error.to_string()),
         };
         if records > data.len() as u64 + MAX_EMPTY {
-            return self.bad(start, Some(end), 1, "it says that it has more records than its bytes can hold".to_owned());
+            return self.bad(
+                start,
+                Some(end),
+                1,
+                "it says that it has more records than its bytes can hold".to_owned(),
+            );
         }
         let mut block = Block { records, data, at: 0, end };
         match block.pass_by(&self.header.schema, row) {
@@ -287,13 +292,7 @@ impl Opened {
     }
 
     /// A block that can't be read. Without a known end, what follows it is looked for.
-    fn bad(
-        &mut self,
-        start: u64,
-        end: Option<u64>,
-        records: u64,
-        why: String,
-    ) -> io::Result<Result<Block, BadBlock>> {
+    fn bad(&mut self, start: u64, end: Option<u64>, records: u64, why: String) -> io::Result<Result<Block, BadBlock>> {
         let next = match end {
             Some(end) => end,
             None => self.next_mark(start)?,

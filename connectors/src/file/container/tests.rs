@@ -244,7 +244,12 @@ async fn what_is_no_container_is_refused() {
     for (name, bytes, kind, expected) in [
         ("a.avro", &b"{\"a\": 1}\n"[..], Container::Avro, "it does not begin as one"),
         ("b.avro", &avro_file[..20], Container::Avro, "its header is broken"),
-        ("c.avro", &bzip, Container::Avro, "it is compressed by `bzip99`; null, deflate, snappy and zstandard can be read"),
+        (
+            "c.avro",
+            &bzip,
+            Container::Avro,
+            "it is compressed by `bzip99`; null, deflate, snappy and zstandard can be read",
+        ),
         ("d.arrow", b"{\"a\": 1}\n", Container::Arrow, "a message does not begin where it should"),
         ("e.arrow", b"", Container::Arrow, "it holds no schema"),
         ("f.arrow", b"ARROW1\0\0\xff\xff\xff\xff\xff\xff\xff\x7f", Container::Arrow, "metadata is out of range"),

@@ -13,13 +13,7 @@ pub(super) fn write(schema: &Schema, id: NodeId, cursor: &mut Cursor<'_>, out: &
     write_at(schema, id, cursor, out, 0)
 }
 
-fn write_at(
-    schema: &Schema,
-    id: NodeId,
-    cursor: &mut Cursor<'_>,
-    out: &mut String,
-    depth: usize,
-) -> Result<(), Fault> {
+fn write_at(schema: &Schema, id: NodeId, cursor: &mut Cursor<'_>, out: &mut String, depth: usize) -> Result<(), Fault> {
     if depth > MAX_DEPTH {
         return Err(cursor.broken("values are nested too deep").into());
     }

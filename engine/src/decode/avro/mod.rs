@@ -137,7 +137,9 @@ impl Writers {
         match single.and_then(|rest| rest.first_chunk()) {
             Some(fingerprint) => {
                 let fingerprint = u64::from_le_bytes(*fingerprint);
-                format!("; if it is a single object, `schema_file` lacks the schema with fingerprint {fingerprint:016x}")
+                format!(
+                    "; if it is a single object, `schema_file` lacks the schema with fingerprint {fingerprint:016x}"
+                )
             }
             None => String::new(),
         }

@@ -213,7 +213,8 @@ fn decimal<'a>(bytes: &[u8], scale: u32) -> Result<Typed<'a>, Mismatch> {
     let sign = bytes.first().map_or(0, |first| if first & 0x80 == 0 { 0u8 } else { 0xff });
     let spare = bytes.len().saturating_sub(16);
     let (extension, kept) = bytes.split_at(spare);
-    let fits = extension.iter().all(|byte| *byte == sign) && kept.first().is_none_or(|b| spare == 0 || (b ^ sign) < 0x80);
+    let fits =
+        extension.iter().all(|byte| *byte == sign) && kept.first().is_none_or(|b| spare == 0 || (b ^ sign) < 0x80);
     if !fits {
         return Err(Mismatch::new("a decimal of at most 38 digits", &format!("one of {} bytes", bytes.len())));
     }

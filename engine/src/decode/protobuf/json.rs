@@ -27,12 +27,7 @@ pub(super) fn many(field: &FieldDescriptor, values: &[Value<'_>], out: &mut Stri
     write_many(field, values, out, 0)
 }
 
-fn write_message(
-    descriptor: &MessageDescriptor,
-    bytes: &[u8],
-    out: &mut String,
-    depth: usize,
-) -> Result<(), Broken> {
+fn write_message(descriptor: &MessageDescriptor, bytes: &[u8], out: &mut String, depth: usize) -> Result<(), Broken> {
     if depth > MAX_DEPTH {
         return Err(Broken { at: 0, what: "messages are nested too deep" });
     }
@@ -185,12 +180,7 @@ pub(super) fn duration(seconds: i64, nanos: i32) -> String {
 }
 
 /// Writes a well-known type in its short form; false if it is none.
-fn well_known(
-    descriptor: &MessageDescriptor,
-    bytes: &[u8],
-    out: &mut String,
-    depth: usize,
-) -> Result<bool, Broken> {
+fn well_known(descriptor: &MessageDescriptor, bytes: &[u8], out: &mut String, depth: usize) -> Result<bool, Broken> {
     let Some(name) = descriptor.full_name().strip_prefix("google.protobuf.") else { return Ok(false) };
     match name {
         "Timestamp" => {
@@ -229,12 +219,7 @@ fn well_known(
 }
 
 /// `google.protobuf.Value`: whichever it holds, the last one.
-fn write_value(
-    descriptor: &MessageDescriptor,
-    bytes: &[u8],
-    out: &mut String,
-    depth: usize,
-) -> Result<bool, Broken> {
+fn write_value(descriptor: &MessageDescriptor, bytes: &[u8], out: &mut String, depth: usize) -> Result<bool, Broken> {
     let mut last = None;
     let mut wire = Wire::new(bytes);
     while let Some((number, value)) = wire.field()? {

@@ -74,12 +74,7 @@ fn fields_of(message: &MessageDescriptor, names: &[String], rows: &Rows) -> Fiel
 }
 
 impl Registration {
-    fn of(
-        registered: &RegisteredSchema,
-        only: Option<&str>,
-        names: &[String],
-        rows: &Rows,
-    ) -> Result<Self, String> {
+    fn of(registered: &RegisteredSchema, only: Option<&str>, names: &[String], rows: &Rows) -> Result<Self, String> {
         if registered.kind != SchemaKind::Protobuf {
             return Err("it is not a protobuf schema".to_owned());
         }

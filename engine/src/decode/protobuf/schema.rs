@@ -15,7 +15,11 @@ const MAX_BYTES: usize = 4 << 20;
 const MAX_DEPTH: usize = 64;
 
 /// The message called `name`, or the only one of `main`.
-pub(super) fn choose(pool: &DescriptorPool, main: Option<FileDescriptor>, name: Option<&str>) -> Result<MessageDescriptor, String> {
+pub(super) fn choose(
+    pool: &DescriptorPool,
+    main: Option<FileDescriptor>,
+    name: Option<&str>,
+) -> Result<MessageDescriptor, String> {
     let own: Vec<MessageDescriptor> = match &main {
         Some(file) => file.messages().collect(),
         None => pool.all_messages().filter(|m| !m.is_map_entry() && m.parent_message().is_none()).collect(),

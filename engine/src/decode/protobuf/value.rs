@@ -121,9 +121,11 @@ impl Fields {
             let field = &self.fields[place];
             if let Some(oneof) = &field.oneof {
                 // Of a oneof, the last member counts.
-                let others = self.fields.iter().enumerate().filter(|(at, other)| {
-                    *at != place && other.oneof.as_ref() == Some(oneof)
-                });
+                let others = self
+                    .fields
+                    .iter()
+                    .enumerate()
+                    .filter(|(at, other)| *at != place && other.oneof.as_ref() == Some(oneof));
                 others.for_each(|(at, _)| found[at] = Found::Nothing);
             }
             found[place].add(field, value);

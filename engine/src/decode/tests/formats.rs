@@ -77,7 +77,9 @@ pub(super) fn known(schemas: &[&str]) -> Format {
 }
 
 pub(super) fn order_proto() -> Format {
-    Format::Protobuf(ProtobufMessage::Known(from_proto_file(&folder().join("order.proto"), Some("acme.Order")).unwrap()))
+    Format::Protobuf(ProtobufMessage::Known(
+        from_proto_file(&folder().join("order.proto"), Some("acme.Order")).unwrap(),
+    ))
 }
 
 #[test]

@@ -99,7 +99,8 @@ fn arrow() {
 /// Whole numbers of items that are said to follow, with nothing behind them.
 #[test]
 fn counts_that_nothing_pays_for() {
-    let nulls = r#"{"type": "record", "name": "R", "fields": [{"name": "tags", "type": {"type": "array", "items": "null"}}]}"#;
+    let nulls =
+        r#"{"type": "record", "name": "R", "fields": [{"name": "tags", "type": {"type": "array", "items": "null"}}]}"#;
     let schema = schema(&[("tags", "list<string>")]);
     let mut decoder = decoder(&known(&[nulls]), &schema, &[0]).unwrap();
     // 2^62 nulls, a string of 2^62 bytes.
@@ -135,7 +136,8 @@ fn values_that_take_no_bytes() {
 /// Messages in messages in messages.
 #[test]
 fn deep_messages() {
-    let message = from_descriptor_set(include_bytes!("../../../tests/formats/orders.desc"), Some("acme.Every")).unwrap();
+    let message =
+        from_descriptor_set(include_bytes!("../../../tests/formats/orders.desc"), Some("acme.Every")).unwrap();
     let format = Format::Protobuf(ProtobufMessage::Known(message));
     let schema = schema(&[("inner", "json"), ("detail", "json")]);
     let mut decoder = decoder(&format, &schema, &[0, 1]).unwrap();
@@ -156,7 +158,10 @@ fn deep_messages() {
     let reasons: Vec<&str> = decoded.bad.iter().map(|bad| bad.reason.as_str()).collect();
     assert_eq!(
         reasons,
-        ["not valid protobuf at byte 0: messages are nested too deep", "not valid protobuf at byte 65: groups are nested too deep"]
+        [
+            "not valid protobuf at byte 0: messages are nested too deep",
+            "not valid protobuf at byte 65: groups are nested too deep"
+        ]
     );
 }
 

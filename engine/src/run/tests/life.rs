@@ -156,7 +156,8 @@ impl Life {
         let split = driver.split.clone();
         if !records.is_empty() {
             let position = reader.position();
-            let chunk = ReadChunk { split: split.clone(), records, schemas: Vec::new(), position, promise: None, permit };
+            let chunk =
+                ReadChunk { split: split.clone(), records, schemas: Vec::new(), position, promise: None, permit };
             driver.lane.send(LaneMessage::Chunk(Box::new(chunk))).ok();
         }
         if status == ReadStatus::Ended {
