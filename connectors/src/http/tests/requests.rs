@@ -4,6 +4,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
+use futures::FutureExt;
 
 use crate::error::SourceError;
 use crate::framing::Framing;
@@ -117,7 +118,8 @@ async fn only_the_token_opens() {
     let mut reader = open(&source).await;
     for wrong in ["", "Bearer", "Bearer ", "Bearer s3cre", "Bearer s3cret1", "Bearer s3creT", "Basic s3cret", "s3cret"]
     {
-        let answer = source.inlet.answer(request(&[LINES, ("authorization", wrong)], "{}")).await;
+        let answer = source.inlet.answer(request(&[LINES, ("authorization", wrong)], "{}")).now_or_never();
+        let answer = answer.unwrap_or_else(|| panic!("{wrong}: taken"));
         assert_eq!(answer.headers()["www-authenticate"].as_bytes(), b"Bearer");
         let (status, text) = shown(answer).await;
         assert!(status == 401 && !text.contains("s3cre"), "{wrong}: {status} {text}");
