@@ -30,7 +30,7 @@ pub(super) fn connection(trouble: &Trouble, settings: &KafkaSettings) -> String 
         }
         RDKafkaErrorCode::SSL => "check `tls`: does this port speak TLS?",
         RDKafkaErrorCode::Resolve => "check the host in `brokers`",
-        _ if reason.contains("SSL") || reason.contains("while in state APIVERSION") || reason.contains("SASL") => {
+        _ if reason.contains("SSL") || reason.contains("in state APIVERSION") || reason.contains("SASL") => {
             "check `tls` and `sasl`: they may not be what this port speaks"
         }
         _ => "check `brokers`, and whether the network lets us through",

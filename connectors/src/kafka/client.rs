@@ -212,6 +212,10 @@ impl ClientContext for Context {
 
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, line: &str) {
         tracing::debug!(facility, line, "librdkafka");
+        // Why a connection failed: not every such line is an event, too.
+        if facility == "FAIL" {
+            self.health.heard(line.split_once("]: ").map_or(line, |(_thread, reason)| reason));
+        }
     }
 
     fn stats_raw(&self, statistics: &[u8]) {

@@ -100,6 +100,15 @@ impl Health {
         }
     }
 
+    /// Takes note of why a connection failed, unless there is better to say.
+    pub(super) fn heard(&self, reason: &str) {
+        let mut state = self.lock();
+        if state.refused.is_none() {
+            let code = state.last.as_ref().map_or(RDKafkaErrorCode::BrokerTransportFailure, |trouble| trouble.code);
+            state.last = Some(Trouble { code, reason: reason.to_owned() });
+        }
+    }
+
     /// The partitions that are read do not get answers.
     pub(super) fn silent(&self) {
         self.tell(&mut self.lock(), "a partition that is read gets no answer");

@@ -158,7 +158,6 @@ impl KafkaSettings {
             .set("socket.keepalive.enable", "true")
             .set("socket.timeout.ms", millis(ANSWER_TIMEOUT))
             .set("socket.connection.setup.timeout.ms", millis(CONNECT_TIMEOUT))
-            .set("log.connection.close", "false")
             .set("security.protocol", self.protocol());
         if let Some(tls) = &self.tls {
             tls.tell(&mut config);
@@ -169,8 +168,8 @@ impl KafkaSettings {
         for (name, value) in &self.properties {
             config.set(name, value);
         }
-        // What is worth a warning is told by events; librdkafka's own lines only help to look deeper.
-        config.set_log_level(RDKafkaLogLevel::Warning);
+        // That a broker hangs up on us is only a line of information to librdkafka, and the only word about it.
+        config.set_log_level(RDKafkaLogLevel::Info);
         config
     }
 

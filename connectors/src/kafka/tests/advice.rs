@@ -24,7 +24,7 @@ fn a_connection_that_fails_says_what_to_mend() {
         (Code::BrokerTransportFailure, "ssl/tls alert bad certificate: in state APIVERSION_QUERY", false, "`tls.cert`"),
         (Code::SSL, "wrong version number", false, "speak TLS"),
         (Code::Resolve, "Failed to resolve", false, "the host in `brokers`"),
-        (Code::BrokerTransportFailure, "Disconnected while in state APIVERSION_QUERY", false, "`tls` and `sasl`"),
+        (Code::BrokerTransportFailure, "Disconnected in state APIVERSION_QUERY", false, "`tls` and `sasl`"),
         (Code::BrokerTransportFailure, "Connection refused", false, "the network"),
     ] {
         let settings = options(keys(sasl)).resolve(&around()).unwrap();
