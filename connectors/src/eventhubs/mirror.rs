@@ -175,7 +175,8 @@ fn store(options: &CheckpointStoreOptions) -> Result<Arc<dyn ObjectStore>, Sourc
     // The store's own words may show what it was given.
     let store = builder.build().map_err(|_| {
         SourceError::config(
-            "`checkpoint_store` is not complete: write `account`, and `account_key` if the machine has no identity",
+            "`checkpoint_store` is not complete, or its key is no base64: write `account`, and `account_key` if the machine \
+             has no identity",
         )
     })?;
     Ok(Arc::new(store))

@@ -86,7 +86,7 @@ pub(super) async fn assemble(planned: PlannedRegion, setup: Setup) -> Result<Ass
     let budget = Arc::new(Budget::new(region.memory, Some(region.spill.clone())));
     let mut live = Vec::new();
     for name in sources::names(&planned.pipelines) {
-        live.push(LiveSource::open(&planned.region, &name, &planned.pipelines, &world)?);
+        live.push(LiveSource::open(&planned.region, &name, &planned.pipelines, &world, setup.drain)?);
     }
     #[cfg(feature = "http")]
     setup.board.offer(live.iter().filter_map(|live| Some((live.name.to_string(), live.source.inlet()?))));

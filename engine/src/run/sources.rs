@@ -62,12 +62,13 @@ pub(super) fn names(plans: &[PlannedPipeline]) -> Vec<Arc<str>> {
 }
 
 impl LiveSource {
-    /// Opens a source.
+    /// Opens a source; of a drain, nothing more will come.
     pub(super) fn open(
         region: &Region,
         name: &Arc<str>,
         plans: &[PlannedPipeline],
         world: &World,
+        drain: bool,
     ) -> Result<Self, RunError> {
         let failed = |error| RunError::Source { source_name: name.to_string(), error };
         let Some(config) = region.sources.get(name.as_ref()) else {
@@ -115,7 +116,7 @@ impl LiveSource {
         let beside = beside.iter().map(|field| field.name.as_str()).collect();
         let redelivery = redelivery::describe(source.as_ref(), config, beside, SEEN_SHARDS)?;
         let event_time = time_column.and_then(|column| projection.iter().position(|wanted| *wanted == column));
-        let endless = source.discovers() && !source.bounded();
+        let endless = !drain && source.discovers() && !source.bounded();
         Ok(Self {
             name: name.clone(),
             config: config.clone(),

@@ -60,6 +60,10 @@ impl Site {
     }
 
     fn start(self: &Arc<Self>, sql: &str) -> Running {
+        self.begin(sql, false)
+    }
+
+    fn begin(self: &Arc<Self>, sql: &str, drain: bool) -> Running {
         let environment = |_: &str| Err(std::env::VarError::NotPresent);
         let text = REGION.replace("{sql}", sql);
         let region = config::parse(Path::new("test.toml"), text.into(), &environment, 2).expect("the region is right");
@@ -68,7 +72,7 @@ impl Site {
         let world = World { environment: Arc::new(System::new()), connect: self.clone(), watch: Arc::new(|_| {}) };
         let task = tokio::spawn(async move {
             let planned = plan_region(&region).await.expect("the region can be planned");
-            let options = RunOptions { progress: Some(tell), world, ..RunOptions::new(stopped) };
+            let options = RunOptions { progress: Some(tell), drain, world, ..RunOptions::new(stopped) };
             run(planned, options).await.expect("the run ends well")
         });
         Running { stop, progress, task }
@@ -254,4 +258,20 @@ async fn without_a_split_of_its_own_a_process_waits_and_closes_nothing() {
     running.until(|progress| progress.windows == 3).await;
     let report = running.end().await;
     assert_eq!((report.total.read, report.total.late), (35, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_closes_the_windows_of_an_endless_stream() {
+    let site = Site::new(false);
+    site.log.add("a", None);
+    site.log.write("a", order(1, 0));
+    site.log.write("a", order(11, 1));
+    let sql =
+        "SELECT window_start, count(*) AS events FROM tumble(orders, INTERVAL '10 seconds') GROUP BY window_start";
+    let mut running = site.start(sql);
+    running.until(|progress| progress.windows == 1).await;
+    running.end().await;
+    let drained = site.begin(sql, true).task.await.unwrap();
+    assert_eq!((drained.total.read, drained.total.windows), (0, 1));
+    assert_eq!(site.rows.rows("p"), 2);
 }
