@@ -225,9 +225,10 @@ impl Reader for LogReader {
         while let Some(record) = split.records.get(self.next) {
             let number = self.next.to_string();
             records.push(record.as_bytes(), self.next as u64);
+            // The places are those of the connector that the tests' region names.
             records.describe(&self.wanted, |place| match place {
-                0 => MetadataValue::Text(&self.split),
-                _ => MetadataValue::Text(&number),
+                0 => MetadataValue::Text(&number),
+                _ => MetadataValue::Text(&self.split),
             });
             self.next += 1;
         }
