@@ -82,6 +82,11 @@ pub fn parse(
         _ => {
             // Errors in other files keep their order, behind those of this one.
             errors.sort_by_key(|error| (error.file.as_deref() != Some(document.path()), error.line_column));
+            // A line that is shown for one of its words may hold a secret in another.
+            let secrets = &context.filler.borrow().secrets;
+            for line in errors.iter_mut().filter_map(|error| error.source_line.as_mut()) {
+                *line = secrets.redact(line);
+            }
             Err(errors)
         }
     }

@@ -119,6 +119,23 @@ fn diagnostics_show_what_is_written_and_never_what_is_filled_in() {
 }
 
 #[test]
+fn a_secret_that_is_spelled_out_is_hidden_too() {
+    let sasl =
+        |mechanism: &str| format!("{{ mechanism = \"{mechanism}\", username = \"u\", password = \"spelled-out\" }}");
+    let toml = |mechanism: &str| {
+        format!(
+            "region = \"r\"\n[sources.a]\nconnector = \"kafka\"\nbrokers = \"b:9092\"\ntopic = \"t\"\n\
+             schema = {{ id = \"bigint\" }}\nsasl = {}\n",
+            sasl(mechanism)
+        )
+    };
+    let shown = super::errors(&toml("PLAIM"));
+    assert!(shown.contains("PLAIM") && !shown.contains("spelled-out"), "{shown}");
+    let shown = format!("{:?}", super::good(&toml("PLAIN")));
+    assert!(!shown.contains("spelled-out"), "{shown}");
+}
+
+#[test]
 fn foreign_text_is_redacted_in_every_spelling() {
     let region = region_with(WITH_SECRETS, &variables()).unwrap();
     let json = serde_json::json!({ "path": SECRET }).to_string();
