@@ -62,9 +62,15 @@ class Daemon:
 
     def stop(self) -> dict[str, Any]:
         """Ends the run in good order; gives its report."""
-        self.check_alive()
+        self.until(self._hears, "the daemon to listen for signals")
         self._process.send_signal(signal.SIGTERM)
         return self.report()
+
+    def _hears(self) -> bool:
+        """True once the process handles SIGTERM itself: before that, it is the end of any process."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
     def report(self) -> dict[str, Any]:
         """Waits for a run to end well; gives its report."""

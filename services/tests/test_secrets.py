@@ -52,10 +52,10 @@ tls.key_password = "${{MARK}}\"""",
     + '\nendpoint = "{WATERSHED_KINESALITE}"\nsecret_access_key = "${{MARK}}"\nsession_token = "${{MARK}}"',
     "kinesis-gone": KINESIS + '\nendpoint = "http://{CLOSED}"\nsecret_access_key = "${{file:mark}}"',
     "eventhubs-string": EVENTHUBS
-    + '\nconnection_string = "Endpoint=sb://trial/;SharedAccessKeyName=k;SharedAccessKey=${{MARK}}"',
+    + '\nconnection_string = "Endpoint=sb://trial.servicebus.windows.net/;SharedAccessKeyName=k;SharedAccessKey=${{MARK}}"',
     "eventhubs-malformed": EVENTHUBS + '\nconnection_string = "SharedAccessKey=${{MARK}}"',
     "eventhubs-store": EVENTHUBS
-    + '\nconnection_string = "Endpoint=sb://trial/;SharedAccessKeyName=k;SharedAccessKey=${{MARK}}"'
+    + '\nconnection_string = "Endpoint=sb://trial.servicebus.windows.net/;SharedAccessKeyName=k;SharedAccessKey=${{MARK}}"'
     + '\ncheckpoint_store = {{ url = "az://trial", endpoint = "{WATERSHED_AZURITE}", account = "devstoreaccount1",'
     + ' account_key = "${{MARK}}" }}',
     "pubsub-credentials": """
