@@ -80,7 +80,8 @@ def orders(events: int) -> list[bytes]:
 
 
 def fill(brokers: str, topic: str, records: list[bytes], compression: str) -> None:
-    AdminClient({"bootstrap.servers": brokers}).create_topics([NewTopic(topic, 4, 1)])[topic].result()
+    admin = AdminClient({"bootstrap.servers": brokers})
+    admin.create_topics([NewTopic(topic, 4, 1)])[topic].result()
     sizes = {"linger.ms": 20, "batch.size": 500_000, "queue.buffering.max.messages": 1_000_000}
     producer = Producer({"bootstrap.servers": brokers, "compression.type": compression} | sizes)
     for record in records:

@@ -55,11 +55,13 @@ async fn ingest(State(desk): State<Desk>, Path(source): Path<String>, request: R
 /// True if there is such a source, and the answer.
 #[cfg(feature = "http")]
 async fn ingest_into(board: &Board, source: &str, request: Request) -> (bool, Response) {
+    // Asked first: a source that becomes known from here on is not missing.
+    let all_known = board.has_sources();
     if let Some(inlet) = board.inlet(source) {
         return (true, inlet.answer(request).await);
     }
     pass_by(request).await;
-    if board.has_sources() {
+    if all_known {
         return (
             false,
             json(StatusCode::NOT_FOUND, &error("there is no source of this name that records are sent to")),
