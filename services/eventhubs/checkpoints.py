@@ -1,14 +1,11 @@
-"""Looks for mirrored checkpoints as Microsoft's clients do, by `azure-eventhub-checkpointstoreblob`; `azure-storage-blob` makes the container.
+"""Looks for mirrored checkpoints as Microsoft's clients do, by `azure-eventhub-checkpointstoreblob`.
 
-    python checkpoints.py make     makes the container `checkpoints` in the Azurite of WATERSHED_AZURITE
-    python checkpoints.py show     prints the checkpoints of the double's hub, and fails without any
+    python checkpoints.py     prints the checkpoints of the double's hub in the Azurite of WATERSHED_AZURITE, and fails without any
 """
 
 import os
-import sys
 
 from azure.eventhub.extensions.checkpointstoreblob import BlobCheckpointStore
-from azure.storage.blob import ContainerClient
 
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -16,11 +13,8 @@ CONTAINER = "checkpoints"
 HUB = ("double.servicebus.windows.net", "hub", "$Default")
 
 
-def main(what: str) -> None:
+def main() -> None:
     settings = f"AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={os.environ['WATERSHED_AZURITE']};"
-    if what == "make":
-        ContainerClient.from_connection_string(settings, CONTAINER).create_container()
-        return
     with BlobCheckpointStore.from_connection_string(settings, CONTAINER) as store:
         checkpoints = list(store.list_checkpoints(*HUB))
     for checkpoint in checkpoints:
@@ -29,4 +23,4 @@ def main(what: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()
