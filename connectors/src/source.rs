@@ -206,6 +206,8 @@ pub trait Source: Send + Sync + fmt::Debug {
 /// - Records come out in the split's order, each once, between `open` and `Ended`.
 /// - Cancellation: when the future of [`read`](Reader::read) is dropped, `records` may hold whole records only, and
 ///   [`position`](Reader::position) counts exactly those that were handed out.
+/// - Errors: the same holds for records that a read has handed out before it fails. After [`SourceError::Retry`] the split is
+///   opened anew at `position`.
 /// - A record that cannot be framed (too long, cut off, compressed data broken) is handed out as rejected, with its
 ///   reason, instead of ending the stream.
 /// - `acknowledge` is called after the checkpoint that holds `position` is durable, never before, in growing order;

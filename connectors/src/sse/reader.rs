@@ -126,8 +126,8 @@ impl Reader for SseReader {
             }
             let handed = records.count() > held;
             match &mut self.line {
-                // What there is goes out first.
-                Line::Closed | Line::Connecting(_) if handed => return Ok(ReadStatus::More),
+                // What there is goes out first, also what came by the read before: one that may not wait comes behind it.
+                Line::Closed | Line::Connecting(_) if handed || limits.wait.is_zero() => return Ok(ReadStatus::More),
                 Line::Closed => {
                     let (origin, id) = (self.origin.clone(), self.id.clone());
                     self.line = Line::Connecting(async move { origin.connect(id.as_deref()).await }.boxed());

@@ -148,7 +148,7 @@ impl Driver {
             };
             let mut records = Records::default();
             let mut stop = self.stop.clone();
-            let status = {
+            let read = {
                 let mut read = pin!(self.fill(reader, &mut records));
                 tokio::select! {
                     biased;
@@ -158,15 +158,18 @@ impl Driver {
                         }
                         finishing = true;
                         // Not dropped: what it has handed out already would be lost.
-                        read.await?
+                        read.await
                     }
-                    status = &mut read => status?,
+                    read = &mut read => read,
                 }
             };
-            attempts.succeeded();
-            self.show(reader, !records.is_empty());
-            self.acknowledge(reader).await?;
             let nothing = records.is_empty();
+            match read {
+                Err(error) if nothing => return Err(error),
+                // Records that came before the error are behind the position at which the next reader begins.
+                _ => attempts.succeeded(),
+            }
+            self.show(reader, !nothing);
             if !nothing {
                 if !std::mem::replace(&mut self.begun, true) {
                     tracing::debug!(source = %self.source_name, split = %self.split.id, "first records");
@@ -190,6 +193,8 @@ impl Driver {
                     return Ok(End::Read);
                 }
             }
+            let status = read?;
+            self.acknowledge(reader).await?;
             if nothing && looked.elapsed() >= POSITION {
                 looked = Instant::now();
                 self.tell_place(reader, &mut told);
@@ -259,7 +264,8 @@ impl Driver {
         let Ok(true) = acks.has_changed() else { return Ok(None) };
         let position = acks.borrow_and_update().clone();
         if let Some(position) = &position {
-            reader.acknowledge(position).await?;
+            // One that does not hear it is opened anew, and then told again.
+            reader.acknowledge(position).await.inspect_err(|_| acks.mark_changed())?;
             self.told = Some(position.clone());
         }
         Ok(position)
@@ -296,7 +302,7 @@ impl Driver {
         }
     }
 
-    /// Reads a chunk; a small one waits up to `linger` for more.
+    /// Reads a chunk; a small one waits up to `linger` for more. With an error there may be records that came before it.
     async fn fill(&self, reader: &mut dyn Reader, records: &mut Records) -> Result<ReadStatus, SourceError> {
         let mut status = reader.read(records, ReadLimits { bytes: self.chunk_bytes, wait: WAIT }).await?;
         if records.is_empty() {

@@ -90,6 +90,29 @@ async fn a_connection_that_ends_is_made_again_behind_the_last_event() {
 }
 
 #[tokio::test]
+async fn a_read_that_may_not_wait_does_not_wait_for_a_connection() {
+    let server = Server::start(vec![
+        vec![send(HEAD), send("retry: 60000\n\nid: 1\ndata: 1\n\n")],
+        vec![send(HEAD), send("data: 2\n\n"), Act::Stall],
+    ])
+    .await;
+    let source = source(&server.url, "{}");
+    let mut reader = open(&*source).await;
+    assert_eq!(take(&mut *reader, 1).await, ["1"]);
+    // The engine reads again for what may have come meanwhile, with the first event in hand.
+    let now = ReadLimits { bytes: 1 << 20, wait: Duration::ZERO };
+    let mut records = Records::default();
+    loop {
+        let read = tokio::time::timeout(Duration::from_secs(10), reader.read(&mut records, now)).await;
+        match read.expect("it waits for the next connection").unwrap() {
+            ReadStatus::More => break,
+            _ => tokio::task::yield_now().await,
+        }
+    }
+    assert!(records.is_empty() && server.asked().len() == 1);
+}
+
+#[tokio::test]
 async fn what_the_server_says_about_pauses_is_kept_to() {
     let server = Server::start(vec![
         vec![send(HEAD), send("retry: 60000\n\nid: 1\ndata: 1\n\n")],

@@ -1,0 +1,150 @@
+//! What a driver hands to its lane, whatever its reader runs into.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::json;
+use tokio::sync::{Semaphore, mpsc, watch};
+use watershed_connectors::{Position, ReadLimits, ReadStatus, Reader, Records, Source, SourceError, SplitId};
+
+use super::super::board::Board;
+use super::super::clock::SourceClock;
+use super::super::lane::{LaneMessage, LaneSplit};
+use super::super::reader::Driver;
+use crate::checkpoint::Budget;
+use crate::watermark::BEGINNING;
+
+/// Where the first reader of [`Brittle`] breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Breaks {
+    /// In the read after the one that gave the first record.
+    AfterARecord,
+    /// In the read that gives the first record.
+    WithARecord,
+    /// When it is told what is durable.
+    AtAcknowledge,
+}
+
+/// Two records; the first reader breaks behind the first of them.
+#[derive(Debug)]
+struct Brittle {
+    breaks: Breaks,
+    /// True once a reader has taken note of what is durable.
+    heard: Arc<AtomicBool>,
+}
+
+struct BrittleReader {
+    breaks: Option<Breaks>,
+    heard: Arc<AtomicBool>,
+    next: u64,
+}
+
+fn broken(breaks: Breaks) -> SourceError {
+    SourceError::retry("a brittle reader", format!("{breaks:?}"))
+}
+
+#[async_trait]
+impl Source for Brittle {
+    async fn splits(&self) -> Result<Vec<SplitId>, SourceError> {
+        Ok(vec![SplitId::new("one")])
+    }
+
+    async fn open(&self, _split: &SplitId, from: Option<&Position>) -> Result<Box<dyn Reader>, SourceError> {
+        let next = from.and_then(|position| position.0.as_u64()).unwrap_or(0);
+        Ok(Box::new(BrittleReader { breaks: (next == 0).then_some(self.breaks), heard: self.heard.clone(), next }))
+    }
+
+    fn bounded(&self) -> bool {
+        false
+    }
+
+    fn acknowledges(&self) -> bool {
+        self.breaks == Breaks::AtAcknowledge
+    }
+}
+
+#[async_trait]
+impl Reader for BrittleReader {
+    async fn read(&mut self, records: &mut Records, _limits: ReadLimits) -> Result<ReadStatus, SourceError> {
+        match (self.next, self.breaks) {
+            (1, Some(breaks)) => return Err(broken(breaks)),
+            (2, _) => return Ok(ReadStatus::Ended),
+            _ => records.push(format!("record {}", self.next).as_bytes(), self.next),
+        }
+        self.next += 1;
+        match self.breaks {
+            Some(breaks @ Breaks::WithARecord) => Err(broken(breaks)),
+            Some(Breaks::AtAcknowledge) => Ok(ReadStatus::More),
+            _ => Ok(ReadStatus::CaughtUp),
+        }
+    }
+
+    fn position(&self) -> Position {
+        Position(json!(self.next))
+    }
+
+    async fn acknowledge(&mut self, _position: &Position) -> Result<(), SourceError> {
+        if let Some(breaks) = self.breaks {
+            return Err(broken(breaks));
+        }
+        self.heard.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Drives the source to its end; gives what came to the lane, and whether a reader heard what is durable.
+async fn driven(breaks: Breaks) -> (Vec<String>, bool) {
+    let heard = Arc::<AtomicBool>::default();
+    let source = Arc::new(Brittle { breaks, heard: heard.clone() });
+    let clock = SourceClock::new(false).add(BEGINNING);
+    let split = LaneSplit { number: 0, source: 0, id: SplitId::new("one"), clock, restored: None };
+    let (lane, mut inbox) = mpsc::unbounded_channel();
+    let (_stop, stop) = watch::channel(false);
+    let (_told, mut acks) = watch::channel(Some(Position(json!(0))));
+    acks.mark_changed();
+    let (_finished, finished) = watch::channel(true);
+    let driver = Driver {
+        source_name: "orders".into(),
+        acks: source.acknowledges().then_some(acks),
+        source,
+        split: Arc::new(split),
+        lane,
+        budget: Arc::new(Semaphore::new(1 << 20)),
+        open: None,
+        chunk_bytes: 1 << 10,
+        linger: Duration::ZERO,
+        idle_after: Duration::from_secs(3600),
+        asks: None,
+        schemas: None,
+        stop,
+        memory: Arc::new(Budget::new(usize::MAX, None)),
+        board: Arc::new(Board::shown_empty()),
+        gauge: None,
+        told: None,
+        begun: false,
+        reading: None,
+        finished,
+    };
+    driver.run().await.unwrap();
+    let mut came = Vec::new();
+    while let Ok(message) = inbox.try_recv() {
+        if let LaneMessage::Chunk(chunk) = message {
+            came.extend(
+                (0..chunk.records.len()).map(|at| String::from_utf8_lossy(chunk.records.payload(at)).into_owned()),
+            );
+        }
+    }
+    (came, heard.load(Ordering::Relaxed))
+}
+
+#[tokio::test]
+async fn records_that_were_read_before_a_reader_broke_are_not_lost() {
+    for breaks in [Breaks::AfterARecord, Breaks::WithARecord, Breaks::AtAcknowledge] {
+        let (came, heard) = driven(breaks).await;
+        assert_eq!(came, ["record 0", "record 1"], "{breaks:?}");
+        assert_eq!(heard, breaks == Breaks::AtAcknowledge, "{breaks:?}");
+    }
+}
