@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use axum::body::BodyDataStream;
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::{HeaderMap, header};
 use flate2::read::MultiGzDecoder;
 use futures::StreamExt;
@@ -50,10 +50,29 @@ impl Encoding {
     }
 }
 
+/// A body on its way.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pieces: BodyDataStream,
+    /// True while its client waits to be told to send it (RFC 9110, section 10.1.1): looking for the first piece does that.
+    waits: bool,
+}
+
+impl Incoming {
+    pub(super) fn new(headers: &HeaderMap, body: Body) -> Self {
+        Self { pieces: body.into_data_stream(), waits: headers.contains_key(header::EXPECT) }
+    }
+
+    async fn next(&mut self) -> Option<Result<Bytes, axum::Error>> {
+        self.waits = false;
+        self.pieces.next().await
+    }
+}
+
 /// Receives a body of at most `max` bytes into `space`.
 pub(super) async fn receive(
     headers: &HeaderMap,
-    pieces: &mut BodyDataStream,
+    body: &mut Incoming,
     max: usize,
     space: &mut Space,
 ) -> Result<Vec<u8>, Refusal> {
@@ -63,7 +82,7 @@ pub(super) async fn receive(
     }
     let receiving = async {
         let mut bytes = Vec::new();
-        while let Some(piece) = pieces.next().await {
+        while let Some(piece) = body.next().await {
             // The client went away, or broke the protocol; it hardly hears this.
             let piece = piece.map_err(|_| Refusal::Broken("the body broke off".to_string()))?;
             if bytes.len() + piece.len() > max {
@@ -78,11 +97,14 @@ pub(super) async fn receive(
 }
 
 /// Lets what is left of a refused body pass by, up to `most` bytes: a client that is still sending when the connection
-/// closes would not see the answer.
-pub(super) async fn pass_by(pieces: &mut BodyDataStream, most: usize) {
+/// closes would not see the answer. One that waits to be asked for its body is not asked.
+pub(super) async fn pass_by(body: &mut Incoming, most: usize) {
+    if body.waits {
+        return;
+    }
     let passing = async {
         let mut passed = 0;
-        while let Some(Ok(piece)) = pieces.next().await {
+        while let Some(Ok(piece)) = body.next().await {
             passed += piece.len();
             if passed > most {
                 return;

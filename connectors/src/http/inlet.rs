@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::body::BodyDataStream;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
@@ -12,7 +11,7 @@ use chrono::Utc;
 use tokio::sync::Notify;
 
 use super::batch::{self, Shape};
-use super::body::{self, Encoding};
+use super::body::{self, Encoding, Incoming};
 use super::queue::{Batch, Queue};
 use super::refusal::{Refusal, answer};
 use super::space::{Buffer, Space};
@@ -66,7 +65,7 @@ impl Inlet {
     /// Dropped before, the request may have been taken or not, as one whose answer was lost.
     pub async fn answer(&self, request: Request) -> Response {
         let (head, body) = request.into_parts();
-        let mut body = body.into_data_stream();
+        let mut body = Incoming::new(&head.headers, body);
         match self.take(&head, &mut body).await {
             Ok(taken) => {
                 let status = if self.ack == Ack::Memory { StatusCode::ACCEPTED } else { StatusCode::OK };
@@ -79,7 +78,7 @@ impl Inlet {
         }
     }
 
-    async fn take(&self, head: &Parts, body: &mut BodyDataStream) -> Result<usize, Refusal> {
+    async fn take(&self, head: &Parts, body: &mut Incoming) -> Result<usize, Refusal> {
         if head.method != Method::POST {
             return Err(Refusal::Method);
         }

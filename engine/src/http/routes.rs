@@ -80,8 +80,11 @@ async fn ingest_into(_board: &Board, _source: &str, request: Request) -> (bool, 
 }
 
 /// Lets the body of a refused request pass by, within bounds: a client that is still sending when the connection closes
-/// would not see the answer.
+/// would not see the answer. One that waits to be asked for its body is not asked.
 async fn pass_by(request: Request) {
+    if request.headers().contains_key(header::EXPECT) {
+        return;
+    }
     // One that is larger or slower is not waited for.
     let _ = tokio::time::timeout(PASSING, to_bytes(request.into_body(), PASSED)).await;
 }

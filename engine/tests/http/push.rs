@@ -138,6 +138,16 @@ async fn what_is_refused_is_told_why_and_leaves_nothing_behind() {
         assert!(found == status && body["error"].as_str().unwrap().contains(word), "{found} {body}");
         assert!(!body.to_string().contains("s3cret"), "{body}");
     }
+    // Whoever asks first whether to send a body hears the refusal in place of "100 Continue".
+    for (source, status) in [("orders", "401"), ("elsewhere", "404")] {
+        let mut careful = TcpStream::connect(("127.0.0.1", place.port())).await.unwrap();
+        let head =
+            format!("POST /ingest/{source} HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n");
+        careful.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        careful.read_exact(&mut answer).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"));
+    }
     assert_eq!(send(json_body(&place, "[{\"id\":1},\n {\"id\":2}]")).await, (200, json!({ "records": 2 })));
     assert_eq!(send(json_body(&place, "{\"id\":3}")).await, (200, json!({ "records": 1 })));
     let metrics = place.get("/metrics").await.1;

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 
 use crate::framing::Framing;
 use crate::http::batch::{Shape, cut};
-use crate::http::body::{Encoding, decompress, receive};
+use crate::http::body::{Encoding, Incoming, decompress, receive};
 use crate::http::refusal::Refusal;
 use crate::http::space::Buffer;
 
@@ -61,16 +61,14 @@ async fn a_body_beyond_the_bound_is_refused_by_its_length_or_as_it_comes() {
     let buffer = Buffer::new(1000);
     let mut told = HeaderMap::new();
     told.insert(header::CONTENT_LENGTH, HeaderValue::from_static("11"));
-    let refused = receive(&told, &mut Body::from("never looked at").into_data_stream(), 10, &mut buffer.space()).await;
+    let incoming = |text: &'static str| Incoming::new(&HeaderMap::new(), Body::from(text));
+    let refused = receive(&told, &mut incoming("never looked at"), 10, &mut buffer.space()).await;
     assert!(matches!(refused, Err(Refusal::TooLarge(_))));
-    let refused =
-        receive(&HeaderMap::new(), &mut Body::from("eleven long").into_data_stream(), 10, &mut buffer.space()).await;
+    let refused = receive(&HeaderMap::new(), &mut incoming("eleven long"), 10, &mut buffer.space()).await;
     assert!(matches!(refused, Err(Refusal::TooLarge(_))));
     let mut space = buffer.space();
-    assert_eq!(
-        receive(&HeaderMap::new(), &mut Body::from("ten is all").into_data_stream(), 10, &mut space).await.unwrap(),
-        b"ten is all"
-    );
+    let whole = receive(&HeaderMap::new(), &mut incoming("ten is all"), 10, &mut space).await;
+    assert_eq!(whole.unwrap(), b"ten is all");
     assert_eq!(buffer.taken(), 10);
 }
 

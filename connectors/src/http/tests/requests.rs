@@ -132,6 +132,23 @@ async fn only_the_token_opens() {
 }
 
 #[tokio::test]
+async fn who_asks_first_is_not_asked_for_a_body_that_is_refused() {
+    let source = source_of(&options("{\"token\":\"s3cret\",\"max_body\":100}"));
+    let _reader = open(&source).await;
+    let first = ("expect", "100-continue");
+    let cases: [(&[(&str, &str)], u16); 2] =
+        [(&[first, LINES], 401), (&[first, LINES, ("authorization", "Bearer s3cret"), ("content-length", "101")], 413)];
+    for (headers, status) in cases {
+        // Looking for a piece of it would be to ask.
+        let body = futures::stream::poll_fn(|_| -> std::task::Poll<Option<Result<&str, std::io::Error>>> {
+            panic!("the body was asked for")
+        });
+        let answer = source.inlet.answer(request(headers, Body::from_stream(body))).await;
+        assert_eq!(answer.status(), status);
+    }
+}
+
+#[tokio::test]
 async fn nobody_is_served_before_and_after_the_run() {
     let source = source_of(&options("{}"));
     assert_eq!(source.inlet.answer(request(&[LINES], "{}")).await.status(), 503);
