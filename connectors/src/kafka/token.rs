@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use reqwest::redirect::Policy;
 use serde::Deserialize;
 use url::Url;
 
@@ -83,7 +84,8 @@ impl ClientCredentials {
 
     async fn ask(&self) -> Result<Token, String> {
         let shown = |error: reqwest::Error| chain(&error.without_url());
-        let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(shown)?;
+        // No redirect is followed: one of those that repeat the request would take the secret to another server.
+        let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(Policy::none()).build().map_err(shown)?;
         let request = client
             .post(self.endpoint.clone())
             .header(reqwest::header::CONTENT_TYPE, "application/x-www-form-urlencoded")

@@ -3,10 +3,12 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::super::KafkaOptions;
-use super::super::token;
+use super::super::token::{self, TokenSource};
 use super::{around, options};
+use crate::secret::Secret;
 use crate::stream::StreamOptions;
 
 fn with(keys: Value) -> KafkaOptions {
@@ -117,6 +119,28 @@ fn no_secret_is_shown() {
         let source = options.source(&around()).unwrap();
         assert!(!format!("{options:?} {source:?}").contains("marked"));
     }
+}
+
+#[tokio::test]
+async fn a_secret_does_not_follow_to_another_server() {
+    let listen = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (endpoint, elsewhere) = (listen().await, listen().await);
+    let place = |listener: &tokio::net::TcpListener| format!("http://{}/token", listener.local_addr().unwrap());
+    let moved = format!("HTTP/1.1 307 Moved\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", place(&elsewhere));
+    let url = place(&endpoint);
+    let redirecting = async move {
+        let (mut stream, _) = endpoint.accept().await.unwrap();
+        let mut head = [0; 16];
+        stream.read_exact(&mut head).await.unwrap();
+        stream.write_all(moved.as_bytes()).await.unwrap();
+        stream
+    };
+    let credentials = token::ClientCredentials::new(&url, "c", Secret::new("marked"), None).unwrap();
+    let (asked, _stream) = tokio::select! {
+        both = async { tokio::join!(credentials.token(), redirecting) } => both,
+        _ = elsewhere.accept() => panic!("the secret goes elsewhere"),
+    };
+    assert!(asked.unwrap_err().ends_with("it answers 307"));
 }
 
 #[test]
