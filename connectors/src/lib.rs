@@ -35,6 +35,7 @@ mod sse;
 mod start;
 mod stdin;
 mod stream;
+mod varint;
 
 pub use duration::{HumanDuration, InvalidDuration};
 pub use error::SourceError;
@@ -63,3 +64,4 @@ pub use sse::SseOptions;
 pub use start::Start;
 pub use stdin::{StdinOptions, StdinSource};
 pub use stream::{StreamOptions, Surroundings};
+pub use varint::varint;

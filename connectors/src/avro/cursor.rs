@@ -1,6 +1,7 @@
 //! A place in Avro's binary encoding, from which values are read or passed by.
 
 use super::schema::{Kind, NodeId, Schema};
+use crate::varint::varint;
 
 /// How deep values may lie in each other; beyond it, a value of a recursive type is not one that anybody wrote.
 const MAX_DEPTH: usize = 128;
@@ -86,19 +87,9 @@ impl<'a> Cursor<'a> {
     /// A zig-zag number.
     #[inline]
     pub fn long(&mut self) -> Result<i64, Broken> {
-        let mut value = 0u64;
-        let rest = &self.bytes[self.at..];
-        for (i, byte) in rest.iter().take(10).enumerate() {
-            if i == 9 && *byte > 1 {
-                break;
-            }
-            value |= u64::from(byte & 0x7f) << (7 * i);
-            if byte & 0x80 == 0 {
-                self.at += i + 1;
-                return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
-            }
-        }
-        Err(self.broken(if rest.len() < 10 { "it ends too early" } else { "a number has more than 64 bits" }))
+        let (value, len) = varint(&self.bytes[self.at..]).map_err(|what| self.broken(what))?;
+        self.at += len;
+        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
     /// A zig-zag number of 32 bits.

@@ -11,6 +11,7 @@ mod beside;
 mod column;
 mod columnar;
 mod csv;
+mod fault;
 mod fit;
 pub mod infer;
 mod ipc;

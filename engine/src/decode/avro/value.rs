@@ -12,43 +12,11 @@ use super::json;
 use super::plan::{Fields, Plan, RowPlan};
 
 /// Why a record is bad.
-pub(super) enum Fault {
-    Broken(Broken),
-    Mismatch(Mismatch),
-}
+pub(super) type Fault = super::super::fault::Fault<Broken>;
 
 impl From<Broken> for Fault {
     fn from(broken: Broken) -> Self {
         Self::Broken(broken)
-    }
-}
-
-impl From<Mismatch> for Fault {
-    fn from(mismatch: Mismatch) -> Self {
-        Self::Mismatch(mismatch)
-    }
-}
-
-impl Fault {
-    fn in_field(self, name: &str) -> Self {
-        match self {
-            Self::Mismatch(mismatch) => Self::Mismatch(mismatch.in_field(name)),
-            broken => broken,
-        }
-    }
-
-    fn in_item(self, index: usize) -> Self {
-        match self {
-            Self::Mismatch(mismatch) => Self::Mismatch(mismatch.in_item(index)),
-            broken => broken,
-        }
-    }
-
-    fn reason(&self) -> String {
-        match self {
-            Self::Broken(broken) => broken.to_string(),
-            Self::Mismatch(mismatch) => mismatch.reason(),
-        }
     }
 }
 

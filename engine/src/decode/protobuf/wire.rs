@@ -1,5 +1,7 @@
 //! Protobuf's wire format: numbered fields, each with a value of one of five shapes (Protocol Buffers, "Encoding").
 
+use watershed_connectors::varint;
+
 /// How deep groups may lie in each other.
 const MAX_GROUPS: usize = 64;
 
@@ -56,19 +58,9 @@ impl<'a> Wire<'a> {
 
     #[inline]
     pub(super) fn varint(&mut self) -> Result<u64, Broken> {
-        let rest = self.rest();
-        let mut value = 0u64;
-        for (i, byte) in rest.iter().take(10).enumerate() {
-            if i == 9 && *byte > 1 {
-                break;
-            }
-            value |= u64::from(byte & 0x7f) << (7 * i);
-            if byte & 0x80 == 0 {
-                self.at += i + 1;
-                return Ok(value);
-            }
-        }
-        Err(self.broken(if rest.len() < 10 { "it ends too early" } else { "a number has more than 64 bits" }))
+        let (value, len) = varint(self.rest()).map_err(|what| self.broken(what))?;
+        self.at += len;
+        Ok(value)
     }
 
     pub(super) fn fixed64(&mut self) -> Result<u64, Broken> {
