@@ -7,11 +7,12 @@
 //! | publishing | every sink has shown its files; then sources are told and old state is swept |
 //! | finished | – |
 
+mod store;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::common::DataFusionError;
 use tokio::sync::{mpsc, watch};
 use watershed_connectors::SplitId;
 use watershed_sinks::Flush;
@@ -20,26 +21,17 @@ use super::acks::Acks;
 use super::barrier::Barrier;
 use super::board::Board;
 use super::clock::SourceClock;
+use super::cut::{LaneCut, LettersCut, PipelineCut};
 use super::dead_letters::LetterMessage;
 use super::error::RunError;
 use super::lane::{LaneMessage, PipelineMessage};
-use super::outlet::{Kept, OutletCut};
-use super::redelivery::{Delivered, Redelivery};
+use super::redelivery::Redelivery;
 use super::step::Step;
 use super::tally::{Tallies, Totals};
 use super::world::World;
-use crate::checkpoint::{
-    Block, Budget, Chain, CutState, Manifest, OutletState, PaneState, Piece, PipelineState, SegmentWriter, SplitState,
-    Writer,
-};
+use crate::checkpoint::{Budget, Chain, Manifest, SplitState, Writer};
 use crate::dedup::SeenKeys;
 use crate::report::Counts;
-use crate::watermark::END;
-use crate::window::{PanePart, SessionState};
-
-/// Blocks of this many bytes in memory go into one segment; a larger state goes into several, so that no more than this is
-/// encoded at a time.
-const SEGMENT_BYTES: usize = 128 << 20;
 
 /// What the coordinator is told.
 pub(crate) enum CoordinatorMessage {
@@ -60,37 +52,6 @@ pub(crate) enum CoordinatorMessage {
         /// The round.
         round: u64,
     },
-}
-
-/// What a lane adds to an epoch: the splits that moved, with the index of their source.
-#[derive(Debug)]
-pub(crate) struct LaneCut {
-    pub(crate) splits: Vec<(usize, SplitId, SplitState)>,
-}
-
-/// What a pipeline adds to an epoch.
-#[derive(Debug)]
-pub(crate) struct PipelineCut {
-    pub(crate) pipeline: usize,
-    pub(crate) closed_through: Option<i64>,
-    pub(crate) open_windows: u64,
-    pub(crate) cuts: Vec<CutBlocks>,
-    pub(crate) out: OutletCut,
-    pub(crate) late: OutletCut,
-}
-
-/// The state of one windowed operator.
-#[derive(Debug)]
-pub(crate) enum CutBlocks {
-    Panes { closed_through: Option<i64>, panes: Vec<(PanePart, Vec<Arc<Block>>)> },
-    Sessions(SessionState),
-}
-
-/// What a writer of dead letters adds to an epoch.
-#[derive(Debug)]
-pub(crate) struct LettersCut {
-    pub(crate) source: Arc<str>,
-    pub(crate) out: OutletCut,
 }
 
 /// Those whom the coordinator talks to.
@@ -338,196 +299,9 @@ impl Coordinator {
         }
         Ok(())
     }
-
-    /// Stores new state, then the manifest: the commit point. False if nothing has happened since the last epoch.
-    async fn store(&mut self, collected: Collected) -> Result<bool, RunError> {
-        let begun = self.world.environment.elapsed();
-        let seen = self.cut_seen(collected.barrier.round)?;
-        let delivered = self.cut_delivered(collected.barrier.round)?;
-        let keys = seen.values().chain(delivered.values().map(|delivered| &delivered.blocks));
-        let all = blocks(&collected).chain(keys.flatten());
-        let fresh: Vec<Arc<Block>> = all.filter(|block| block.stored().is_none()).cloned().collect();
-        let blocks = fresh.len();
-        let bytes = self.store_blocks(fresh).await?;
-        let totals = self.tallies.settle(collected.barrier.round);
-        let manifest = self.manifest_of(collected, &seen, &delivered, &totals)?;
-        if manifest == self.manifest {
-            return Ok(false);
-        }
-        self.world.reach(Step::SegmentStored);
-        self.manifest = Manifest::clone(self.writer.append(manifest).await.map_err(RunError::Stopped)?.as_ref());
-        self.world.reach(Step::ManifestStored);
-        let ms = (self.world.environment.elapsed() - begun).as_millis() as u64;
-        tracing::debug!(epoch = self.manifest.epoch, blocks, bytes, ms, "state stored");
-        Ok(true)
-    }
-
-    /// The keys that were seen up to the end of `round`, by index of the source.
-    fn cut_seen(&mut self, round: u64) -> Result<BTreeMap<usize, Vec<Arc<Block>>>, RunError> {
-        let now = self.world.now_us();
-        let mut blocks = BTreeMap::new();
-        for (&source, seen) in &mut self.seen {
-            let watermark = match seen.clock.least() {
-                _ if seen.by_clock => now,
-                // The end of what there is now is not the end of time: a later run may bring more.
-                None | Some(END) => seen.watermark,
-                Some(watermark) => watermark,
-            };
-            let before = std::mem::replace(&mut seen.watermark, watermark);
-            let state = seen.keys.checkpoint(round, before, &self.budget);
-            let state = state.map_err(|error| RunError::query(&self.sources[source], &error))?;
-            spill(&self.budget, &self.sources[source], &state.blocks)?;
-            blocks.insert(source, state.blocks);
-        }
-        Ok(blocks)
-    }
-
-    /// What was delivered up to the end of `round`, by index of the source.
-    fn cut_delivered(&self, round: u64) -> Result<BTreeMap<usize, Delivered>, RunError> {
-        let mut all = BTreeMap::new();
-        for (&source, redelivery) in &self.redeliveries {
-            let delivered = redelivery.cut(round, &self.budget);
-            let delivered = delivered.map_err(|error| RunError::query(&self.sources[source], &error))?;
-            spill(&self.budget, &self.sources[source], &delivered.blocks)?;
-            all.insert(source, delivered);
-        }
-        Ok(all)
-    }
-
-    /// Stores blocks, and says how many bytes they became.
-    async fn store_blocks(&mut self, mut fresh: Vec<Arc<Block>>) -> Result<usize, RunError> {
-        let mut total = 0;
-        while !fresh.is_empty() {
-            let mut bytes = 0;
-            let fits = |block: &&Arc<Block>| {
-                bytes += block.bytes();
-                bytes <= SEGMENT_BYTES
-            };
-            let count = fresh.iter().take_while(fits).count().max(1);
-            let rest = fresh.split_off(count);
-            let name = self.chain.segment_name(self.writer.next_epoch());
-            let mut segment = SegmentWriter::new(name.clone());
-            let encoding = tokio::task::spawn_blocking(move || {
-                let failed = |error| RunError::query("state", &error);
-                let push = |block: &Arc<Block>| Ok(segment.push(&block.batch()?)?);
-                let pieces = fresh.iter().map(push).collect::<Result<Vec<_>, DataFusionError>>().map_err(failed)?;
-                Ok::<_, RunError>((fresh, pieces, segment.finish()))
-            });
-            let (stored, pieces, bytes) = encoding.await.map_err(|_| RunError::Lost("an encoder of state"))??;
-            total += bytes.len();
-            self.chain.put_segment(&name, bytes).await.map_err(RunError::Stopped)?;
-            stored.iter().zip(pieces).for_each(|(block, piece)| block.set_stored(piece));
-            fresh = rest;
-        }
-        Ok(total)
-    }
-
-    /// The epoch, on the ground of the one before.
-    fn manifest_of(
-        &self,
-        collected: Collected,
-        seen: &BTreeMap<usize, Vec<Arc<Block>>>,
-        delivered: &BTreeMap<usize, Delivered>,
-        totals: &Totals,
-    ) -> Result<Manifest, RunError> {
-        let mut manifest = self.manifest.clone();
-        manifest.counters = sum(self.base.total, totals.total);
-        for source in manifest.sources.values_mut() {
-            // What no lane has touched has not moved: this epoch took nothing of it.
-            source.splits.values_mut().for_each(|split| split.from = split.to.clone());
-        }
-        for (source, split, state) in collected.splits {
-            let source = manifest.sources.entry(self.sources[source].to_string()).or_default();
-            source.splits.insert(split.as_str().to_string(), state);
-        }
-        for (&source, blocks) in seen {
-            manifest.sources.entry(self.sources[source].to_string()).or_default().seen = pieces(blocks)?;
-        }
-        for (&source, Delivered { blocks, arrival }) in delivered {
-            let state = manifest.sources.entry(self.sources[source].to_string()).or_default();
-            (state.delivered, state.arrival) = (pieces(blocks)?, *arrival);
-        }
-        for LettersCut { source, out } in collected.letters {
-            manifest.sources.entry(source.to_string()).or_default().dead_letters = outlet_state(out)?;
-        }
-        for cut in collected.pipelines {
-            let number = cut.pipeline;
-            let Some(state) = manifest.pipelines.get_mut(self.pipelines[number].as_ref()) else { continue };
-            *state = PipelineState {
-                closed_through: cut.closed_through,
-                counters: sum(self.base.pipelines[number], totals.pipelines[number]),
-                open_windows: cut.open_windows,
-                cuts: cut.cuts.into_iter().map(cut_state).collect::<Result<_, _>>()?,
-                out: outlet_state(cut.out)?,
-                late: outlet_state(cut.late)?,
-                ..state.clone()
-            };
-        }
-        Ok(manifest)
-    }
 }
 
 fn sum(mut a: Counts, b: Counts) -> Counts {
     a += b;
     a
-}
-
-/// Lets go of a source's keys in memory, where that is short.
-fn spill(budget: &Budget, source: &str, blocks: &[Arc<Block>]) -> Result<(), RunError> {
-    if budget.over() == 0 {
-        return Ok(());
-    }
-    let spilled = blocks.iter().try_for_each(|block| block.spill().map(drop));
-    spilled.map_err(|error| RunError::query(source, &error))
-}
-
-/// Every block of an epoch.
-fn blocks(collected: &Collected) -> impl Iterator<Item = &Arc<Block>> {
-    let outlets = collected.pipelines.iter().flat_map(|cut| [&cut.out, &cut.late]);
-    let outlets = outlets.chain(collected.letters.iter().map(|cut| &cut.out));
-    let rows = outlets.flat_map(|out| out.rows.values()).filter_map(|kept| match kept {
-        Kept::Block(block) => Some(block),
-        Kept::Piece(_) => None,
-    });
-    let cuts = collected.pipelines.iter().flat_map(|cut| &cut.cuts);
-    rows.chain(cuts.flat_map(|cut| -> Box<dyn Iterator<Item = &Arc<Block>>> {
-        match cut {
-            CutBlocks::Panes { panes, .. } => Box::new(panes.iter().flat_map(|(_, blocks)| blocks)),
-            CutBlocks::Sessions(state) => Box::new(state.sessions.iter().chain(&state.rows)),
-        }
-    }))
-}
-
-fn piece(block: &Arc<Block>) -> Result<Piece, RunError> {
-    block.stored().cloned().ok_or(RunError::Lost("a block of state"))
-}
-
-fn pieces(blocks: &[Arc<Block>]) -> Result<Vec<Piece>, RunError> {
-    blocks.iter().map(piece).collect()
-}
-
-fn cut_state(cut: CutBlocks) -> Result<CutState, RunError> {
-    Ok(match cut {
-        CutBlocks::Panes { closed_through, panes } => {
-            let pane = |(part, blocks): (PanePart, Vec<Arc<Block>>)| {
-                Ok(PaneState { pane: part.pane, open_from: part.open_from, pieces: pieces(&blocks)? })
-            };
-            CutState::Panes { closed_through, panes: panes.into_iter().map(pane).collect::<Result<_, RunError>>()? }
-        }
-        CutBlocks::Sessions(state) => {
-            CutState::Sessions { next: state.next, sessions: pieces(&state.sessions)?, rows: pieces(&state.rows)? }
-        }
-    })
-}
-
-fn outlet_state(cut: OutletCut) -> Result<OutletState, RunError> {
-    let rows = cut.rows.into_iter().map(|(number, kept)| {
-        let piece = match kept {
-            Kept::Block(block) => piece(&block)?,
-            Kept::Piece(piece) => piece,
-        };
-        Ok((number, piece))
-    });
-    let rows = rows.collect::<Result<BTreeMap<_, _>, RunError>>()?;
-    Ok(OutletState { next: cut.next, prepared: cut.prepared, held: cut.held, rows })
 }

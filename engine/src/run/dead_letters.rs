@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use watershed_connectors::{Records, SplitId};
 
 use super::barrier::{Aligner, Barrier};
-use super::coordinator::{CoordinatorMessage, LettersCut};
+use super::coordinator::CoordinatorMessage;
+use super::cut::LettersCut;
 use super::error::RunError;
 use super::lane::{Closed, Stopped};
 use super::outlet::Outlet;

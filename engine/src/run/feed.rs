@@ -7,8 +7,9 @@ use datafusion::common::{DataFusionError, Result as DataFusionResult};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::intake::Decoded;
-use super::lane::{Closed, LaneOutput, LanePipeline, LaneSplit, SessionRows, Tap, TapKind};
+use super::lane::{Closed, LaneOutput, LanePipeline, SessionRows, Tap, TapKind};
 use super::ledger::Ledger;
+use super::split::LaneSplit;
 use super::times::event_times;
 use crate::rows::Rows;
 use crate::watermark::SplitWatermark;

@@ -12,8 +12,9 @@ use watershed_connectors::Records;
 
 use super::dead_letters::{DeadLetter, DeadLetters};
 use super::error::RunError;
-use super::lane::{LaneSplit, Stopped, Tap};
+use super::lane::{Stopped, Tap};
 use super::redelivery::Redelivery;
+use super::split::LaneSplit;
 use super::tally::Tally;
 use super::times::{event_times, good_records, time_faults};
 use crate::decode::Decode;

@@ -11,37 +11,25 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::buffer::ScalarBuffer;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use watershed_connectors::{Position, Records, SplitId};
+use watershed_connectors::{Position, Records};
 
 use super::barrier::Barrier;
-use super::clock::{PipelineClock, SplitClock};
-use super::coordinator::{CoordinatorMessage, LaneCut};
+use super::clock::PipelineClock;
+use super::coordinator::CoordinatorMessage;
+use super::cut::LaneCut;
 use super::error::RunError;
 use super::feed::{Chunk, Fed};
 use super::intake::{Intake, LaneSource};
 use super::ledger::Ledger;
+use super::split::{Gone, LaneSplit, LiveSplit};
 use super::step::Step;
 use super::tally::{Tallies, Tally};
 use super::world::World;
-use crate::checkpoint::{Budget, SplitState};
+use crate::checkpoint::Budget;
 use crate::decode::Registered;
 use crate::plan::{CutWindow, PlannedBranch};
 use crate::rows::Rows;
-use crate::watermark::SplitWatermark;
 use crate::window::{PaneGrid, PanePart, PaneRows, PaneStore};
-
-/// A split on its lane.
-#[derive(Debug)]
-pub(crate) struct LaneSplit {
-    /// Number of the split in this run.
-    pub(crate) number: usize,
-    /// Index of its source.
-    pub(crate) source: usize,
-    pub(crate) id: SplitId,
-    pub(crate) clock: Arc<SplitClock>,
-    /// Where the last checkpoint left it.
-    pub(crate) restored: Option<SplitState>,
-}
 
 /// What a lane is told.
 pub(crate) enum LaneMessage {
@@ -53,10 +41,8 @@ pub(crate) enum LaneMessage {
     Moved(Arc<LaneSplit>, Position),
     /// The split is silent and caught up.
     Idle(Arc<LaneSplit>),
-    /// The split has ended.
-    Ended(Arc<LaneSplit>),
-    /// Another process reads on from where it is.
-    Left(Arc<LaneSplit>),
+    /// No more of the split will come.
+    Gone(Arc<LaneSplit>, Gone),
     /// Hand over what pipeline `pipeline` holds up to `through`.
     Seal { pipeline: usize, through: i64 },
     /// Look after the barrier.
@@ -188,46 +174,6 @@ pub(crate) struct Lane {
     pub(crate) world: World,
 }
 
-/// Where a split stands on its lane.
-#[derive(Debug)]
-pub(crate) struct LiveSplit {
-    split: Arc<LaneSplit>,
-    watermark: SplitWatermark,
-    /// Where the last epoch ended, and where the split is now.
-    from: Option<Position>,
-    to: Option<Position>,
-    ended: bool,
-    left: bool,
-    /// True if it has moved since the last epoch.
-    moved: bool,
-}
-
-impl LiveSplit {
-    fn new(split: &Arc<LaneSplit>, max_delay: i64) -> Self {
-        let restored = split.restored.as_ref();
-        let to = restored.and_then(|state| state.to.clone());
-        Self {
-            split: split.clone(),
-            watermark: SplitWatermark::resumed(max_delay, restored.and_then(|state| state.greatest_time)),
-            from: to.clone(),
-            to,
-            ended: false,
-            left: false,
-            moved: false,
-        }
-    }
-
-    /// Its state if it has moved; the next epoch begins here.
-    fn cut(&mut self) -> Option<SplitState> {
-        if !std::mem::take(&mut self.moved) {
-            return None;
-        }
-        let from = std::mem::replace(&mut self.from, self.to.clone());
-        let greatest_time = self.watermark.greatest();
-        Some(SplitState { from, to: self.to.clone(), ended: self.ended, left: self.left, greatest_time })
-    }
-}
-
 /// A closed channel: whoever was at the other end has ended, and with it the run.
 pub(super) struct Closed;
 
@@ -275,9 +221,7 @@ impl Lane {
                 Ok(self.progress(split.source)?)
             }
             LaneMessage::Moved(split, position) => {
-                let live = self.live(&split);
-                live.to = Some(position);
-                live.moved = true;
+                self.live(&split).moved_to(position);
                 Ok(())
             }
             LaneMessage::Opened(split, position) => {
@@ -287,23 +231,11 @@ impl Lane {
                     // It was elsewhere since.
                     *live = LiveSplit::new(&split, max_delay);
                 }
-                // What lies between was read by others, if anybody.
-                live.from = live.to.is_some().then(|| position.clone());
-                live.to = Some(position);
-                live.moved = true;
+                live.opened(position);
                 Ok(())
             }
-            LaneMessage::Left(split) => {
-                let live = self.live(&split);
-                live.left = true;
-                live.moved = true;
-                split.clock.end();
-                Ok(self.progress(split.source)?)
-            }
-            LaneMessage::Ended(split) => {
-                let live = self.live(&split);
-                live.ended = true;
-                live.moved = true;
+            LaneMessage::Gone(split, gone) => {
+                self.live(&split).end(gone);
                 split.clock.end();
                 Ok(self.progress(split.source)?)
             }
@@ -356,7 +288,7 @@ impl Lane {
             if let Some(state) = live.cut() {
                 splits.push((live.split.source, live.split.id.clone(), state));
             }
-            !live.ended && !live.left
+            live.is_here()
         });
         self.ended = barrier.round;
         self.tally = self.tallies.of(barrier.round + 1);
@@ -422,8 +354,7 @@ impl Lane {
         }
         let live = self.live(&split);
         live.watermark = after;
-        live.to = Some(position);
-        live.moved = true;
+        live.moved_to(position);
         if self.sources[split.source].awaited {
             let awaited = CoordinatorMessage::Awaited { round: self.ended + 1 };
             self.coordinator.send(awaited).map_err(|_| Closed)?;

@@ -7,11 +7,11 @@
 //! | room | what |
 //! |---|---|
 //! | `setup`, `restore`, `recover`, `wiring` | from a plan and the last epoch to parts that do not move yet |
-//! | `reader`, `sources` | splits are read, chunk by chunk |
-//! | `lane`, `intake`, `redelivery`, `times`, `feed` | what came before, decode, lateness, panes |
+//! | `sources`, `drivers`, `reader`, `attempts`, `schemas` | splits are found, and read chunk by chunk |
+//! | `lane`, `split`, `intake`, `redelivery`, `times`, `feed` | what came before, decode, lateness, panes |
 //! | `pipeline`, `upkeep` | windows close, rows leave, state stays small |
 //! | `outlet`, `dead_letters` | rows on their way into files |
-//! | `barrier`, `coordinator`, `acks`, `step` | an epoch ends |
+//! | `barrier`, `cut`, `coordinator`, `acks`, `step` | an epoch ends |
 //! | `clock`, `tally`, `ledger`, `board` | watermarks and counts, and who may look at them |
 
 mod acks;
@@ -20,7 +20,9 @@ mod barrier;
 mod board;
 mod clock;
 mod coordinator;
+mod cut;
 mod dead_letters;
+mod drivers;
 mod error;
 mod feed;
 mod intake;
@@ -36,6 +38,7 @@ mod schemas;
 mod setup;
 mod sources;
 mod spawn;
+mod split;
 mod step;
 mod tally;
 mod times;

@@ -17,7 +17,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::barrier::{Aligner, Barrier};
 use super::clock::PipelineClock;
-use super::coordinator::{CoordinatorMessage, CutBlocks, PipelineCut};
+use super::coordinator::CoordinatorMessage;
+use super::cut::{CutBlocks, PipelineCut};
 use super::error::RunError;
 use super::feed::late_rows;
 use super::lane::{LaneMessage, LaneOutput, PipelineMessage, SessionRows};

@@ -10,8 +10,9 @@ use watershed_connectors::{Position, ReadLimits, ReadStatus, Reader, Records, So
 use super::attempts::Attempts;
 use super::board::{Board, Gauge};
 use super::error::RunError;
-use super::lane::{LaneMessage, LaneSplit, ReadChunk};
+use super::lane::{LaneMessage, ReadChunk};
 use super::schemas::Schemas;
+use super::split::{Gone, LaneSplit};
 use crate::checkpoint::Budget;
 
 /// Payload bytes of a chunk: some thousand events, so that what is paid per chunk is small per event, and small enough to
@@ -202,12 +203,12 @@ impl Driver {
             match status {
                 ReadStatus::Ended => {
                     if self.find_children().await {
-                        let _ = self.lane.send(LaneMessage::Ended(self.split.clone()));
+                        let _ = self.lane.send(LaneMessage::Gone(self.split.clone(), Gone::Ended));
                     }
                     return Ok(End::Read);
                 }
                 ReadStatus::Left => {
-                    let _ = self.lane.send(LaneMessage::Left(self.split.clone()));
+                    let _ = self.lane.send(LaneMessage::Gone(self.split.clone(), Gone::Left));
                     return Ok(End::Left);
                 }
                 ReadStatus::CaughtUp if finishing && nothing => return Ok(End::Read),

@@ -1,37 +1,27 @@
-//! The sources of a run: opened, tapped by pipelines, and driven split by split.
+//! The sources of a run: opened, and tapped by pipelines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
-use watershed_connectors::{Known, Position, Source, SourceError, SplitId};
+use tokio::sync::watch;
+use watershed_connectors::{Known, Source, SourceError, SplitId};
 
-use super::acks::Acks;
 use super::attempts::Attempts;
-use super::board::Board;
 use super::clock::SourceClock;
 use super::dead_letters::DeadLetters;
 use super::error::RunError;
 use super::intake::{LaneKeys, LaneSource};
-use super::lane::{LaneMessage, LaneSplit, Tap, TapKind};
-use super::reader::{Ask, Driver, stopped};
+use super::lane::{Tap, TapKind};
 use super::redelivery::{self, Redelivery};
 use super::schemas::Schemas;
 use super::world::World;
-use crate::checkpoint::{Budget, SourceState, SplitState};
+use crate::checkpoint::{SourceState, SplitState};
 use crate::config::{ConnectorOptions, Region, SourceConfig};
 use crate::decode::with_metadata;
 use crate::dedup::{SeenKeys, supports_key};
 use crate::plan::{CutWindow, PlannedPipeline, Stage};
 use crate::schema::SourceSchema;
-use crate::watermark::{BEGINNING, SplitWatermark};
-
-/// How often a source that can grow is asked for new splits.
-const DISCOVERY: Duration = Duration::from_secs(1);
-/// Files of a bounded source that are open at once, per lane.
-const OPEN_FILES_PER_LANE: usize = 8;
 
 /// Shards of the keys that were seen: so many that lanes seldom meet.
 const SEEN_SHARDS: usize = 64;
@@ -49,7 +39,7 @@ pub(super) struct LiveSource {
     /// What was delivered, where the origin may deliver a record again.
     pub(super) redelivery: Option<Arc<Redelivery>>,
     /// Where records name their schemas by number: who knows these.
-    schemas: Option<Arc<Schemas>>,
+    pub(super) schemas: Option<Arc<Schemas>>,
     projection: Vec<usize>,
     event_time: Option<usize>,
 }
@@ -172,7 +162,7 @@ impl LiveSource {
 
     /// How far the watermark stays behind the newest event, in microseconds. An archive is read in no order of time: only its
     /// promises count.
-    fn max_delay(&self) -> i64 {
+    pub(super) fn max_delay(&self) -> i64 {
         match self.config.connector {
             ConnectorOptions::Replay(_) => i64::MAX,
             _ => micros(self.config.max_delay),
@@ -247,208 +237,4 @@ pub(super) fn clock_delay(sources: &[&LiveSource]) -> Option<i64> {
 
 pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// What all drivers of a run share.
-#[derive(Clone)]
-pub(super) struct Reading {
-    pub(super) lanes: Vec<mpsc::UnboundedSender<LaneMessage>>,
-    pub(super) budget: Arc<Semaphore>,
-    /// What `budget` holds.
-    pub(super) budget_bytes: usize,
-    pub(super) chunk_bytes: usize,
-    pub(super) linger: Duration,
-    pub(super) stop: watch::Receiver<bool>,
-    pub(super) finished: watch::Receiver<bool>,
-    pub(super) reading: mpsc::Sender<()>,
-    pub(super) acks: Arc<Acks>,
-    pub(super) memory: Arc<Budget>,
-    pub(super) board: Arc<Board>,
-}
-
-/// Makes drivers for the splits of one source.
-pub(super) struct Drivers {
-    pub(super) index: usize,
-    name: Arc<str>,
-    source: Arc<dyn Source>,
-    clock: Arc<SourceClock>,
-    max_delay: i64,
-    idle_after: Duration,
-    open: Option<Arc<Semaphore>>,
-    schemas: Option<Arc<Schemas>>,
-    state: SourceState,
-    known: BTreeSet<SplitId>,
-    /// A split that comes back keeps its number, and with it its lane: what is said of it stays in order.
-    numbers: BTreeMap<SplitId, usize>,
-    /// What drivers ask for; they hold the other end.
-    asks: mpsc::UnboundedReceiver<Ask>,
-    asking: mpsc::UnboundedSender<Ask>,
-    shared: Reading,
-}
-
-/// The least that a reader takes at a time where many share the budget.
-const LEAST_CHUNK_BYTES: usize = 64 << 10;
-
-impl Drivers {
-    pub(super) fn new(index: usize, live: &LiveSource, state: SourceState, shared: &Reading) -> Self {
-        let open = OPEN_FILES_PER_LANE * shared.lanes.len();
-        let (asking, asks) = mpsc::unbounded_channel();
-        Self {
-            index,
-            name: live.name.clone(),
-            source: live.source.clone(),
-            clock: live.clock.clone(),
-            max_delay: live.max_delay(),
-            idle_after: live.config.idle_after,
-            open: live.source.bounded().then(|| Arc::new(Semaphore::new(open))),
-            schemas: live.schemas.clone(),
-            state,
-            known: BTreeSet::new(),
-            numbers: BTreeMap::new(),
-            asks,
-            asking,
-            shared: shared.clone(),
-        }
-    }
-
-    /// Drivers for those of `splits` that are new here and have not ended in an earlier run. Every one of them is on the
-    /// clock before the first is read, so that none can fall behind a watermark it did not know.
-    pub(super) fn make(&mut self, splits: &[SplitId], number: &mut usize) -> Vec<Driver> {
-        let mut drivers = Vec::new();
-        for id in splits {
-            let restored = self.state.splits.get(id.as_str()).cloned();
-            if !self.known.insert(id.clone()) || restored.as_ref().is_some_and(|state| state.ended) {
-                continue;
-            }
-            let greatest = restored.as_ref().and_then(|state| state.greatest_time);
-            let watermark = SplitWatermark::resumed(self.max_delay, greatest).now();
-            let clock = self.clock.add(watermark.max(self.source.promise(id).unwrap_or(BEGINNING)));
-            let own = *self.numbers.entry(id.clone()).or_insert_with(|| {
-                *number += 1;
-                *number - 1
-            });
-            let split = LaneSplit { number: own, source: self.index, id: id.clone(), clock, restored };
-            let lane = self.shared.lanes[own % self.shared.lanes.len()].clone();
-            drivers.push(self.driver(split, lane));
-        }
-        drivers
-    }
-
-    fn driver(&self, split: LaneSplit, lane: mpsc::UnboundedSender<LaneMessage>) -> Driver {
-        let shared = &self.shared;
-        Driver {
-            source_name: self.name.clone(),
-            source: self.source.clone(),
-            acks: self.source.acknowledges().then(|| shared.acks.listen(&self.name, &split.id)),
-            split: Arc::new(split),
-            lane,
-            budget: shared.budget.clone(),
-            open: self.open.clone(),
-            chunk_bytes: self.chunk_bytes(),
-            linger: shared.linger,
-            idle_after: self.idle_after,
-            asks: self.source.discovers().then(|| self.asking.clone()),
-            schemas: self.schemas.clone(),
-            stop: shared.stop.clone(),
-            memory: shared.memory.clone(),
-            gauge: None,
-            board: shared.board.clone(),
-            told: None,
-            begun: false,
-            reading: Some(shared.reading.clone()),
-            finished: shared.finished.clone(),
-        }
-    }
-
-    /// Another process reads `split` on from `position`.
-    fn forget(&mut self, split: SplitId, position: Position) {
-        let greatest_time = self.state.splits.get(split.as_str()).and_then(|state| state.greatest_time);
-        let to = Some(position);
-        let state = SplitState { from: to.clone(), to, ended: false, left: true, greatest_time };
-        self.state.splits.insert(split.as_str().to_string(), state);
-        self.known.remove(&split);
-    }
-
-    /// Payload bytes of a chunk: each of many readers that wait for a network holds as much of the budget while it waits.
-    fn chunk_bytes(&self) -> usize {
-        let shared = &self.shared;
-        if self.source.bounded() {
-            return shared.chunk_bytes;
-        }
-        let share = shared.budget_bytes / (2 * self.known.len().max(1));
-        share.clamp(LEAST_CHUNK_BYTES.min(shared.chunk_bytes), shared.chunk_bytes)
-    }
-
-    /// Tells of splits that an earlier run had begun and that are gone: what they still held will not come any more.
-    pub(super) fn warn_of_lost(&self, splits: &[SplitId]) {
-        let listed: BTreeSet<&str> = splits.iter().map(SplitId::as_str).collect();
-        let gone = |id: &str, state: &SplitState| !state.ended && !state.left && !listed.contains(id);
-        let lost = self.state.splits.iter().filter(|(id, state)| gone(id, state));
-        for (split, _) in lost {
-            tracing::warn!(source = %self.name, split, "a split that was being read is not listed; its position is kept");
-        }
-    }
-
-    /// Finds new splits and reads them, until the run stops.
-    pub(super) async fn discover(mut self, mut number: usize) -> Result<(), RunError> {
-        let mut readers: JoinSet<Result<(), RunError>> = JoinSet::new();
-        let mut tick = tokio::time::interval(DISCOVERY);
-        let mut stop = self.shared.stop.clone();
-        // Readers at the end of their split, which wait until what continues it is on the clock.
-        let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
-        loop {
-            tokio::select! {
-                _ = stopped(&mut stop) => break,
-                Some(joined) = readers.join_next() => {
-                    joined.unwrap_or(Err(RunError::Lost("a reader")))?;
-                    continue;
-                }
-                Some(ask) = self.asks.recv() => match ask {
-                    Ask::Look(done) => waiting.push(done),
-                    Ask::Forget(split, position) => {
-                        self.forget(split, position);
-                        continue;
-                    }
-                },
-                _ = tick.tick() => {}
-            }
-            let found = tokio::select! {
-                _ = stopped(&mut stop) => break,
-                found = self.source.splits() => found,
-            };
-            match found {
-                Ok(splits) => {
-                    for driver in self.make(&splits, &mut number) {
-                        tracing::info!(source = %self.name, split = %driver.split.id, "new split");
-                        spawn_driver(driver, &mut readers);
-                    }
-                    for done in waiting.drain(..) {
-                        // One that does not wait any more has been stopped.
-                        let _ = done.send(());
-                    }
-                }
-                Err(error @ SourceError::Retry { .. }) => {
-                    tracing::debug!(source = %self.name, %error, "could not look for new splits");
-                }
-                Err(error) => {
-                    return Err(RunError::Source { source_name: self.name.to_string(), error });
-                }
-            }
-        }
-        // Readers that wait to be told of children stop waiting.
-        drop((self, waiting));
-        while let Some(joined) = readers.join_next().await {
-            joined.unwrap_or(Err(RunError::Lost("a reader")))?;
-        }
-        Ok(())
-    }
-}
-
-pub(super) fn spawn_driver(driver: Driver, readers: &mut JoinSet<Result<(), RunError>>) {
-    if driver.source.blocks() {
-        let handle = tokio::runtime::Handle::current();
-        readers.spawn_blocking(move || handle.block_on(driver.run()));
-    } else {
-        readers.spawn(driver.run());
-    }
 }

@@ -4,10 +4,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use watershed_sinks::SinkError;
 
+use super::drivers::spawn_driver;
 use super::error::RunError;
 use super::lane::{Lane, PipelineMessage};
 use super::setup::{Assembly, Tables};
-use super::sources::spawn_driver;
 use crate::checkpoint::Manifest;
 
 /// Runs to the last epoch, which is given back; none where whoever read our standard output went away before. `finish` tells

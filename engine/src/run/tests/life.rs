@@ -20,6 +20,7 @@ use crate::run::pipeline::PipelineTask;
 use crate::run::reader::Driver;
 use crate::run::restore::Begin;
 use crate::run::setup::{Setup, assemble};
+use crate::run::split::Gone;
 
 /// Room that must be left with everyone a lane talks to, or it would wait for ever.
 const ROOM: usize = 8;
@@ -161,7 +162,7 @@ impl Life {
             driver.lane.send(LaneMessage::Chunk(Box::new(chunk))).ok();
         }
         if status == ReadStatus::Ended {
-            driver.lane.send(LaneMessage::Ended(split)).ok();
+            driver.lane.send(LaneMessage::Gone(split, Gone::Ended)).ok();
             self.ended.extend(self.readers[chosen].take().map(|(_, reader)| reader));
         }
     }

@@ -12,8 +12,9 @@ use watershed_connectors::{Position, ReadLimits, ReadStatus, Reader, Records, So
 
 use super::super::board::Board;
 use super::super::clock::SourceClock;
-use super::super::lane::{LaneMessage, LaneSplit};
+use super::super::lane::LaneMessage;
 use super::super::reader::Driver;
+use super::super::split::LaneSplit;
 use crate::checkpoint::Budget;
 use crate::watermark::BEGINNING;
 
