@@ -81,13 +81,18 @@ def key_file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def fake(serve, request):
-    return Subscription(serve("pubsub").address, request.node.name)
+def name(request) -> str:
+    return request.node.name.replace("[", "-").rstrip("]")
 
 
 @pytest.fixture
-def loaded(serve, request):
-    return Subscription(serve("pubsub-load").address, request.node.name)
+def fake(serve, name):
+    return Subscription(serve("pubsub").address, name)
+
+
+@pytest.fixture
+def loaded(serve, name):
+    return Subscription(serve("pubsub-load").address, name)
 
 
 def test_plain(trial, loaded):
@@ -121,14 +126,14 @@ def test_backlog(trial, loaded):
     assert report["read"] == backlog.sent
 
 
-def test_exactly_once(trial, serve, request):
-    strict = Subscription(serve("pubsub-load").address, request.node.name, exactly_once=True)
+def test_exactly_once(trial, serve, name):
+    strict = Subscription(serve("pubsub-load").address, name, exactly_once=True)
     journeys.killed(trial(strict.source(), strict.send))
 
 
-def test_exactly_once_network(trial, serve, request):
+def test_exactly_once_network(trial, serve, name):
     server = serve("pubsub-load")
-    strict = Subscription(server.address, request.node.name, exactly_once=True)
+    strict = Subscription(server.address, name, exactly_once=True)
     with Proxy(to=server.port) as proxy:
         journeys.unconnected(trial(strict.source(proxy.address), strict.send), proxy)
 
