@@ -33,7 +33,16 @@ class Azurite(NodeService):
         self._make_container()
 
     def variables(self) -> dict[str, str]:
-        return {"WATERSHED_AZURITE": f"http://{self.address}/{ACCOUNT}"}
+        return {
+            "WATERSHED_AZURITE": self.url,
+            "WATERSHED_AZURITE_ACCOUNT": ACCOUNT,
+            "WATERSHED_AZURITE_KEY": KEY,
+        }
+
+    @property
+    def url(self) -> str:
+        """The address of the account."""
+        return f"http://{self.address}/{ACCOUNT}"
 
     def _make_container(self) -> None:
         """One request, signed with the account's key (Microsoft's "Authorize with Shared Key")."""

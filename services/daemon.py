@@ -34,6 +34,17 @@ class Daemon:
         self._duck = duckdb.connect(config={"threads": 1})
         self._duck.execute("SET TimeZone = 'UTC'")
 
+    def rival(self) -> "Daemon":
+        """Another one over the same region, state and lake."""
+        return Daemon(self.folder, (self.folder / "region.toml").read_text(), self.environment)
+
+    def rewrite(self, old: str, new: str) -> None:
+        """Changes the region file, for the lives to come."""
+        path = self.folder / "region.toml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
     # Lives and deaths.
 
     def start(self, *options: str) -> None:

@@ -6,6 +6,7 @@
 | SASL_SSL | USER by PLAIN or SCRAM; `$ConnectionString` by PLAIN, as at Event Hubs; any unsigned token by OAUTHBEARER |
 | SSL | whoever has a certificate of our authority |
 | PROXIED | anyone; it calls itself by the port of a proxy that a test may put before it |
+| PROXIED_SASL_SSL | `$ConnectionString` by PLAIN; likewise |
 """
 
 import base64
@@ -32,7 +33,7 @@ controller.listener.names=CONTROLLER
 listeners={listeners},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners={advertised}
 listener.security.protocol.map=\
-    PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
+    PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,PROXIED:PLAINTEXT,PROXIED_SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs={folder}/data
 
@@ -63,6 +64,9 @@ listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={security}.scram.ScramLogi
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={security}.scram.ScramLoginModule required;
 listener.name.sasl_ssl.oauthbearer.sasl.jaas.config={security}.oauthbearer.OAuthBearerLoginModule required \
     unsecuredLoginStringClaim_sub="{user}";
+listener.name.proxied_sasl_ssl.sasl.enabled.mechanisms=PLAIN
+listener.name.proxied_sasl_ssl.plain.sasl.jaas.config={security}.plain.PlainLoginModule required \
+    user_{connection_string_user}="{connection_string}";
 """
 
 
@@ -72,7 +76,7 @@ def addresses(listeners: dict[str, int]) -> str:
 
 class Kafka(Service):
     name = "kafka"
-    port_count = 6
+    port_count = 8
     ready = "Kafka Server started"
 
     @classmethod
@@ -85,13 +89,14 @@ class Kafka(Service):
         return f"Apache Kafka {jar.stem.removeprefix('kafka-server-')}"
 
     def prepare(self) -> None:
-        plaintext, sasl_ssl, ssl, proxied, proxy, controller = self.ports
+        plaintext, sasl_ssl, ssl, proxied, proxy, secured, secured_proxy, controller = self.ports
         authority = Authority(self.folder / "tls")
         self._authority, self._client = authority.certificate, authority.client()
-        listeners = {"PLAINTEXT": plaintext, "SASL_SSL": sasl_ssl, "SSL": ssl, "PROXIED": proxied}
+        listeners = {"PLAINTEXT": plaintext, "SASL_SSL": sasl_ssl, "SSL": ssl}
+        listeners |= {"PROXIED": proxied, "PROXIED_SASL_SSL": secured}
         properties = PROPERTIES.format(
             listeners=addresses(listeners),
-            advertised=addresses(listeners | {"PROXIED": proxy}),
+            advertised=addresses(listeners | {"PROXIED": proxy, "PROXIED_SASL_SSL": secured_proxy}),
             controller=controller,
             folder=self.folder,
             authority=authority.certificate,
@@ -112,8 +117,13 @@ class Kafka(Service):
 
     def proxy(self) -> Proxy:
         """A proxy before the broker, which sends those who come through it nowhere else."""
-        _, _, _, proxied, proxy, _ = self.ports
+        _, _, _, proxied, proxy, *_ = self.ports
         return Proxy(to=proxied, port=proxy)
+
+    def secured_proxy(self) -> Proxy:
+        """Likewise, for those who speak TLS and have a connection string."""
+        *_, secured, proxy, _ = self.ports
+        return Proxy(to=secured, port=proxy)
 
     def command(self) -> Command:
         return [*self._java("kafka.Kafka"), "server.properties"]

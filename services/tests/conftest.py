@@ -9,8 +9,10 @@ import pytest
 
 from ..__main__ import ALL
 from ..daemon import program
+from ..eventhubs import EventHubs
 from ..service import Service
 from ..trial import Send, Trial, region
+from .hub import Hub
 
 
 def pytest_report_header() -> list[str]:
@@ -30,6 +32,15 @@ def serve() -> Iterator[Callable[[str], Service]]:
             return started[name]
 
         yield start
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """A hub of its own for each test: the double forgets."""
+    with EventHubs() as server:
+        made = Hub(server)
+        yield made
+        made.close()
 
 
 @pytest.fixture

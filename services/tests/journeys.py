@@ -68,14 +68,14 @@ IN_REAL_TIME = 'max_delay = "2s"\nidle_after = "1s"'
 """Windows close as events come, and soon after they cease."""
 
 
-def outage(trial: Trial, proxy: Proxy) -> None:
+def outage(trial: Trial, proxy: Proxy, fault: Callable[[Proxy], None] = Proxy.refuse) -> None:
     """A source that does not answer is not one that has nothing to say: no window closes over events that were sent
     while it was away. Wants a trial that is IN_REAL_TIME."""
     trial.daemon.start()
     # As many a second as make event time pass as the clock does.
     with trial.load(rate=100):
         trial.until_more()
-        proxy.refuse()
+        fault(proxy)
         time.sleep(4 * FAULT_LASTS)
         proxy.heal()
         trial.until_more()

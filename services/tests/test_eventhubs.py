@@ -1,83 +1,12 @@
 """Event Hubs over AMQP, by the hand of azure-eventhub. The double forgets, so each test has one of its own."""
 
-import itertools
-import json
-
 import pytest
-from azure.eventhub import EventData, EventHubProducerClient
-from azure.eventhub._pyamqp import _platform
 
-from ..eventhubs import HUB, PARTITIONS, EventHubs
 from ..proxy import Proxy
+from ..tls import TlsProxy
 from ..waiting import until
 from . import journeys
-
-# The client sets every TCP option anew as it finds it, and on loopback segments are larger than may be set.
-_platform.KNOWN_TCP_OPTS.discard("TCP_MAXSEG")
-
-SECRETS = {"KEY": "dHJpYWwta2V5"}
-
-
-class Hub:
-    """A server with one hub, and what sends events to it."""
-
-    def __init__(self, server: EventHubs):
-        self.server = server
-        self._producer = self._connect()
-        self._partitions = itertools.cycle(map(str, range(PARTITIONS)))
-
-    def _connect(self) -> EventHubProducerClient:
-        access = f"SharedAccessKeyName=trial;SharedAccessKey={SECRETS['KEY']}"
-        connection = f"Endpoint=sb://{self.server.address};{access};UseDevelopmentEmulator=true"
-        return EventHubProducerClient.from_connection_string(connection, eventhub_name=HUB)
-
-    def source(self, address: str | None = None, more: str = "") -> str:
-        return f"""
-connector = "eventhubs"
-hub = "{HUB}"
-connection_string = "Endpoint=sb://localhost/;SharedAccessKeyName=trial;SharedAccessKey=${{KEY}}"
-endpoint = "amqp://{address or self.server.address}"
-{more}"""
-
-    def send(self, events) -> None:
-        """Each batch to the next partition."""
-        self._producer.send_batch([data(event) for event in events], partition_id=next(self._partitions))
-
-    def send_by_key(self, events) -> None:
-        """Each event where its key belongs."""
-        by_key = sorted(events, key=lambda event: event["key"])
-        for key, group in itertools.groupby(by_key, key=lambda event: event["key"]):
-            self._producer.send_batch([data(event) for event in group], partition_key=key)
-
-    def grow(self) -> None:
-        """Adds two partitions, and sends there too from now on."""
-        self.server.grow()
-        partitions = until(self._grown, "more partitions")
-        self._partitions = itertools.cycle(partitions)
-
-    def _grown(self) -> list[str]:
-        # A client asks for the partitions once.
-        self._producer.close()
-        self._producer = self._connect()
-        partitions = self._producer.get_partition_ids()
-        return partitions if len(partitions) > PARTITIONS else []
-
-    def close(self) -> None:
-        self._producer.close()
-
-
-def data(event) -> EventData:
-    made = EventData(json.dumps(event))
-    made.properties = {"number": str(event["id"])}
-    return made
-
-
-@pytest.fixture
-def hub():
-    with EventHubs() as server:
-        made = Hub(server)
-        yield made
-        made.close()
+from .hub import SECRETS, reading
 
 
 def test_plain(trial, hub):
@@ -91,6 +20,17 @@ def test_killed(trial, hub):
 def test_network(trial, hub):
     with Proxy(to=hub.server.port) as proxy:
         journeys.unconnected(trial(hub.source(proxy.address), hub.send, SECRETS), proxy)
+
+
+UNSURE = 'max_delay = "2s"\nidle_after = "4s"'
+"""In real time, with a partition idle not before an answer about it is old."""
+
+
+@pytest.mark.parametrize("fault", [Proxy.refuse, Proxy.stall], ids=["refused", "stalled"])
+def test_outage(trial, hub, fault):
+    with Proxy(to=hub.server.port) as proxy:
+        waiting = trial(hub.source(proxy.address), hub.send, SECRETS, time=UNSURE)
+        journeys.outage(waiting, proxy, fault)
 
 
 def test_detached(trial, hub):
@@ -119,3 +59,95 @@ def test_metadata(trial, hub):
            FROM lake""",
     )
     assert rows == [(400, 400, 400, True, True, True)]
+
+
+def test_tls(trial, hub):
+    with TlsProxy(to=hub.server.port) as proxy:
+        source = hub.source(proxy.address, scheme="amqps")
+        journeys.plain(trial(source, hub.send, SECRETS | {"SSL_CERT_FILE": str(proxy.ca)}), count=4_000)
+
+
+def test_tls_of_a_stranger(trial, hub):
+    """An authority that nobody has vouched for: the check says what to do, and a run says it too and waits."""
+    with TlsProxy(to=hub.server.port) as proxy:
+        suspicious = trial(hub.source(proxy.address, scheme="amqps"), hub.send, SECRETS)
+        checked = suspicious.daemon.check("--connect")
+        assert checked.returncode == 1 and "SSL_CERT_FILE" in checked.stderr, checked.stderr
+        suspicious.daemon.start()
+        suspicious.daemon.until(lambda: "SSL_CERT_FILE" in suspicious.daemon.tail(), "the daemon to say so")
+        suspicious.daemon.stop()
+
+
+def of_level(level: int) -> str:
+    return f"owner_level = {level}"
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_owner_is_shut_out(trial, hub, level):
+    """A daemon of the same or a higher level takes the hub, over a state and a lake of its own. The first one ends, and
+    has everything once that it had: it can take the hub back, and go on where it stood."""
+    first = trial(hub.source(more=of_level(1)), hub.send, SECRETS)
+    second = trial(hub.source(more=of_level(level)), hub.send, SECRETS)
+    first.daemon.start()
+    with first.load():
+        first.until_more()
+        second.daemon.start()
+        assert first.daemon.wait() == 1
+        assert "raise `owner_level`" in first.daemon.tail(), first.daemon.tail()
+        second.until_more()
+    second.begin, second.sent = first.begin, first.sent
+    second.until_counted()
+    first.daemon.rewrite(of_level(1), of_level(3))
+    first.daemon.start()
+    assert second.daemon.wait() == 1
+    first.settle()
+    second.daemon.drain()
+    second.assert_each_once()
+
+
+def test_newcomer_of_a_lower_level_is_refused(trial, hub):
+    owner = trial(hub.source(more=of_level(1)), hub.send, SECRETS)
+    newcomer = trial(hub.source(more=of_level(0)), hub.send, SECRETS)
+    owner.daemon.start()
+    with owner.load():
+        owner.until_more()
+        newcomer.daemon.start()
+        assert newcomer.daemon.wait() == 1
+        assert "raise `owner_level`" in newcomer.daemon.tail(), newcomer.daemon.tail()
+        owner.until_more()
+    owner.settle()
+
+
+def test_takeover_with_the_same_state(trial, hub):
+    """Hub, state and lake go to the second daemon, however far the first one had come with its epoch."""
+    taken = trial(hub.source(more=of_level(1)), hub.send, SECRETS)
+    taken.daemon.start()
+    with taken.load():
+        for _ in range(5):
+            taken.until_more()
+            former, taken.daemon = taken.daemon, taken.daemon.rival()
+            taken.daemon.start()
+            assert former.wait() == 1
+            former.close()
+        taken.until_more()
+    taken.settle()
+
+
+def test_owner_is_shut_out_by_a_stranger(trial, hub):
+    """Another program takes one partition, by its level: the daemon ends, and goes on when that has gone."""
+    robbed = trial(hub.source(more=of_level(1)), hub.send, SECRETS)
+    robbed.daemon.start()
+    with robbed.load():
+        robbed.until_more()
+        with reading(hub.consumer(), partition_id="0", owner_level=2, starting_position="-1") as events:
+            assert robbed.daemon.wait() == 1
+            assert "raise `owner_level`" in robbed.daemon.tail(), robbed.daemon.tail()
+            assert events.get(timeout=30).sequence_number == 0
+
+    def alone() -> bool:
+        checked = robbed.daemon.check("--connect")
+        return checked.returncode == 0 and "others read it" not in checked.stdout + checked.stderr
+
+    until(alone, "the stranger to be gone")
+    robbed.daemon.start()
+    robbed.settle()

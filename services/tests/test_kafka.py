@@ -88,8 +88,8 @@ def test_broker_restarts(trial, kafka, topic):
     journeys.disturbed(trial(topic.source(), topic.send), kafka.restart, killed)
 
 
-def test_partitions_grow(trial, topic):
-    growing = trial(topic.source(more='properties = { "topic.metadata.refresh.interval.ms" = "500" }'), topic.send)
+def grow(growing, topic: Topic) -> None:
+    """Half of the events are there before there are more partitions."""
     growing.send(5_000)
     growing.daemon.start()
     growing.until_counted()
@@ -99,6 +99,10 @@ def test_partitions_grow(trial, topic):
     growing.sender = lambda events: produce(fresh, topic.name, events)
     growing.send(5_000)
     growing.settle()
+
+
+def test_partitions_grow(trial, topic):
+    grow(trial(topic.source(more='properties = { "topic.metadata.refresh.interval.ms" = "500" }'), topic.send), topic)
 
 
 def test_several_topics(trial, kafka):

@@ -56,8 +56,8 @@ tls.key_password = "${{MARK}}\"""",
     "eventhubs-malformed": EVENTHUBS + '\nconnection_string = "SharedAccessKey=${{MARK}}"',
     "eventhubs-store": EVENTHUBS
     + '\nconnection_string = "Endpoint=sb://trial.servicebus.windows.net/;SharedAccessKeyName=k;SharedAccessKey=${{MARK}}"'
-    + '\ncheckpoint_store = {{ url = "az://trial", endpoint = "{WATERSHED_AZURITE}", account = "devstoreaccount1",'
-    + ' account_key = "${{MARK}}" }}',
+    + '\ncheckpoint_store = {{ url = "az://trial", endpoint = "{WATERSHED_AZURITE}",'
+    + ' account = "{WATERSHED_AZURITE_ACCOUNT}", account_key = "${{MARK}}" }}',
     "pubsub-credentials": """
 connector = "pubsub"
 project = "trial"

@@ -11,7 +11,7 @@ use azure_identity::{
 use azure_messaging_eventhubs::models::EventHubPartitionProperties;
 use azure_messaging_eventhubs::{ConsumerClient, RetryOptions};
 
-use super::failure::{Doing, failed};
+use super::failure::{Doing, failed, unreached};
 use super::settings::{Identity, Settings};
 use crate::error::SourceError;
 
@@ -36,7 +36,7 @@ impl Settings {
         };
         match tokio::time::timeout(self.patience.connect, opening).await {
             Ok(opened) => opened.map_err(|error| failed(self, Doing::Connecting, &error)),
-            Err(_) => Err(self.silent("connecting", self.patience.connect)),
+            Err(_) => Err(silent(unreached(self), "connecting", self.patience.connect)),
         }
     }
 
@@ -45,7 +45,7 @@ impl Settings {
         match tokio::time::timeout(self.patience.ask, client.get_eventhub_properties()).await {
             Ok(Ok(properties)) => Ok(in_order(properties.partition_ids)),
             Ok(Err(error)) => Err(failed(self, Doing::Connecting, &error)),
-            Err(_) => Err(self.silent("asking for the partitions", self.patience.ask)),
+            Err(_) => Err(silent(unreached(self), "asking for the partitions", self.patience.ask)),
         }
     }
 
@@ -58,13 +58,13 @@ impl Settings {
         match tokio::time::timeout(self.patience.ask, client.get_partition_properties(partition)).await {
             Ok(Ok(properties)) => Ok(properties),
             Ok(Err(error)) => Err(failed(self, Doing::Looking(partition), &error)),
-            Err(_) => Err(self.silent("asking for a partition", self.patience.ask)),
+            Err(_) => Err(silent(self.name_of(partition), "asking how far it goes", self.patience.ask)),
         }
     }
 
-    fn silent(&self, doing: &str, waited: Duration) -> SourceError {
-        let what = format!("event hub {}/{}: no answer when {doing}", self.namespace, self.hub);
-        SourceError::retry(what, format!("waited {} seconds", waited.as_secs()))
+    /// A partition, as errors name it.
+    pub(super) fn name_of(&self, partition: &str) -> String {
+        format!("event hub {}/{}, partition {partition}", self.namespace, self.hub)
     }
 
     fn credential(&self) -> azure_core::Result<Arc<dyn TokenCredential>> {
@@ -76,6 +76,10 @@ impl Settings {
             Identity::Key(_) | Identity::Machine => Ok(Arc::new(MachineCredential::new()?)),
         }
     }
+}
+
+fn silent(what: String, doing: &str, waited: Duration) -> SourceError {
+    SourceError::retry(what, format!("no answer when {doing}, for {} seconds", waited.as_secs()))
 }
 
 /// Says farewell; a connection that does not answer in time is dropped.

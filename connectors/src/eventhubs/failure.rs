@@ -29,6 +29,8 @@ pub(super) enum Trouble {
     Throttled,
     /// Too many receivers.
     Quota,
+    /// Nobody whom this machine trusts has signed the certificate.
+    Untrusted,
     /// Everything else passes.
     Passing,
 }
@@ -52,6 +54,9 @@ pub(super) fn trouble(error: &EventHubsError) -> Trouble {
     let found = causes(error).find_map(|cause| {
         if let Some(amqp) = cause.downcast_ref::<AmqpError>() {
             return amqp_trouble(amqp);
+        }
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            return is_untrusted(io).then_some(Trouble::Untrusted);
         }
         let core = cause.downcast_ref::<azure_core::Error>()?;
         matches!(core.kind(), CoreKind::Credential).then(|| credential_trouble(core))
@@ -77,6 +82,12 @@ fn amqp_trouble(error: &AmqpError) -> Option<Trouble> {
         }),
         _ => None,
     }
+}
+
+/// True if it is the certificate that the handshake failed on. What an I/O error was made of is none of its causes.
+fn is_untrusted(error: &std::io::Error) -> bool {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// Entra has spoken, or nobody was there to ask. What it says by a number of its own does not pass.
@@ -121,14 +132,18 @@ pub(super) fn failed(settings: &Settings, doing: Doing<'_>, error: &EventHubsErr
     explain(settings, doing, trouble(error), words(error))
 }
 
+/// What to say of a hub that can't be reached, and may never be.
+pub(super) fn unreached(settings: &Settings) -> String {
+    let Settings { namespace, hub, .. } = settings;
+    format!("event hub {namespace}/{hub} can't be reached; is `namespace` right, and port 5671 open from here?")
+}
+
 /// The error for `trouble`, which the service tells in `words`.
 pub(super) fn explain(settings: &Settings, doing: Doing<'_>, trouble: Trouble, words: String) -> SourceError {
     let Settings { namespace, hub, group, .. } = settings;
     let what = match doing {
         Doing::Connecting => format!("event hub {namespace}/{hub}"),
-        Doing::Looking(partition) | Doing::Receiving(partition) => {
-            format!("event hub {namespace}/{hub}, partition {partition}")
-        }
+        Doing::Looking(partition) | Doing::Receiving(partition) => settings.name_of(partition),
     };
     match (trouble, doing) {
         (Trouble::Stolen, _) => SourceError::fatal(
@@ -162,6 +177,14 @@ pub(super) fn explain(settings: &Settings, doing: Doing<'_>, trouble: Trouble, w
             format!("{what} has as many readers as consumer group {group} may have; stop some, or set `owner_level`"),
             words,
         ),
+        (Trouble::Untrusted, _) => SourceError::retry(
+            format!(
+                "{what}: its certificate is not trusted; start the daemon with SSL_CERT_FILE naming a file with the one \
+                 that signed it"
+            ),
+            words,
+        ),
+        (Trouble::Passing, Doing::Connecting) => SourceError::retry(unreached(settings), words),
         (Trouble::Passing, _) => SourceError::retry(what, words),
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn options(options: &EventHubsOptions) -> Result<KafkaOptions, Source
             "`checkpoint_store` holds sequence numbers, which Kafka's protocol does not tell: leave it out, or `protocol` = \"kafka\"",
         ));
     }
-    let settings = Settings::new(&EventHubsOptions { endpoint: None, ca: None, ..options.clone() })?;
+    let settings = Settings::new(&EventHubsOptions { endpoint: None, tls: None, ..options.clone() })?;
     let broker = match &options.endpoint {
         Some(endpoint) => endpoint.clone(),
         None => format!("{}:{PORT}", settings.namespace),
@@ -32,7 +32,7 @@ pub(super) fn options(options: &EventHubsOptions) -> Result<KafkaOptions, Source
         "topic": settings.hub,
         "start": start(settings.start),
         "refresh": options.refresh.to_string(),
-        "tls": options.ca.as_ref().map_or(json!(true), |ca| json!({ "ca": ca })),
+        "tls": options.tls.as_ref().map_or(json!(true), |tls| json!({ "ca": tls.ca })),
         "sasl": sasl(&settings)?,
     });
     // The parser's own words could hold a piece of a secret.

@@ -62,8 +62,8 @@ pub struct EventHubsOptions {
     pub prefetch: u32,
     /// Another address to connect to.
     pub endpoint: Option<String>,
-    /// A PEM file with who may have signed the certificate of the Kafka endpoint; AMQP takes the system's roots.
-    pub ca: Option<PathBuf>,
+    /// How the Kafka endpoint is trusted; AMQP's client takes the system's roots, or those of SSL_CERT_FILE.
+    pub tls: Option<EventHubsTls>,
     /// Where the first read of a partition begins.
     #[serde(default)]
     pub start: Start,
@@ -72,6 +72,14 @@ pub struct EventHubsOptions {
     pub refresh: HumanDuration,
     /// Where to copy checkpoints for the eyes of others.
     pub checkpoint_store: Option<CheckpointStoreOptions>,
+}
+
+/// How the Kafka endpoint is trusted.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventHubsTls {
+    /// File with the certificates, in PEM, one of which has signed the server's.
+    pub ca: PathBuf,
 }
 
 /// An application of Entra, and its secret.
@@ -150,7 +158,7 @@ impl StreamOptions for EventHubsOptions {
     /// Positions are sequence numbers of the hub, or offsets by Kafka, whoever reads them: the consumer group is no part of it.
     fn identity(&self) -> String {
         let named =
-            Settings::new(&Self { endpoint: None, ca: None, ..self.clone() }).map(|settings| settings.namespace);
+            Settings::new(&Self { endpoint: None, tls: None, ..self.clone() }).map(|settings| settings.namespace);
         let namespace = named.unwrap_or_else(|_| self.namespace.clone().unwrap_or_default());
         let by = match self.protocol {
             Protocol::Amqp => "",

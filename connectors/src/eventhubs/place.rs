@@ -49,13 +49,11 @@ pub(super) struct Extent {
 
 impl From<&EventHubPartitionProperties> for Extent {
     fn from(properties: &EventHubPartitionProperties) -> Self {
+        let last = properties.last_enqueued_sequence_number;
         let time = properties.last_enqueued_time_utc.filter(|_| !properties.is_empty);
         let millis = |time: std::time::SystemTime| DateTime::<Utc>::from(time).timestamp_millis();
-        Self {
-            begin: properties.beginning_sequence_number,
-            last: properties.last_enqueued_sequence_number,
-            enqueued: time.map(millis),
-        }
+        let begin = if properties.is_empty { last + 1 } else { properties.beginning_sequence_number };
+        Self { begin, last, enqueued: time.map(millis) }
     }
 }
 
@@ -105,17 +103,28 @@ impl Place {
         }
     }
 
-    /// How many events between here and the oldest that is left are gone for good.
-    pub(super) fn expired(&self, extent: Extent) -> u64 {
+    /// The same place among the events that are left, and how many between the two are gone for good. Nobody waits for those.
+    pub(super) fn among(self, extent: Extent) -> (Self, u64) {
         match self {
-            Self::Behind { sequence, .. } => u64::try_from(extent.begin - 1 - sequence).unwrap_or_default(),
-            Self::At { .. } => 0,
+            Self::Behind { sequence, .. } if sequence < extent.begin - 1 => {
+                let expired = u64::try_from(extent.begin - 1 - sequence).unwrap_or_default();
+                (Self::Behind { sequence: extent.begin - 1, offset: None }, expired)
+            }
+            here => (here, 0),
         }
     }
 
     /// True if the place lies behind the newest event there is: then the hub is not the one that was read.
     pub(super) fn is_beyond(&self, extent: Extent) -> bool {
         matches!(self, Self::Behind { sequence, .. } if *sequence > extent.last)
+    }
+
+    /// True if everything that was there at a look has been handed out, and nothing since.
+    pub(super) fn is_at_end(&self, extent: Extent) -> bool {
+        match self {
+            Self::Behind { sequence, .. } => *sequence == extent.last,
+            Self::At { .. } => self.lag(extent) == Some(0),
+        }
     }
 
     /// How many events wait; none if there is no telling.

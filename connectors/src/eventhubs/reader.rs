@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::event;
+use super::look::is_fresh;
 use super::mirror::Mirror;
 use super::place::Place;
 use super::receive::Receiving;
@@ -76,7 +77,8 @@ impl EventHubsReader {
     }
 
     fn is_caught_up(&self) -> bool {
-        self.place.lag(*self.receiving.extent.borrow()) == Some(0)
+        let look = *self.receiving.look.borrow();
+        self.place.is_at_end(look.extent) && is_fresh(self.receiving.pause, look.asked.elapsed())
     }
 }
 
@@ -119,7 +121,7 @@ impl Reader for EventHubsReader {
     }
 
     fn lag(&self) -> Lag {
-        let extent = *self.receiving.extent.borrow();
+        let extent = self.receiving.look.borrow().extent;
         let records = self.place.lag(extent);
         let behind = match (records, self.enqueued, extent.enqueued) {
             (Some(0), _, _) => Some(Duration::ZERO),

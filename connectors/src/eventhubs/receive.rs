@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use azure_messaging_eventhubs::models::ReceivedEventData;
+use azure_messaging_eventhubs::models::{EventHubPartitionProperties, ReceivedEventData};
 use azure_messaging_eventhubs::{ConsumerClient, EventHubsError, OpenReceiverOptions};
 use futures::StreamExt;
 use tokio::sync::{mpsc, watch};
 
 use super::client::close;
 use super::failure::{Doing, Trouble, failed, trouble};
-use super::look::{Seen, is_stalled, pause};
+use super::look::{Seen, is_due, is_stalled, pause};
 use super::patience::Pace;
 use super::place::{Extent, Place};
 use super::settings::Settings;
@@ -21,13 +21,31 @@ use crate::error::SourceError;
 /// bounded by `prefetch`.
 const HANDED_OVER: usize = 512;
 
+/// Stands for the sequence number of the last event that came, where none did and nothing is known of the past.
+const NOTHING: i64 = i64::MIN;
+
 /// What the reader holds of the task; letting go of it ends the task.
 #[derive(Debug)]
 pub(super) struct Receiving {
     /// Events in order, and at last what went wrong.
     pub(super) events: mpsc::Receiver<Result<ReceivedEventData, SourceError>>,
-    /// What the partition held at the last look.
-    pub(super) extent: watch::Receiver<Extent>,
+    /// What the last look has shown.
+    pub(super) look: watch::Receiver<Look>,
+    /// Between two looks while nothing comes.
+    pub(super) pause: Duration,
+}
+
+/// What a partition held, and when it was asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    pub(super) extent: Extent,
+    pub(super) asked: Instant,
+}
+
+impl Look {
+    pub(super) fn of(properties: &EventHubPartitionProperties, asked: Instant) -> Self {
+        Self { extent: Extent::from(properties), asked }
+    }
 }
 
 /// A receiver that is about to start.
@@ -37,7 +55,7 @@ pub(super) struct Receiver {
     pub(super) client: ConsumerClient,
     pub(super) partition: String,
     pub(super) place: Place,
-    pub(super) extent: Extent,
+    pub(super) look: Look,
     pub(super) owner_level: Option<i64>,
     /// How many partitions share the service's patience.
     pub(super) partitions: usize,
@@ -67,15 +85,17 @@ impl Receiver {
     /// What the reader gets, and the task that has to be run for it.
     pub(super) fn start(self) -> (Receiving, impl Future<Output = ()> + Send) {
         let (events, taken) = mpsc::channel(HANDED_OVER);
-        let (tell, extent) = watch::channel(self.extent);
-        (Receiving { events: taken, extent }, self.run(events, tell))
+        let (tell, look) = watch::channel(self.look);
+        (Receiving { events: taken, look, pause: self.pause() }, self.run(events, tell))
     }
 
-    async fn run(self, events: mpsc::Sender<Result<ReceivedEventData, SourceError>>, tell: watch::Sender<Extent>) {
-        // Where nothing is known of the past, nothing counts as missing before the first event.
-        let received = self.place.sequence().unwrap_or(i64::MAX);
+    fn pause(&self) -> Duration {
+        pause(&self.settings.patience, self.partitions)
+    }
+
+    async fn run(self, events: mpsc::Sender<Result<ReceivedEventData, SourceError>>, tell: watch::Sender<Look>) {
         let progress = Progress {
-            received: AtomicI64::new(received),
+            received: AtomicI64::new(self.place.sequence().unwrap_or(NOTHING)),
             full: AtomicBool::new(false),
             at: Mutex::new(Instant::now()),
         };
@@ -130,24 +150,31 @@ impl Receiver {
     }
 
     /// Looks how far the partition goes, until that fails or shows that the receiver is dead.
-    async fn look(&self, tell: &watch::Sender<Extent>, progress: &Progress) -> SourceError {
+    async fn look(&self, tell: &watch::Sender<Look>, progress: &Progress) -> SourceError {
+        let mut asked = self.look.asked;
         loop {
-            let patience = &self.settings.patience;
-            let silent = progress.silent_for() >= pause(patience, self.partitions, true);
-            tokio::time::sleep(pause(patience, self.partitions, silent)).await;
+            tokio::time::sleep(self.pause()).await;
+            if !is_due(self.pause(), progress.silent_for(), asked.elapsed()) {
+                continue;
+            }
+            asked = Instant::now();
             let properties = match self.settings.look(&self.client, &self.partition).await {
                 Ok(properties) => properties,
                 Err(error) => return error,
             };
-            let extent = Extent::from(&properties);
-            tell.send_replace(extent);
+            let look = Look::of(&properties, asked);
+            tell.send_replace(look);
             let seen = Seen {
-                last: extent.last,
-                received: progress.received.load(Ordering::Relaxed),
+                last: look.extent.last,
+                received: match progress.received.load(Ordering::Relaxed) {
+                    // Of what is older than the moment at which it begins, nothing is missing.
+                    NOTHING if self.place.is_at_end(look.extent) => look.extent.last,
+                    received => received,
+                },
                 silent_for: progress.silent_for(),
                 full: progress.full.load(Ordering::Relaxed),
             };
-            if is_stalled(patience, seen) {
+            if is_stalled(&self.settings.patience, seen) {
                 return self.broken("events are there and do not come");
             }
         }
@@ -161,7 +188,6 @@ impl Receiver {
     }
 
     fn broken(&self, why: &str) -> SourceError {
-        let Settings { namespace, hub, .. } = &*self.settings;
-        SourceError::retry(format!("event hub {namespace}/{hub}, partition {}", self.partition), why.to_string())
+        SourceError::retry(self.settings.name_of(&self.partition), why.to_string())
     }
 }

@@ -87,9 +87,9 @@ impl Settings {
         if options.owner_level.is_some_and(|level| level < 0) {
             return Err(SourceError::config("`owner_level` is negative: write 0 or more"));
         }
-        if options.ca.is_some() {
+        if options.tls.is_some() {
             return Err(SourceError::config(
-                "`ca` is read by `protocol` = \"kafka\" only: AMQP takes the system's roots, or those of SSL_CERT_FILE",
+                "`tls` is read by `protocol` = \"kafka\" only: over AMQP, give the daemon the file by SSL_CERT_FILE",
             ));
         }
         if options.refresh.0.is_zero() {

@@ -12,7 +12,7 @@ use super::mirror::Mirror;
 use super::patience::Pace;
 use super::place::{Extent, Place};
 use super::reader::EventHubsReader;
-use super::receive::Receiver;
+use super::receive::{Look, Receiver};
 use super::settings::Settings;
 use crate::error::SourceError;
 use crate::metadata::Wanted;
@@ -98,14 +98,15 @@ impl EventHubsSource {
     ) -> Result<Receiver, SourceError> {
         self.pace.wait().await;
         let client = self.settings.connect().await?;
-        let extent = match self.settings.look(&client, split.as_str()).await {
-            Ok(properties) => Extent::from(&properties),
+        let asked = Instant::now();
+        let look = match self.settings.look(&client, split.as_str()).await {
+            Ok(properties) => Look::of(&properties, asked),
             Err(error) => {
                 self.spawn(close(client, self.settings.patience.close));
                 return Err(error);
             }
         };
-        let place = match self.place(split, from, extent) {
+        let place = match self.place(split, from, look.extent) {
             Ok(place) => place,
             Err(error) => {
                 self.spawn(close(client, self.settings.patience.close));
@@ -114,7 +115,7 @@ impl EventHubsSource {
         };
         let partitions = self.listing.lock().await.splits.len();
         let (settings, pace, partition) = (self.settings.clone(), self.pace.clone(), split.as_str().to_string());
-        Ok(Receiver { settings, pace, client, partition, place, extent, owner_level, partitions })
+        Ok(Receiver { settings, pace, client, partition, place, look, owner_level, partitions })
     }
 
     fn place(&self, split: &SplitId, from: Option<&Position>, extent: Extent) -> Result<Place, SourceError> {
@@ -129,7 +130,7 @@ impl EventHubsSource {
                 format!("the checkpoint stands behind event {:?}, the newest is {}", place.sequence(), extent.last),
             ));
         }
-        let expired = place.expired(extent);
+        let (place, expired) = place.among(extent);
         if expired > 0 {
             tracing::warn!(namespace, hub, partition = %split, expired, "events were dropped by retention before they were read");
         }
@@ -197,9 +198,8 @@ impl Source for EventHubsSource {
     async fn probe(&self) -> Result<String, SourceError> {
         let Settings { namespace, hub, group, .. } = &*self.settings;
         let splits = self.splits().await.map_err(|error| match error {
-            SourceError::Retry { .. } => SourceError::config(format!(
-                "{error}; is `namespace` right, is port 5671 open from here, and is there an identity?"
-            )),
+            // Nothing is tried again by a check.
+            SourceError::Retry { .. } => SourceError::config(error),
             other => other,
         })?;
         if let Some(mirror) = &self.mirror {

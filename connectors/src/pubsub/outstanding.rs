@@ -35,18 +35,19 @@ impl Place {
     }
 }
 
-/// Deliveries in order, each with what acknowledges it.
+/// Deliveries in order, each with what acknowledges it and how many bytes it brought.
 #[derive(Debug)]
 pub(super) struct Outstanding<H> {
     /// Number of the next delivery.
     next: u64,
-    handlers: VecDeque<H>,
+    handlers: VecDeque<(H, u32)>,
+    bytes: u64,
 }
 
 impl<H> Outstanding<H> {
     /// Nothing is out; the next delivery has this number.
     pub(super) fn beginning_at(next: u64) -> Self {
-        Self { next, handlers: VecDeque::new() }
+        Self { next, handlers: VecDeque::new(), bytes: 0 }
     }
 
     /// Number of the next delivery.
@@ -59,9 +60,15 @@ impl<H> Outstanding<H> {
         self.handlers.len()
     }
 
+    /// How many bytes are out.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Takes a delivery; gives its number.
-    pub(super) fn add(&mut self, handler: H) -> u64 {
-        self.handlers.push_back(handler);
+    pub(super) fn add(&mut self, handler: H, bytes: u32) -> u64 {
+        self.handlers.push_back((handler, bytes));
+        self.bytes += u64::from(bytes);
         self.next += 1;
         self.next - 1
     }
@@ -70,11 +77,13 @@ impl<H> Outstanding<H> {
     pub(super) fn settle(&mut self, position: u64, most: usize) -> Vec<H> {
         let first = self.next - self.handlers.len() as u64;
         let before = position.saturating_sub(first).min(self.handlers.len() as u64) as usize;
-        self.handlers.drain(..before.min(most)).collect()
+        let settled = self.handlers.drain(..before.min(most));
+        settled.inspect(|(_, bytes)| self.bytes -= u64::from(*bytes)).map(|(handler, _)| handler).collect()
     }
 
     /// Lets go of all that is out; the count goes on.
     pub(super) fn clear(&mut self) {
         self.handlers.clear();
+        self.bytes = 0;
     }
 }

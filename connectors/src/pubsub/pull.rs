@@ -81,8 +81,10 @@ impl Ledger {
 
     /// True if nothing has come for a while although it could have.
     pub(super) fn is_quiet(&self, flow: &Flow) -> bool {
-        // Near the limit silence is flow control.
-        self.quiet.load(Ordering::Acquire) && (self.lock().len() as u64) < flow.messages.div_ceil(2)
+        // Near a limit silence is flow control.
+        let out = self.lock();
+        let room = (out.len() as u64) < flow.messages.div_ceil(2) && out.bytes() < flow.bytes.div_ceil(2);
+        room && self.quiet.load(Ordering::Acquire)
     }
 
     async fn wait_for_room(&self, most: u64) {
@@ -192,6 +194,8 @@ impl Pull {
         for _ in 0..ASKED {
             let asked = async {
                 tokio::time::sleep(wait).await;
+                // An answer of long ago is none.
+                self.ledger.quiet.store(false, Ordering::Release);
                 self.address.answers().await
             };
             tokio::select! {

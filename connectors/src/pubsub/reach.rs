@@ -2,13 +2,15 @@
 //!
 //! The one idea: the client opens its streams again by itself, for as long as it takes, and says nothing of it; an open
 //! stream of a quiet subscription and no stream at all look alike. So when nothing comes, a connection of our own asks: it
-//! says hello, and waits for the first byte of an answer.
+//! says hello, and waits for the first byte of an answer. With TLS it trusts whom the client trusts.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use url::Url;
 
 use crate::error::SourceError;
@@ -17,6 +19,8 @@ use crate::error::SourceError;
 const GOOGLE: &str = "https://pubsub.googleapis.com";
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The protocol of gRPC, by its name in TLS.
+const HTTP2: &[u8] = b"h2";
 /// How HTTP/2 begins: the preface, then a frame of settings that is empty (RFC 9113, 3.4).
 const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
 
@@ -53,18 +57,39 @@ impl Address {
 
     /// Says hello there, and waits for an answer.
     pub(super) async fn answers(&self) -> Result<(), SourceError> {
-        let (address, what) = (self.clone(), format!("{}:{} does not answer", self.host, self.port));
-        let asked = tokio::task::spawn_blocking(move || address.ask());
-        match asked.await {
-            Ok(outcome) => outcome.map_err(|error| SourceError::retry(what, error)),
-            Err(error) => Err(SourceError::retry(what, error)),
-        }
+        let address = self.clone();
+        let asked = tokio::task::spawn_blocking(move || address.ask()).await;
+        asked.unwrap_or_else(|error| Err(self.failed(io::Error::other(error))))
     }
 
-    fn ask(&self) -> std::io::Result<()> {
-        let mut failure = std::io::Error::new(std::io::ErrorKind::NotFound, "its name has no address");
+    fn ask(&self) -> Result<(), SourceError> {
+        let trusting = match self.tls {
+            true => Some(trusting()?),
+            false => None,
+        };
+        self.greet(trusting).map_err(|error| self.failed(error))
+    }
+
+    /// What to do about it.
+    fn failed(&self, error: io::Error) -> SourceError {
+        let place = format!("{}:{}", self.host, self.port);
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let what = match tls {
+            Some(rustls::Error::InvalidCertificate(_)) => format!(
+                "the certificate of {place} is not trusted; start the daemon with SSL_CERT_FILE naming a file with the one \
+                 that signed it"
+            ),
+            _ => format!("{place} does not answer; check `endpoint`, and that this machine may connect there"),
+        };
+        SourceError::retry(what, error)
+    }
+
+    /// At the first of its addresses that answers.
+    fn greet(&self, trusting: Option<Arc<ClientConfig>>) -> io::Result<()> {
+        let mut failure = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
         for address in (self.host.as_str(), self.port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, PATIENCE).and_then(|stream| self.greet(stream)) {
+            let connected = TcpStream::connect_timeout(&address, PATIENCE);
+            match connected.and_then(|stream| self.greet_on(stream, trusting.clone())) {
                 Ok(()) => return Ok(()),
                 Err(error) => failure = error,
             }
@@ -72,26 +97,41 @@ impl Address {
         Err(failure)
     }
 
-    fn greet(&self, mut stream: TcpStream) -> std::io::Result<()> {
+    fn greet_on(&self, mut stream: TcpStream, trusting: Option<Arc<ClientConfig>>) -> io::Result<()> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        match self.tls {
-            true => stream.write_all(&self.client_hello()?)?,
-            false => stream.write_all(HELLO)?,
-        }
-        stream.read_exact(&mut [0])
+        let Some(trusting) = trusting else { return hello(stream) };
+        let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
+        let mut connection = ClientConnection::new(trusting, name).map_err(io::Error::other)?;
+        hello(rustls::Stream::new(&mut connection, &mut stream))
     }
+}
 
-    /// The first message of TLS. What it is answered with is not looked at, so no certificate has to be trusted.
-    fn client_hello(&self) -> std::io::Result<Vec<u8>> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.map_err(std::io::Error::other)?;
-        let config = config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-        let name = rustls::pki_types::ServerName::try_from(self.host.clone()).map_err(std::io::Error::other)?;
-        let mut connection = rustls::ClientConnection::new(Arc::new(config), name).map_err(std::io::Error::other)?;
-        let mut hello = Vec::new();
-        connection.write_tls(&mut hello)?;
-        Ok(hello)
+fn hello(mut stream: impl Read + Write) -> io::Result<()> {
+    stream.write_all(HELLO)?;
+    stream.flush()?;
+    stream.read_exact(&mut [0])
+}
+
+/// Whom the client trusts: the roots of the system, or those that SSL_CERT_FILE and SSL_CERT_DIR name. They are read once.
+fn trusting() -> Result<Arc<ClientConfig>, SourceError> {
+    static TRUSTING: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(config) = TRUSTING.get() {
+        return Ok(config.clone());
     }
+    let found = rustls_native_certs::load_native_certs();
+    if found.certs.is_empty() {
+        let why = found.errors.first().map_or_else(|| "there are none here".to_string(), ToString::to_string);
+        return Err(SourceError::config(format!(
+            "no certificates to trust ({why}); install those of the system, or name a file with some by SSL_CERT_FILE"
+        )));
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| SourceError::config(format!("no TLS here: {error}")))?;
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![HTTP2.to_vec()];
+    Ok(TRUSTING.get_or_init(|| Arc::new(config)).clone())
 }

@@ -45,7 +45,8 @@ impl PubSubReader {
     fn take(&mut self, delivery: Delivery, records: &mut Records) {
         let Delivery { message, handler, .. } = delivery;
         let attempt = handler.delivery_attempt();
-        let number = self.ledger.lock().add(handler);
+        let bytes = u32::try_from(message.data.len()).unwrap_or(u32::MAX);
+        let number = self.ledger.lock().add(handler, bytes);
         self.place.delivered = number + 1;
         self.published = message::published(&message).or(self.published);
         if self.place.after.is_some_and(|after| self.published.is_some_and(|published| published < after)) {

@@ -162,9 +162,8 @@ impl Source for PubSubSource {
     async fn probe(&self) -> Result<String, SourceError> {
         let name = self.options.name();
         let address = self.address()?;
-        address.answers().await.map_err(|error| {
-            SourceError::config(format!("{error}: check `endpoint`, and that this machine may connect there"))
-        })?;
+        // Nothing is tried again by a check.
+        address.answers().await.map_err(SourceError::config)?;
         let client = client::connect(&self.options).await?;
         let mut stream = client.subscribe(&name).set_max_outstanding_messages(1).build();
         let leases = stream.shutdown_token();

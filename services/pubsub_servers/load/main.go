@@ -1,4 +1,4 @@
-// Serves Pub/Sub from memory, fast: deadlines, flow control and redelivery, but no ordering, exactly-once or seek.
+// Serves Pub/Sub from memory, fast: deadlines, flow control, redelivery and exactly-once, but no ordering or seek.
 package main
 
 import (
@@ -10,9 +10,10 @@ import (
 // expireEvery is how late a lease that has run out may be noticed.
 const expireEvery = 200 * time.Millisecond
 
-// longestLease bounds every deadline, whatever a client asks for: Google's clients ask for a minute, and for that long a
-// test would wait for what a killed client held.
-const longestLease = 3 * time.Second
+// orphaned is how long a lease lasts, at most, whose stream has gone: Google's clients ask for a minute, and for that long
+// a test would wait for what a killed client held. While its stream is there, a lease lasts as long as was asked for: a
+// client extends it in its own time, and would be handed the messages again that it holds.
+const orphaned = 3 * time.Second
 
 func main() {
 	server := newServer()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -108,7 +109,10 @@ func (s *server) Acknowledge(_ context.Context, r *pb.AcknowledgeRequest) (*empt
 	if err != nil {
 		return nil, err
 	}
-	from.acknowledge(r.AckIds)
+	refused := from.acknowledge(r.AckIds)
+	if from.is.EnableExactlyOnceDelivery && len(refused) > 0 {
+		return nil, invalid(refused)
+	}
 	return &emptypb.Empty{}, nil
 }
 
@@ -143,7 +147,13 @@ func (s *server) StreamingPull(stream pb.Subscriber_StreamingPullServer) error {
 		if batch == nil {
 			return nil
 		}
-		if err := stream.Send(&pb.StreamingPullResponse{ReceivedMessages: batch}); err != nil {
+		response := &pb.StreamingPullResponse{
+			ReceivedMessages: batch,
+			SubscriptionProperties: &pb.StreamingPullResponse_SubscriptionProperties{
+				ExactlyOnceDeliveryEnabled: from.is.EnableExactlyOnceDelivery,
+			},
+		}
+		if err := stream.Send(response); err != nil {
 			return err
 		}
 	}
@@ -165,6 +175,19 @@ func (s *server) hear(stream pb.Subscriber_StreamingPullServer, p *puller) {
 		}
 		s.mu.Unlock()
 	}
+}
+
+// invalid says of each acknowledgement id that its lease was over, as the service does with exactly-once delivery.
+func invalid(ids []string) error {
+	info := &errdetails.ErrorInfo{Reason: "EXACTLY_ONCE_ACKID_FAILURE", Domain: "pubsub.googleapis.com", Metadata: map[string]string{}}
+	for _, id := range ids {
+		info.Metadata[id] = "PERMANENT_FAILURE_INVALID_ACK_ID"
+	}
+	refused, err := status.New(codes.FailedPrecondition, "some acknowledgement ids are invalid").WithDetails(info)
+	if err != nil {
+		return status.Error(codes.Internal, err.Error())
+	}
+	return refused.Err()
 }
 
 // expire makes messages available again whose deadline has passed.

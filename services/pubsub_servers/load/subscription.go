@@ -40,10 +40,15 @@ func (s *subscription) add(d delivery) {
 	s.changed.Broadcast()
 }
 
-func (s *subscription) acknowledge(ids []string) {
+// acknowledge ends leases for good; gives the ids of those that were over already.
+func (s *subscription) acknowledge(ids []string) []string {
+	var refused []string
 	for _, id := range ids {
-		s.take(id)
+		if s.take(id) == nil {
+			refused = append(refused, id)
+		}
 	}
+	return refused
 }
 
 // extend gives leases that many seconds from now; none gives the messages back.
@@ -51,7 +56,7 @@ func (s *subscription) extend(ids []string, seconds int32) {
 	for _, id := range ids {
 		if seconds > 0 {
 			if held := s.leased[id]; held != nil {
-				held.deadline = deadline(seconds)
+				held.deadline = held.holder.deadline(seconds)
 			}
 		} else if held := s.take(id); held != nil {
 			s.add(held.delivery)
@@ -101,6 +106,12 @@ func (s *subscription) pull(first *pb.StreamingPullRequest) *puller {
 
 func (p *puller) close() {
 	p.closed = true
+	last := time.Now().Add(orphaned)
+	for _, held := range p.from.leased {
+		if held.holder == p && held.deadline.After(last) {
+			held.deadline = last
+		}
+	}
 	p.from.changed.Broadcast()
 }
 
@@ -112,7 +123,7 @@ func (p *puller) next() []*pb.ReceivedMessage {
 	if p.closed {
 		return nil
 	}
-	until := deadline(p.seconds)
+	until := p.deadline(p.seconds)
 	var batch []*pb.ReceivedMessage
 	for len(batch) < mostAtOnce && len(p.from.waiting) > 0 && !p.full() {
 		next := p.from.waiting[0]
@@ -133,9 +144,13 @@ func (p *puller) full() bool {
 	return (p.maxMessages > 0 && p.messages >= p.maxMessages) || (p.maxBytes > 0 && p.bytes >= p.maxBytes)
 }
 
-// deadline is that many seconds from now, or as many as a lease may last.
-func deadline(seconds int32) time.Time {
-	return time.Now().Add(min(time.Duration(seconds)*time.Second, longestLease))
+// deadline is that many seconds from now, or as many as a lease lasts once its stream has gone.
+func (p *puller) deadline(seconds int32) time.Time {
+	lasts := time.Duration(seconds) * time.Second
+	if p.closed {
+		lasts = min(lasts, orphaned)
+	}
+	return time.Now().Add(lasts)
 }
 
 func size(message *pb.PubsubMessage) int64 {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::options;
 use crate::eventhubs::failure::{Trouble, trouble, words};
-use crate::eventhubs::look::{Seen, is_stalled, pause};
+use crate::eventhubs::look::{Seen, is_due, is_fresh, is_stalled, pause};
 use crate::eventhubs::mirror::prefix;
 use crate::eventhubs::patience::Patience;
 use crate::eventhubs::place::{Extent, Place};
@@ -37,7 +37,7 @@ fn options_that_make_no_sense_together_are_refused_by_their_keys() {
         (json!({ "prefetch": 0 }), "`prefetch`"),
         (json!({ "owner_level": -1 }), "`owner_level`"),
         (json!({ "refresh": "0s" }), "`refresh`"),
-        (json!({ "ca": "ca.pem" }), "`ca`"),
+        (json!({ "tls": { "ca": "ca.pem" } }), "SSL_CERT_FILE"),
         (json!({ "endpoint": "127.0.0.1" }), "`endpoint`"),
         (json!({ "endpoint": "https://127.0.0.1" }), "`endpoint`"),
     ];
@@ -84,15 +84,26 @@ fn places_know_what_lies_before_and_behind_them() {
     assert_eq!(Place::of(moment(2_000_001), extent), Place::At { enqueued: 2001 });
     assert_eq!(Place::of(moment(-1), extent), Place::At { enqueued: 0 });
 
-    let table = [(4, 5, Some(15), false), (9, 0, Some(10), false), (19, 0, Some(0), false), (20, 0, Some(0), true)];
-    for (sequence, expired, lag, beyond) in table {
+    let table = [
+        (4, 9, 5, Some(15), false, false),
+        (9, 9, 0, Some(10), false, false),
+        (19, 19, 0, Some(0), true, false),
+        // Newer than the look, or of another hub.
+        (20, 20, 0, Some(0), false, true),
+    ];
+    for (sequence, among, expired, lag, end, beyond) in table {
         let place = behind(sequence);
         assert_eq!(
-            (place.expired(extent), place.lag(extent), place.is_beyond(extent)),
-            (expired, lag, beyond),
+            (place.lag(extent), place.is_at_end(extent), place.is_beyond(extent)),
+            (lag, end, beyond),
             "{sequence}"
         );
+        assert_eq!(place.among(extent), (behind(among), expired), "{sequence}");
     }
+    let empty = Extent { begin: 20, last: 19, enqueued: None };
+    assert_eq!(behind(4).among(empty), (behind(19), 15));
+    assert!(behind(19).is_at_end(empty));
+    assert_eq!(Place::At { enqueued: 5 }.among(empty), (Place::At { enqueued: 5 }, 0));
     assert_eq!(Place::At { enqueued: 5000 }.lag(extent), None);
     assert_eq!(Place::At { enqueued: 5001 }.lag(extent), Some(0));
     assert_eq!(Place::At { enqueued: 0 }.lag(Extent { enqueued: None, ..extent }), Some(0));
@@ -106,15 +117,22 @@ fn a_receiver_is_dead_if_it_sits_on_events_while_there_is_room() {
     assert!(!is_stalled(&patience, Seen { received: 9, ..dead }));
     assert!(!is_stalled(&patience, Seen { full: true, ..dead }));
     assert!(!is_stalled(&patience, Seen { silent_for: patience.stall / 2, ..dead }));
-    assert!(!is_stalled(&patience, Seen { received: i64::MAX, ..dead }));
+}
+
+#[test]
+fn an_answer_grows_old_and_is_asked_for_anew() {
+    let second = Duration::from_secs(1);
+    assert!(is_fresh(second, second * 2) && !is_fresh(second, second * 3));
+    assert!(!is_due(second, second / 2, second * 4), "events come, and there was a look");
+    assert!(is_due(second, second, second), "nothing comes");
+    assert!(is_due(second, second / 2, second * 5), "events come, and there was no look for long");
 }
 
 #[test]
 fn many_partitions_are_looked_at_less_often() {
     let patience = Patience::default();
-    let seconds = |partitions, silent| pause(&patience, partitions, silent).as_secs();
-    assert_eq!((seconds(1, true), seconds(20, true), seconds(2000, true)), (1, 1, 100));
-    assert_eq!((seconds(1, false), seconds(2000, false)), (5, 100));
+    let seconds = |partitions| pause(&patience, partitions).as_secs();
+    assert_eq!((seconds(1), seconds(20), seconds(2000)), (1, 1, 100));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What breaks: networks, links, brokers, owners. Every event comes once all the same.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::sync::watch;
@@ -10,7 +10,7 @@ use super::{connection_string, double, items, limits, read_along, read_through, 
 use crate::conformance::proxy::{Network, Proxy};
 use crate::error::SourceError;
 use crate::records::Records;
-use crate::source::{Reader, Source, SplitId};
+use crate::source::{ReadStatus, Reader, Source, SplitId};
 
 /// Reads until an error comes.
 async fn fail(reader: &mut dyn Reader) -> SourceError {
@@ -52,30 +52,50 @@ async fn every_event_comes_once_though_the_network_is_cut_and_stalls_while_it_is
     assert_eq!(reading.await.unwrap(), items(0, 0..total));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_is_cut_ends_the_reader() {
+/// A reader that has read everything, over a network that is about to fail.
+async fn read_behind_a_proxy() -> (Proxy, Box<dyn Reader>, impl Sized) {
     let (double, _) = double(1, 3).await;
     let proxy = Proxy::before(&double.address().to_string()).await;
     let source = source(&format!("amqp://{}", proxy.address()), json!({}));
     source.splits().await.unwrap();
     let mut reader = source.open(&SplitId::new("0"), None).await.unwrap();
     read_to_end(&mut *reader).await;
+    // Both end with whoever holds them.
+    (proxy, reader, (double, source))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_cut_ends_the_reader() {
+    let (proxy, mut reader, _held) = read_behind_a_proxy().await;
     proxy.set(Network::Cuts);
     assert!(matches!(fail(&mut *reader).await, SourceError::Retry { .. }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_stalls_ends_the_reader() {
-    let (double, _) = double(1, 3).await;
-    let proxy = Proxy::before(&double.address().to_string()).await;
-    let source = source(&format!("amqp://{}", proxy.address()), json!({}));
-    source.splits().await.unwrap();
-    let mut reader = source.open(&SplitId::new("0"), None).await.unwrap();
-    read_to_end(&mut *reader).await;
+    let (proxy, mut reader, _held) = read_behind_a_proxy().await;
     proxy.set(Network::Stalls);
     let error = fail(&mut *reader).await;
     assert!(matches!(error, SourceError::Retry { .. }), "{error}");
     assert!(error.to_string().contains("no answer"), "{error}");
+}
+
+/// A network that stalls looks like a quiet partition for no longer than an answer is fresh.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_is_not_caught_up_on_the_word_of_long_ago() {
+    let (proxy, mut reader, _held) = read_behind_a_proxy().await;
+    proxy.set(Network::Stalls);
+    let stalled = Instant::now();
+    let mut last_word = Duration::ZERO;
+    loop {
+        match reader.read(&mut Records::default(), limits()).await {
+            Ok(ReadStatus::CaughtUp) => last_word = stalled.elapsed(),
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    // Looks are 50 ms apart here, and an answer is waited for for two seconds.
+    assert!(last_word < Duration::from_secs(1), "still caught up after {last_word:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +198,7 @@ async fn throttling_passes() {
     let until = source.pace.until().unwrap();
     let (read, _) = read_through(&*source, "0", None, 3).await;
     assert_eq!(read, items(0, 0..3));
-    assert!(std::time::Instant::now() >= until, "the pause that the service asks for was not kept");
+    assert!(Instant::now() >= until, "the pause that the service asks for was not kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]

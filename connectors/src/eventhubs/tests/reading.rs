@@ -166,6 +166,28 @@ async fn events_that_retention_dropped_are_passed_over() {
     assert_eq!(read, items(0, 15..20));
 }
 
+/// Nothing is waited for that will never come: a partition of which retention left nothing is at its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_retention_emptied_is_at_its_end() {
+    let (double, endpoint) = double(1, 10).await;
+    let source = source(&endpoint, json!({}));
+    source.splits().await.unwrap();
+    let (_, position) = read_through(&*source, "0", None, 10).await;
+    write(&double, 0, 10..20);
+    double.hub().forget(0, 20);
+    let mut reader = source.open(&SplitId::new("0"), Some(&position)).await.unwrap();
+    assert!(read_to_end(&mut *reader).await.is_empty());
+    assert_eq!(reader.lag().records, Some(0));
+    // Longer than a receiver may sit on events.
+    let quiet = std::time::Instant::now();
+    while quiet.elapsed() < Duration::from_secs(1) {
+        reader.read(&mut Records::default(), limits()).await.unwrap();
+    }
+    write(&double, 0, 20..22);
+    let (read, _) = read_through(&*source, "0", Some(reader.position()), 2).await;
+    assert_eq!(read, items(0, 20..22));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hub_that_was_made_anew_is_not_read_on() {
     let (_double, endpoint) = double(1, 3).await;

@@ -9,16 +9,13 @@ use super::{around, double, items, options, payload, read_through, read_to_end, 
 use crate::source::{Source, SplitId};
 use crate::stream::StreamOptions;
 
-/// Azurite's own, which the world knows.
-const ACCOUNT: &str = "devstoreaccount1";
-const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a server: scripts/services run azurite -- cargo test … --ignored"]
 async fn checkpoints_lie_where_microsofts_clients_look_for_them() {
-    let azurite = std::env::var("WATERSHED_AZURITE").expect("WATERSHED_AZURITE is not set: run scripts/services");
+    let azurite = variable("WATERSHED_AZURITE");
+    let (account, key) = (variable("WATERSHED_AZURITE_ACCOUNT"), variable("WATERSHED_AZURITE_KEY"));
     let (_double, endpoint) = double(2, 10).await;
-    let store = json!({ "url": "az://checkpoints", "account": ACCOUNT, "account_key": KEY, "endpoint": azurite });
+    let store = json!({ "url": "az://checkpoints", "account": account, "account_key": key, "endpoint": azurite });
     let source = source(&endpoint, json!({ "checkpoint_store": store }));
     assert!(source.acknowledges());
     source.probe().await.unwrap();
@@ -31,8 +28,8 @@ async fn checkpoints_lie_where_microsofts_clients_look_for_them() {
     source.close().await;
 
     let blobs = MicrosoftAzureBuilder::new()
-        .with_account(ACCOUNT)
-        .with_access_key(KEY)
+        .with_account(account)
+        .with_access_key(key)
         .with_container_name("checkpoints")
         .with_endpoint(azurite)
         .with_allow_http(true)
@@ -80,7 +77,7 @@ async fn the_kafka_endpoint_is_read_with_a_connection_string() {
         "protocol": "kafka",
         "hub": hub,
         "connection_string": variable("WATERSHED_KAFKA_CONNECTION_STRING"),
-        "ca": variable("WATERSHED_KAFKA_CA"),
+        "tls": { "ca": variable("WATERSHED_KAFKA_CA") },
     });
     let source = options(&variable("WATERSHED_KAFKA_SASL_SSL"), more).source(&around()).unwrap();
     let splits = source.splits().await.unwrap();

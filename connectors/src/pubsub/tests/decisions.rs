@@ -11,17 +11,18 @@ use crate::source::Position;
 #[test]
 fn what_is_durable_is_settled_in_order_and_once() {
     let mut out = Outstanding::beginning_at(100);
-    let numbers: Vec<u64> = ["a", "b", "c", "d"].into_iter().map(|handler| out.add(handler)).collect();
-    assert_eq!((numbers, out.next(), out.len()), (vec![100, 101, 102, 103], 104, 4));
+    let numbers: Vec<u64> = ["a", "b", "c", "d"].into_iter().map(|handler| out.add(handler, 10)).collect();
+    assert_eq!((numbers, out.next(), out.len(), out.bytes()), (vec![100, 101, 102, 103], 104, 4, 40));
     assert!(out.settle(100, 9).is_empty(), "positions are half-open");
     assert!(out.settle(7, 9).is_empty(), "a position of long ago");
     assert_eq!(out.settle(103, 2), ["a", "b"], "no more at a time than asked for");
+    assert_eq!(out.bytes(), 20);
     assert_eq!(out.settle(103, 2), ["c"]);
     assert!(out.settle(103, 2).is_empty(), "told twice");
     assert_eq!(out.settle(u64::MAX, 9), ["d"]);
-    assert_eq!(out.add("e"), 104);
+    assert_eq!(out.add("e", 10), 104);
     out.clear();
-    assert_eq!((out.next(), out.len()), (105, 0), "the count goes on");
+    assert_eq!((out.next(), out.len(), out.bytes()), (105, 0, 0), "the count goes on");
 }
 
 #[test]

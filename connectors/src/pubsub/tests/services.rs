@@ -14,17 +14,24 @@ use crate::conformance::proxy::{Network, Proxy};
 use crate::conformance::{Fixture, Item};
 use crate::error::SourceError;
 use crate::metadata::Wanted;
+use crate::pubsub::PubSubOptions;
+use crate::pubsub::flow::Flow;
+use crate::pubsub::source::PubSubSource;
 use crate::records::Records;
 use crate::source::{Position, ReadLimits, ReadStatus, Reader, Source, SplitId};
 use crate::stream::StreamOptions;
 
 mod broken;
 mod delivery;
+mod leases;
 mod speed;
 mod suite;
 
 /// Longest time that any of this may take: a test that waits longer has lost something.
 const LONGEST: Duration = Duration::from_secs(120);
+
+/// The shortest time that Pub/Sub leases a message for.
+const SHORTEST: Duration = Duration::from_secs(10);
 
 /// A server.
 #[derive(Debug, Clone)]
@@ -106,12 +113,22 @@ impl Orders {
         self.publish(numbers.map(|number| Message::new().set_data(number.to_string()))).await;
     }
 
-    fn source_with(&self, more: serde_json::Value) -> Arc<dyn Source> {
+    fn options(&self, more: serde_json::Value) -> PubSubOptions {
         let mut json =
             json!({ "project": "acme", "subscription": self.name, "endpoint": self.service.grpc, "streams": 1 });
         json.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let options: crate::pubsub::PubSubOptions = serde_json::from_value(json).unwrap();
-        options.source(&around(Duration::from_secs(10))).unwrap()
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn source_with(&self, more: serde_json::Value) -> Arc<dyn Source> {
+        self.options(more).source(&around(Duration::from_secs(10))).unwrap()
+    }
+
+    /// A source whose leases are as short as Pub/Sub has them, and are extended for so long.
+    fn source_on_lease(&self, lease: Duration) -> Arc<dyn Source> {
+        let options = self.options(json!({}));
+        let flow = options.flow(Duration::from_secs(10)).unwrap();
+        Arc::new(PubSubSource::new(options, Flow { extension: SHORTEST, lease, ..flow }))
     }
 
     fn source(&self) -> Arc<dyn Source> {

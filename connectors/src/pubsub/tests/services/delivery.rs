@@ -1,5 +1,8 @@
 //! What comes again and what does not, and what comes with it.
 
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampMicrosecondType;
+
 use super::*;
 
 /// Half is acknowledged, then the process ends: the other half comes again, and at once.
@@ -92,13 +95,44 @@ async fn a_message_comes_with_what_it_says() {
     source.describe(Wanted::pick(fields, fields.iter().map(|field| field.name)));
     let mut reader = open(&*source, None).await;
     let described = read_some(&mut *reader, 1).await.described();
-    let shown: Vec<String> =
-        described.iter().map(|column| arrow::util::display::array_value_to_string(column, 0).unwrap()).collect();
-    assert!(!shown[0].is_empty(), "an id");
-    assert_eq!(shown[1], "user-1");
-    assert!(shown[2].starts_with("20"), "{}", shown[2]);
-    assert_eq!(shown[3], "{country: DE}");
-    assert_eq!(shown[4], "1");
+    let shown = |column: usize| arrow::util::display::array_value_to_string(&described[column], 0).unwrap();
+    assert!(!shown(0).is_empty(), "an id");
+    assert_eq!(shown(1), "user-1");
+    let hour_ago = chrono::Utc::now().timestamp_micros() - 3_600_000_000;
+    assert!(described[2].as_primitive::<TimestampMicrosecondType>().value(0) > hour_ago);
+    assert_eq!(shown(3), "{country: DE}");
+    assert_eq!(shown(4), "1");
+}
+
+/// What was refused five times goes to the dead-letter topic, and says how often it was delivered until then.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a server: scripts/services run pubsub -- cargo test … --ignored"]
+async fn what_is_delivered_too_often_is_read_as_a_dead_letter() {
+    const ATTEMPTS: i32 = 5;
+    let service = Service::true_one();
+    let letters = service.orders().await;
+    let policy = DeadLetterPolicy::new().set_dead_letter_topic(letters.topic()).set_max_delivery_attempts(ATTEMPTS);
+    let orders = service.orders_with(|subscription| subscription.set_dead_letter_policy(policy)).await;
+    orders.publish([Message::new().set_data("1").set_attributes([("country", "DE")])]).await;
+    let fields = &crate::pubsub::message::METADATA;
+    let wanted = || Wanted::pick(fields, ["_headers", "_delivery_attempt"]);
+    for attempt in 1..=ATTEMPTS {
+        // A run that dies each time before it has committed.
+        let source = orders.source();
+        source.describe(wanted());
+        let mut reader = open(&*source, None).await;
+        let described = read_some(&mut *reader, 1).await.described();
+        assert_eq!(arrow::util::display::array_value_to_string(&described[1], 0).unwrap(), attempt.to_string());
+        drop(reader);
+        source.close().await;
+    }
+    let source = letters.source();
+    source.describe(wanted());
+    let mut reader = open(&*source, None).await;
+    let letter = read_some(&mut *reader, 1).await;
+    assert_eq!(numbers(&letter), [1]);
+    let shown = arrow::util::display::array_value_to_string(&letter.described()[0], 0).unwrap();
+    assert!(shown.contains("country: DE"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,12 +181,11 @@ async fn a_later_start_leaves_out_what_was_before() {
 }
 
 /// At the limit nothing comes, and that is no end.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a server: scripts/services run pubsub-load -- cargo test … --ignored"]
-async fn flow_control_holds_back_and_is_no_end() {
+async fn flow_control_holds_back(limit: serde_json::Value) {
     let orders = Service::fast_one().orders().await;
-    orders.publish_numbers(0..30).await;
-    let source = orders.source_with(json!({ "max_outstanding_messages": 10 }));
+    // Two digits each.
+    orders.publish_numbers(10..40).await;
+    let source = orders.source_with(limit);
     let mut reader = open(&*source, None).await;
     let mut all = BTreeSet::new();
     for _ in 0..3 {
@@ -167,4 +200,16 @@ async fn flow_control_holds_back_and_is_no_end() {
         reader.acknowledge(&reader.position()).await.unwrap();
     }
     assert_eq!(all.len(), 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a server: scripts/services run pubsub-load -- cargo test … --ignored"]
+async fn a_limit_of_messages_is_no_end() {
+    flow_control_holds_back(json!({ "max_outstanding_messages": 10 })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a server: scripts/services run pubsub-load -- cargo test … --ignored"]
+async fn a_limit_of_bytes_is_no_end() {
+    flow_control_holds_back(json!({ "max_outstanding_bytes": "20B" })).await;
 }
