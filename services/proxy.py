@@ -72,8 +72,11 @@ class Proxy:
     async def _open(self) -> None:
         if self._server is None:
             self._flowing = asyncio.Event()
-            self._server = await asyncio.start_server(self._connected, LOOPBACK, self.port)
+            self._server = await self._listen()
         self._flowing.set()
+
+    async def _listen(self) -> asyncio.Server:
+        return await asyncio.start_server(self._connected, LOOPBACK, self.port)
 
     async def _hold(self) -> None:
         self._flowing.clear()
@@ -121,3 +124,6 @@ class Proxy:
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
+        else:
+            # TLS cannot end one direction alone.
+            writer.close()
