@@ -1,142 +1,96 @@
 #!/usr/bin/env python3
-"""Measures how fast the daemon drains a broker beside it on this machine: Kafka into ten-second windows into Parquet.
+"""Measures how fast the daemon drains each kind of stream beside its server on this machine: ten-second windows into Parquet.
 
-Fills a topic of four partitions with the generator's orders, then starts the program over it, several times, each from the
-first record on, with a checkpoint every second. Nothing is asserted; the figures in docs/benchmarks.md were read off a run
-of this. Compression is the producer's, so that the daemon pays for the opposite.
+Fills a stream with the generator's orders, then starts the program over it, several times, each from the first record on, with a
+checkpoint every second; then reads it by a bare client. Nothing is asserted; the figures in docs/benchmarks.md were read off
+runs of this. See services/rates.
 
-    scripts/bench-streams.py [--events 3000000] [--runs 3] [--compression none lz4 zstd]
+    scripts/bench-streams.py [--runs 3] [--share 1.0] [NAME...]      # such as kafka kafka-zstd eventhubs
 """
 
 import argparse
 import os
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
-from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from services import ports  # noqa: E402
 from services.python import python  # noqa: E402
 
 if Path(sys.prefix).resolve() != python().parent.parent.resolve():
     os.execv(python(), [str(python()), __file__, *sys.argv[1:]])
 
-from confluent_kafka import Producer  # noqa: E402
-from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
+from services.rates.eventhubs import EventHubsStream  # noqa: E402
+from services.rates.kafka import EventHubsByKafka, KafkaStream  # noqa: E402
+from services.rates.kinesis import AggregatedStream, FanOutStream, KinesisStream  # noqa: E402
+from services.rates.meter import Figures, bare, drain, spread  # noqa: E402
+from services.rates.orders import orders  # noqa: E402
+from services.rates.pubsub import PubSubStream  # noqa: E402
+from services.rates.pushed import PushStream  # noqa: E402
+from services.rates.sse import EventStream  # noqa: E402
+from services.rates.stream import Stream  # noqa: E402
 
-from services.daemon import Daemon, program  # noqa: E402
-from services.kafka import Kafka  # noqa: E402
-
-ORDERS = """
-region = "orders"
-[sources.orders]
-connector = "generator"
-profile = "orders"
-events = {events}
-start = "2026-03-01T00:00:00Z"
-[sinks.out]
-connector = "stdout"
-[pipelines.all]
-sink = "out"
-sql = "SELECT * FROM orders"
-"""
-
-REGION = """
-region = "bench"
-[checkpoint]
-interval = "1s"
-[http]
-listen = "127.0.0.1:{port}"
-[sources.orders]
-connector = "kafka"
-brokers = "{brokers}"
-topic = "{topic}"
-schema = {{ ts = "timestamp", country = "string", type = "string", amount = "double" }}
-event_time = "ts"
-max_delay = "2s"
-[sinks.lake]
-connector = "parquet"
-url = "lake"
-[pipelines.by_country]
-sink = "lake"
-sql = '''
-SELECT window_start, country, type, count(*) AS events, sum(amount) AS revenue, max(amount) AS most
-FROM tumble(orders, INTERVAL '10 seconds') GROUP BY window_start, country, type'''
-"""
+STREAMS = {
+    "kafka": lambda: KafkaStream("none"),
+    "kafka-lz4": lambda: KafkaStream("lz4"),
+    "kafka-zstd": lambda: KafkaStream("zstd"),
+    "eventhubs-kafka": EventHubsByKafka,
+    "eventhubs": EventHubsStream,
+    "kinesis": KinesisStream,
+    "kinesis-32": lambda: KinesisStream(32, "kinesis, polled, 32 shards"),
+    "kinesis-aggregated": AggregatedStream,
+    "kinesis-fan-out": FanOutStream,
+    "pubsub": PubSubStream,
+    "http-durable": lambda: PushStream("durable"),
+    "http-memory": lambda: PushStream("memory"),
+    "sse": EventStream,
+}
 
 
-def orders(events: int) -> list[bytes]:
-    """The generator's records as JSON."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "region.toml").write_text(ORDERS.format(events=events))
-        made = subprocess.run([program(), "run", "region.toml", "--quiet"], cwd=folder, capture_output=True, check=True)
-    return made.stdout.splitlines()
+def measure(stream: Stream, records: list[bytes], runs: int) -> None:
+    print(f"{stream.name}: {len(records):,} events, {sum(map(len, records)):,} bytes; load {os.getloadavg()[0]:.1f}")
+    with stream:
+        stream.fill(records)
+        drained, barely = [], []
+        for _ in range(runs):
+            stream.again()
+            drained.append(drain(stream))
+        for _ in range(runs):
+            stream.again()
+            figures = bare(stream)
+            barely += [figures] if figures else []
+        tell("watershed", drained)
+        tell("bare client", barely)
 
 
-def fill(brokers: str, topic: str, records: list[bytes], compression: str) -> None:
-    admin = AdminClient({"bootstrap.servers": brokers})
-    admin.create_topics([NewTopic(topic, 4, 1)])[topic].result()
-    sizes = {"linger.ms": 20, "batch.size": 500_000, "queue.buffering.max.messages": 1_000_000}
-    producer = Producer({"bootstrap.servers": brokers, "compression.type": compression} | sizes)
-    for record in records:
-        while True:
-            try:
-                producer.produce(topic, record)
-                break
-            except BufferError:
-                producer.poll(0.1)
-    assert producer.flush(120) == 0
-
-
-def records_read(port: int) -> int:
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
-    except OSError:
-        return 0
-    return next((int(float(line.split()[1])) for line in lines if line.startswith("watershed_records_read_total ")), 0)
-
-
-def drain(brokers: str, topic: str, events: int) -> tuple[float, float]:
-    """Seconds from the start of the process until all is read, and CPU seconds of the whole run."""
-    port = ports.free(1)[0]
-    with tempfile.TemporaryDirectory() as folder:
-        with Daemon(Path(folder), REGION.format(brokers=brokers, topic=topic, port=port)) as daemon:
-            begun = time.monotonic()
-            daemon.start()
-            while records_read(port) < events:
-                daemon.check_alive()
-                time.sleep(0.05)
-            wall = time.monotonic() - begun
-            return wall, daemon.stop()["cpu_s"]
+def tell(who: str, runs: list[Figures]) -> None:
+    if not runs:
+        return
+    rate = spread(runs, lambda one: one.rate / 1000, ".1f")
+    wall = spread(runs, lambda one: one.wall, ".2f")
+    client = spread(runs, lambda one: one.per_million(one.client), ".2f")
+    server = spread(runs, lambda one: one.per_million(one.server), ".2f")
+    busy = spread(runs, lambda one: one.server / one.wall, ".2f")
+    mine = spread(runs, lambda one: one.client / one.wall, ".2f")
+    print(f"  {who:11} {rate} k events/s, {wall} s; CPU s per million {client}, other end {server};", end="")
+    print(f" cores {mine}, other end {busy}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--events", type=int, default=3_000_000)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(STREAMS)}; all if none is named")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--compression", nargs="+", default=["none", "lz4", "zstd"])
+    parser.add_argument("--share", type=float, default=1.0, help="of the events that a stream is measured with")
     options = parser.parse_args()
-    records = orders(options.events)
-    print(f"{len(records)} records of {sum(map(len, records)) / len(records):.0f} bytes; load before: {os.getloadavg()[0]:.1f}")
-    with Kafka() as kafka:
-        brokers = kafka.variables()["WATERSHED_KAFKA"]
-        for compression in options.compression:
-            topic = f"orders-{compression}"
-            fill(brokers, topic, records, compression)
-            runs = [drain(brokers, topic, len(records)) for _ in range(options.runs)]
-            rates = sorted(len(records) / wall / 1000 for wall, _ in runs)
-            cpu = sorted(seconds / len(records) * 1e6 for _, seconds in runs)
-            print(
-                f"{compression:5} {statistics.median(rates):5.0f} k/s ({rates[0]:.0f} to {rates[-1]:.0f}), "
-                f"{statistics.median(cpu):.2f} CPU s per million ({cpu[0]:.2f} to {cpu[-1]:.2f})"
-            )
+    for name in options.names:
+        if name not in STREAMS:
+            parser.error(f"there is no stream {name}; there are {', '.join(STREAMS)}")
+    streams = [STREAMS[name]() for name in options.names or STREAMS]
+    counts = [round(stream.most * options.share) for stream in streams]
+    records = orders(max(counts))
+    for stream, count in zip(streams, counts, strict=True):
+        measure(stream, records[:count], options.runs)
 
 
 if __name__ == "__main__":

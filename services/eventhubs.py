@@ -36,7 +36,15 @@ class EventHubs(Service):
         return "watershed-eventhubs-double"
 
     def command(self) -> Command:
-        return [self.program(), self.address, str(PARTITIONS)]
+        return [self.program(), self.address, str(PARTITIONS), str(self._tokens)]
+
+    @property
+    def _tokens(self) -> Path:
+        return self.folder / "tokens.txt"
+
+    def tokens(self) -> set[tuple[str, str]]:
+        """What clients have shown to be let in: types of tokens, and the tokens."""
+        return {tuple(line.split(" ", 1)) for line in self._tokens.read_text().splitlines()}
 
     def grow(self) -> None:
         """Adds two partitions."""

@@ -44,10 +44,15 @@ struct State {
     told_of_group: bool,
 }
 
+/// How librdkafka says that an exchange broke off. It calls that a failed authentication, too, where it was one of SASL: a
+/// broker that restarts has turned nobody away.
+const BROKEN_OFF: [&str; 2] = ["Local: Broker transport failure", "Local: Timed out"];
+
 /// Sorts an error.
-pub(super) fn kind(code: RDKafkaErrorCode) -> Kind {
+pub(super) fn kind(code: RDKafkaErrorCode, reason: &str) -> Kind {
     use RDKafkaErrorCode as Code;
     match code {
+        Code::Authentication if BROKEN_OFF.iter().any(|words| reason.contains(words)) => Kind::Connection,
         Code::Authentication
         | Code::SSL
         | Code::SaslAuthenticationFailed
@@ -84,7 +89,7 @@ impl Health {
     pub(super) fn failed(&self, code: RDKafkaErrorCode, reason: &str) {
         let trouble = Trouble { code, reason: reason.to_owned() };
         let mut state = self.lock();
-        match kind(code) {
+        match kind(code, reason) {
             Kind::Partition => {}
             Kind::Connection => {
                 tracing::debug!(source = %self.source, reason, "kafka connection failed");

@@ -20,7 +20,7 @@ use aws_sdk_kinesis::types::ShardIteratorType;
 use super::KinesisOptions;
 use super::lineage::Shard;
 use super::place::Point;
-use super::refusal::{Call, Refusal, causes, is_missing_credentials, no_credentials};
+use super::refusal::{Call, Keys, Refusal, causes, is_missing_credentials, no_credentials, refused_credentials};
 use super::stream_name::StreamName;
 use crate::error::SourceError;
 use crate::source::SplitId;
@@ -52,7 +52,7 @@ pub(super) struct Connection {
     pub(super) config: SdkConfig,
     /// The stream as IAM policies name it.
     pub(super) resource: String,
-    explicit: bool,
+    keys: Keys,
 }
 
 impl Connection {
@@ -66,14 +66,18 @@ impl Connection {
         let Some(region) = config.region().map(ToString::to_string) else {
             return Err(SourceError::config("no AWS region is known: set `aws_region`"));
         };
-        check_credentials(&config).await?;
+        let fixed = check_credentials(&config).await?;
         let mut shared = Builder::from(&config);
         if let Some(endpoint) = &options.endpoint {
             shared = shared.endpoint_url(endpoint);
         }
         let once = shared.clone().retry_config(RetryConfig::disabled()).build();
         let resource = stream.resource(&region);
-        let explicit = options.access_key_id.is_some() && options.role_arn.is_none();
+        let keys = match options.access_key_id.is_some() && options.role_arn.is_none() {
+            true => Keys::Given,
+            false if fixed => Keys::Fixed,
+            false => Keys::Renewed,
+        };
         Ok(Self {
             patient: Client::from_conf(shared.build()),
             once: Client::from_conf(once),
@@ -81,13 +85,13 @@ impl Connection {
             region,
             config,
             resource,
-            explicit,
+            keys,
         })
     }
 
     /// Names a call, for messages.
     pub(super) fn call(&self, action: &'static str) -> Call<'_> {
-        Call { action, resource: &self.resource, region: &self.region, explicit: self.explicit }
+        Call { action, resource: &self.resource, region: &self.region, keys: self.keys }
     }
 
     /// All shards of the stream, oldest first.
@@ -219,19 +223,18 @@ async fn sdk_config(options: &KinesisOptions, region: Option<&str>) -> SdkConfig
     config.into_builder().credentials_provider(provider).build()
 }
 
-/// Without credentials every call would fail, in words that do not say why.
-async fn check_credentials(config: &SdkConfig) -> Result<(), SourceError> {
+/// Without credentials every call would fail, in words that do not say why. True if they run out, and nothing renews them.
+async fn check_credentials(config: &SdkConfig) -> Result<bool, SourceError> {
     let Some(provider) = config.credentials_provider() else { return Err(no_credentials("none are set")) };
     match provider.provide_credentials().await {
-        Ok(_) => Ok(()),
-        Err(error) => {
+        Ok(credentials) => Ok(credentials.session_token().is_some() && credentials.expiry().is_none()),
+        Err(error) => Err(refused_credentials(&error).unwrap_or_else(|| {
             let why = causes(&error);
-            Err(if is_missing_credentials(&why) {
-                no_credentials(&why)
-            } else {
-                SourceError::retry("AWS credentials", why)
-            })
-        }
+            match is_missing_credentials(&why) {
+                true => no_credentials(&why),
+                false => SourceError::retry("AWS credentials", why),
+            }
+        })),
     }
 }
 

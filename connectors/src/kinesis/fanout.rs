@@ -117,7 +117,7 @@ impl FanOut {
     }
 
     /// Sorts an error that came as an event: the client gives those no code.
-    fn pushed<R>(&self, error: &SdkError<SubscribeToShardEventStreamError, R>) -> Refusal
+    fn pushed<R: 'static>(&self, error: &SdkError<SubscribeToShardEventStreamError, R>) -> Refusal
     where
         SdkError<SubscribeToShardEventStreamError, R>: Error + ProvideErrorMetadata,
     {

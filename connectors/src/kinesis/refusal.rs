@@ -9,7 +9,7 @@
 use std::error::Error;
 use std::fmt::Write;
 
-use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 
 use crate::error::SourceError;
 
@@ -42,19 +42,30 @@ pub(super) struct Call<'a> {
     pub(super) resource: &'a str,
     /// Where it was asked.
     pub(super) region: &'a str,
-    /// True if the credentials stand in the region file.
-    pub(super) explicit: bool,
+    /// Whose keys they are.
+    pub(super) keys: Keys,
+}
+
+/// What becomes of keys in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// They stand in the region file.
+    Given,
+    /// They were found, and nobody renews them.
+    Fixed,
+    /// Others take their place before they run out, or they never do.
+    Renewed,
 }
 
 impl Call<'_> {
     /// Sorts an error of the client.
     pub(super) fn refusal<E, R>(self, error: &SdkError<E, R>) -> Refusal
     where
-        SdkError<E, R>: Error + ProvideErrorMetadata,
+        SdkError<E, R>: Error + ProvideErrorMetadata + 'static,
     {
         match error.code() {
             Some(code) => self.sort(code, error.message().unwrap_or("no reason given")),
-            None => Refusal::Failed(self.unanswered(&causes(error))),
+            None => Refusal::Failed(refused_credentials(error).unwrap_or_else(|| self.unanswered(&causes(error)))),
         }
     }
 
@@ -63,7 +74,11 @@ impl Call<'_> {
         if is_missing_credentials(why) {
             return no_credentials(why);
         }
-        self.retry(why)
+        let Self { action, resource, region, .. } = self;
+        SourceError::retry(
+            format!("{action} on {resource}: no good answer; are `aws_region` ({region}) and `endpoint` right?"),
+            why,
+        )
     }
 
     fn retry(self, why: &str) -> SourceError {
@@ -72,7 +87,7 @@ impl Call<'_> {
 
     /// Sorts an error by its name.
     pub(super) fn sort(self, code: &str, message: &str) -> Refusal {
-        let Self { action, resource, region, explicit } = self;
+        let Self { action, resource, region, keys } = self;
         let mend = |what: String| Refusal::Failed(SourceError::config(what));
         match code {
             "ProvisionedThroughputExceededException"
@@ -96,8 +111,13 @@ impl Call<'_> {
             "KMSDisabledException" | "KMSInvalidStateException" | "KMSNotFoundException" | "KMSOptInRequired" => mend(
                 format!("the KMS key that encrypts {resource} cannot be used ({code}): enable it or bring it back"),
             ),
-            "ExpiredTokenException" | "ExpiredToken" if explicit => mend(
+            "ExpiredTokenException" | "ExpiredToken" if keys == Keys::Given => mend(
                 "`session_token` has expired: get new credentials, or use `role_arn`, which renews them".to_string(),
+            ),
+            "ExpiredTokenException" | "ExpiredToken" if keys == Keys::Fixed => mend(
+                "the credentials have expired, and nothing renews them: get new ones, or use a profile, role or identity \
+                 that does"
+                    .to_string(),
             ),
             "UnrecognizedClientException"
             | "InvalidClientTokenId"
@@ -136,6 +156,31 @@ pub(super) fn no_credentials(why: &str) -> SourceError {
         "no AWS credentials ({why}): set `access_key_id` and `secret_access_key`, or `profile`, or what the AWS default \
          chain reads: environment, shared files, web identity, container or instance role"
     ))
+}
+
+/// What STS says to whoever asks it for credentials: another service, whose errors are causes of ours. None if it was not
+/// asked, or does not refuse.
+pub(super) fn refused_credentials(error: &(dyn Error + 'static)) -> Option<SourceError> {
+    let mut cause = Some(error);
+    let told = loop {
+        match cause?.downcast_ref::<ErrorMetadata>() {
+            Some(told) => break told,
+            None => cause = cause?.source(),
+        }
+    };
+    Some(match (told.code()?, told.message().unwrap_or("no reason given")) {
+        ("AccessDenied" | "AccessDeniedException", message) => SourceError::config(format!(
+            "AWS credentials: not allowed: {message}; give these credentials that IAM action, and name whose they are in the \
+             trust policy of the role"
+        )),
+        // As above, what is said of a signature is never repeated.
+        (code @ ("InvalidClientTokenId" | "SignatureDoesNotMatch" | "IncompleteSignature" | "ExpiredToken"), _) => {
+            SourceError::config(format!(
+                "AWS credentials: STS does not take these ({code}): check them, and the clock of this machine"
+            ))
+        }
+        (code, _) => SourceError::retry("AWS credentials", format!("STS answers {code}")),
+    })
 }
 
 /// True for the words of the client's credentials errors that no waiting will mend.

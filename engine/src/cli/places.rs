@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use watershed_connectors::Source;
-use watershed_sinks::SinkContext;
+use watershed_connectors::{Source, SourceError};
+use watershed_sinks::{SinkContext, SinkError};
 
 use super::failure::{Failure, Outcome};
 use crate::config::{PipelineConfig, Region, SinkConfig, SourceConfig};
 use crate::connect;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Location};
 use crate::plan::{PlannedPipeline, PlannedRegion};
 use crate::registry::Registry;
 
@@ -54,27 +54,39 @@ pub(super) fn check_sinks(region: &Region, planned: &PlannedRegion) -> Outcome {
     if errors.is_empty() { Ok(()) } else { Err(Failure::Wrong(errors)) }
 }
 
+/// A place that can't be opened: as a run would end, the user's to mend or not.
+fn failure(location: &Location, message: String, mends: bool) -> Failure {
+    match mends {
+        true => Failure::wrong(Diagnostic::at(location.clone(), message)),
+        false => Failure::running(message),
+    }
+}
+
 /// Opens every split of every source and every sink, and lets go of them again. Says what it opened.
 pub(super) async fn open_all(region: &Region, planned: &PlannedRegion) -> Outcome<Vec<String>> {
     let mut opened = Vec::new();
     for config in region.sources.values() {
-        let failed = |error: &dyn std::fmt::Display| Failure::running(format!("source `{}`: {error}", config.name));
+        let failed = |error: SourceError| {
+            let mends = matches!(error, SourceError::Config { .. });
+            failure(&config.location, format!("source `{}`: {error}", config.name), mends)
+        };
         let source = source(config)?;
-        let found = source.probe().await.map_err(|error| failed(&error))?;
+        let found = source.probe().await.map_err(failed)?;
         opened.push(format!("source {}: {found}", config.name));
         if let Some(registry) = &config.registry {
-            let registry = Registry::new(registry).map_err(|error| failed(&error))?;
-            let found = registry.probe().await.map_err(|error| failed(&error))?;
+            let found = Registry::new(registry).map_err(failed)?.probe().await.map_err(failed)?;
             opened.push(format!("source {}: {found}", config.name));
         }
     }
     for pipeline in &planned.pipelines {
         for (config, context) in sinks(region, pipeline) {
-            let failed = |error: &dyn std::fmt::Display| {
-                Failure::running(format!("sink `{}` of pipeline `{}`: {error}", config.name, pipeline.name))
+            let failed = |error: SinkError| {
+                let mends = matches!(error, SinkError::Config { .. });
+                let message = format!("sink `{}` of pipeline `{}`: {error}", config.name, pipeline.name);
+                failure(&config.location, message, mends)
             };
-            let mut sink = connect::sink(config, context).map_err(|error| failed(&error))?;
-            sink.open().await.map_err(|error| failed(&error))?;
+            let mut sink = connect::sink(config, context).map_err(failed)?;
+            sink.open().await.map_err(failed)?;
             opened.push(format!("sink {} of pipeline {}: opened", config.name, pipeline.name));
         }
     }

@@ -85,21 +85,27 @@ impl Screen {
     }
 }
 
+/// Whatever is asked for, not this: it repeats what AWS's token service says of a signature, and that repeats the signed
+/// request with its token.
+const NEVER: &str = "aws_config=error";
+
 /// Sends log lines to the screen: as RUST_LOG says, or else warnings, with more of this program's own for each `-v`. Of the
 /// clients below only errors: they warn of each broken connection anew, and the engine says it once.
 pub(super) fn start_logging(screen: &Arc<Screen>, verbose: u8, format: LogFormat) -> Outcome {
-    let filter = match std::env::var("RUST_LOG") {
-        Ok(directives) if !directives.trim().is_empty() => EnvFilter::try_new(&directives).map_err(|error| {
-            let error = Diagnostic::new(format!("RUST_LOG is not understood: {error}"));
-            Failure::wrong(error.help("write for example RUST_LOG=watershed=debug"))
-        })?,
-        _ => EnvFilter::new(match verbose {
+    let directives = match std::env::var("RUST_LOG") {
+        Ok(directives) if !directives.trim().is_empty() => directives,
+        _ => match verbose {
             0 => "error,watershed=warn",
             1 => "error,watershed=info",
             2 => "info,watershed=debug",
             _ => "debug,watershed=trace",
-        }),
+        }
+        .to_string(),
     };
+    let filter = EnvFilter::try_new(format!("{directives},{NEVER}")).map_err(|error| {
+        let error = Diagnostic::new(format!("RUST_LOG is not understood: {error}"));
+        Failure::wrong(error.help("write for example RUST_LOG=watershed=debug"))
+    })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(LogWriter(screen.clone()));
     let started = match format {
         LogFormat::Text => lines.with_ansi(screen.color()).finish().try_init(),

@@ -1,7 +1,9 @@
 //! The hub: partitions, what is written to them, and the faults that a test asks for.
 
 use std::collections::hash_map::DefaultHasher;
+use std::fs::File;
 use std::hash::{Hash, Hasher};
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -33,6 +35,8 @@ pub struct Hub {
     round_robin: AtomicUsize,
     /// Links that are still to be refused as throttled.
     busy: AtomicU32,
+    /// Where tokens that are shown are written down.
+    register: Mutex<Option<File>>,
 }
 
 #[derive(Debug)]
@@ -83,7 +87,24 @@ impl Hub {
     /// A hub of so many empty partitions.
     pub fn new(partitions: usize) -> Self {
         let partitions = (0..partitions).map(|_| Arc::default()).collect();
-        Self { partitions: RwLock::new(partitions), round_robin: AtomicUsize::new(0), busy: AtomicU32::new(0) }
+        Self {
+            partitions: RwLock::new(partitions),
+            round_robin: AtomicUsize::new(0),
+            busy: AtomicU32::new(0),
+            register: Mutex::default(),
+        }
+    }
+
+    /// Writes down every token that is shown from now on, one a line: its type, a space, the token.
+    pub fn register_tokens(&self, file: File) {
+        *self.register.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+    }
+
+    pub(crate) fn register(&self, kind: &str, token: &str) -> io::Result<()> {
+        match self.register.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(file) => file.write_all(format!("{kind} {token}\n").as_bytes()),
+            None => Ok(()),
+        }
     }
 
     /// How many partitions there are.

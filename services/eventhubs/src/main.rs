@@ -1,13 +1,14 @@
-//! `watershed-eventhubs-double ADDRESS PARTITIONS`: the double as a server. SIGUSR1 adds two partitions, SIGUSR2 detaches every
-//! receiver.
+//! `watershed-eventhubs-double ADDRESS PARTITIONS [TOKENS]`: the double as a server. SIGUSR1 adds two partitions, SIGUSR2
+//! detaches every receiver. What clients show to be let in is written to the file TOKENS.
 
+use std::fs::File;
 use std::io;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 use watershed_eventhubs_double::{Double, Ending, HUB};
 
-const USAGE: &str = "watershed-eventhubs-double ADDRESS PARTITIONS, for example 127.0.0.1:5672 4";
+const USAGE: &str = "watershed-eventhubs-double ADDRESS PARTITIONS [TOKENS], for example 127.0.0.1:5672 4";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -26,6 +27,9 @@ async fn run() -> io::Result<()> {
     let (Some(address), Some(partitions)) = (arguments.next(), arguments.next()) else { return Err(usage()) };
     let partitions: usize = partitions.parse().map_err(|_| usage())?;
     let double = Double::start(address, partitions).await?;
+    if let Some(tokens) = arguments.next() {
+        double.hub().register_tokens(File::create(tokens)?);
+    }
     println!("ready {}: event hubs double, hub `{HUB}`, {partitions} partitions", double.address());
     let mut grow = signal(SignalKind::user_defined1())?;
     let mut detach = signal(SignalKind::user_defined2())?;

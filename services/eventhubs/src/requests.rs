@@ -1,6 +1,7 @@
 //! `$cbs` takes tokens; `$management` tells of the hub and its partitions. Both answer to the address that a request names.
 //!
-//! Of a token only its policy is looked at: one called `refused` is wrong, one called `sender` may not read.
+//! Of a token only whose it is is looked at: the policy of a shared access signature, and what stands before the first dot of
+//! any other. One called `refused` is wrong, one called `sender` may not read.
 
 use fe2o3_amqp::{Receiver, Sender};
 use fe2o3_amqp_types::messaging::{AmqpValue, ApplicationProperties, Body, Message, Properties};
@@ -73,23 +74,30 @@ pub(crate) async fn send_replies(mut sender: Sender, mut replies: mpsc::Receiver
 pub(crate) async fn serve_tokens(peer: Peer, mut receiver: Receiver) {
     while let Some(request) = next(&mut receiver).await {
         let answer = match &request.body {
-            Body::Value(AmqpValue(Value::String(token))) if !token.is_empty() => match claims(token) {
-                Claims::None => Answer::error(401, "InvalidSignature: The token has an invalid signature."),
-                claims => {
-                    peer.grant(claims);
-                    Answer { status: 202, description: "Accepted".to_string(), body: Value::Null }
-                }
-            },
+            Body::Value(AmqpValue(Value::String(token))) if !token.is_empty() => take(&peer, &request, token),
             _ => Answer::error(400, "MalformedToken: The request carries no token."),
         };
         respond(&peer, TOKENS, &request, answer).await;
     }
 }
 
-/// What the policy that a token names may do.
+fn take(peer: &Peer, request: &Request, token: &str) -> Answer {
+    if let Err(error) = peer.hub.register(text(request, "type").unwrap_or_default(), token) {
+        return Answer::error(500, format!("The token can't be written down: {error}"));
+    }
+    match claims(token) {
+        Claims::None => Answer::error(401, "InvalidSignature: The token has an invalid signature."),
+        claims => {
+            peer.grant(claims);
+            Answer { status: 202, description: "Accepted".to_string(), body: Value::Null }
+        }
+    }
+}
+
+/// What the bearer of a token may do.
 fn claims(token: &str) -> Claims {
     let policy = token.split('&').find_map(|part| part.strip_prefix("skn="));
-    match policy {
+    match policy.or(token.split('.').next()) {
         Some("refused") => Claims::None,
         Some("sender") => Claims::Send,
         _ => Claims::All,

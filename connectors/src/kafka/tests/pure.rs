@@ -90,6 +90,17 @@ fn trouble_is_told_from_its_first_sign_to_its_end() {
     assert_eq!(health.refused().unwrap().reason, "who are you");
     health.answered();
     assert_eq!((health.refused(), health.last()), (None, None));
-    assert_eq!(kind(RDKafkaErrorCode::PartitionEOF), Kind::Partition);
-    assert_eq!(kind(RDKafkaErrorCode::GroupAuthorizationFailed), Kind::Group);
+    assert_eq!(kind(RDKafkaErrorCode::PartitionEOF, ""), Kind::Partition);
+    assert_eq!(kind(RDKafkaErrorCode::GroupAuthorizationFailed, ""), Kind::Group);
+}
+
+/// A daemon once ended when a broker restarted while it was logging in.
+#[test]
+fn a_login_that_breaks_off_is_no_refusal() {
+    let broken = "SASL OAUTHBEARER mechanism handshake failed: Local: Broker transport failure: broker's supported \
+                  mechanisms: (n/a)";
+    assert_eq!(kind(RDKafkaErrorCode::Authentication, broken), Kind::Connection);
+    assert_eq!(kind(RDKafkaErrorCode::Authentication, "SASL authentication error: Local: Timed out"), Kind::Connection);
+    let refused = "SASL authentication error: Authentication failed: Invalid username or password";
+    assert_eq!(kind(RDKafkaErrorCode::Authentication, refused), Kind::Refused);
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::checkpoint::Checkpoint;
 use super::lease::{Change, Lease, Outcome};
 use crate::error::SourceError;
+use crate::kinesis::refusal::refused_credentials;
 
 /// How long a new table may take to become ready, and how often it is looked at.
 const READY_WITHIN: Duration = Duration::from_secs(120);
@@ -211,7 +212,8 @@ impl LeaseTable {
         let table = &self.name;
         match error.code() {
             Some("AccessDeniedException" | "AccessDenied") => SourceError::config(format_args!(
-                "lease table {table}: not allowed; give the daemon {action} on arn:aws:dynamodb:*:*:table/{table}"
+                "lease table {table}: not allowed; give the daemon the IAM action {action} on \
+                 arn:aws:dynamodb:*:*:table/{table}"
             )),
             Some("UnrecognizedClientException" | "InvalidSignatureException" | "ExpiredTokenException") => {
                 SourceError::config(format_args!(
@@ -228,7 +230,8 @@ impl LeaseTable {
                 format_args!("lease table {table}: {action}"),
                 format!("{code}: {}", error.message().unwrap_or_default()),
             ),
-            None => SourceError::retry(format_args!("lease table {table}: {action}"), innermost(error)),
+            None => refused_credentials(error)
+                .unwrap_or_else(|| SourceError::retry(format_args!("lease table {table}: {action}"), innermost(error))),
         }
     }
 }

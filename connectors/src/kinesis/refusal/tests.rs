@@ -6,7 +6,7 @@ const CALL: Call<'_> = Call {
     action: "GetRecords",
     resource: "arn:aws:kinesis:eu-west-1:1:stream/s",
     region: "eu-west-1",
-    explicit: true,
+    keys: Keys::Given,
 };
 
 /// The words of an error that the user must mend.
@@ -33,6 +33,8 @@ fn what_must_be_mended_says_how() {
         // The service quotes the signed request, its token included.
         assert!(!what.contains("secret words"), "{code}: {what}");
     }
+    let fixed = Call { keys: Keys::Fixed, ..CALL };
+    assert!(mended(fixed, "ExpiredToken").contains("nothing renews them"));
 }
 
 #[test]
@@ -40,7 +42,7 @@ fn what_passes_is_tried_again() {
     for code in ["InternalFailure", "ServiceUnavailable", "SomethingNew"] {
         assert!(matches!(CALL.sort(code, ""), Refusal::Failed(SourceError::Retry { .. })), "{code}");
     }
-    let renewed = Call { explicit: false, ..CALL };
+    let renewed = Call { keys: Keys::Renewed, ..CALL };
     assert!(matches!(renewed.sort("ExpiredTokenException", ""), Refusal::Failed(SourceError::Retry { .. })));
     for code in ["ProvisionedThroughputExceededException", "LimitExceededException", "KMSThrottlingException"] {
         assert!(matches!(CALL.sort(code, ""), Refusal::Throttled), "{code}");
