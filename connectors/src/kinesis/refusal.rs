@@ -11,6 +11,7 @@ use std::fmt::Write;
 
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
+use super::tls::advised;
 use crate::error::SourceError;
 
 #[cfg(test)]
@@ -63,7 +64,7 @@ impl Call<'_> {
         if is_missing_credentials(why) {
             return no_credentials(why);
         }
-        self.retry(why)
+        self.retry(&advised(why.to_string()))
     }
 
     fn retry(self, why: &str) -> SourceError {

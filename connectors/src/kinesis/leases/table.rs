@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::checkpoint::Checkpoint;
 use super::lease::{Change, Lease, Outcome};
 use crate::error::SourceError;
+use crate::kinesis::tls::advised;
 
 /// How long a new table may take to become ready, and how often it is looked at.
 const READY_WITHIN: Duration = Duration::from_secs(120);
@@ -228,7 +229,7 @@ impl LeaseTable {
                 format_args!("lease table {table}: {action}"),
                 format!("{code}: {}", error.message().unwrap_or_default()),
             ),
-            None => SourceError::retry(format_args!("lease table {table}: {action}"), innermost(error)),
+            None => SourceError::retry(format_args!("lease table {table}: {action}"), advised(innermost(error))),
         }
     }
 }
