@@ -101,7 +101,7 @@ impl KinesisSource {
         Ok(match (self.options.mode, &self.options.consumer) {
             (Mode::FanOut, Some(name)) => {
                 let consumer = self.consumer.get_or_try_init(|| consumer(&connection, name)).await?.clone();
-                Way::FanOut(Box::new(FanOut::new(connection, consumer, shard, point, self.limits)))
+                Way::FanOut(Box::new(FanOut::new(connection, self.shards.clone(), consumer, shard, point, self.limits)))
             }
             _ => Way::Polling(Polling::new(connection, shard, point, self.limits)),
         })
