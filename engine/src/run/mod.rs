@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `setup`, `restore`, `recover`, `wiring` | from a plan and the last epoch to parts that do not move yet |
 //! | `reader`, `sources` | splits are read, chunk by chunk |
+//! | `predecessors` | what other daemons have read of them |
 //! | `lane`, `intake`, `redelivery`, `times`, `feed` | what came before, decode, lateness, panes |
 //! | `pipeline`, `upkeep` | windows close, rows leave, state stays small |
 //! | `outlet`, `dead_letters` | rows on their way into files |
@@ -28,6 +29,7 @@ mod lane;
 mod ledger;
 mod outlet;
 mod pipeline;
+mod predecessors;
 mod reader;
 mod recover;
 mod redelivery;

@@ -32,6 +32,8 @@ const CHECKPOINT: &str = "checkpoint";
 const SUB: &str = "checkpointSubSequenceNumber";
 const SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
 const SINCE: &str = "startingTimestamp";
+const STATE: &str = "watershedState";
+const BEFORE: &str = "watershedBefore";
 const PARENTS: &str = "parentShardId";
 const CHILDREN: &str = "childShardIds";
 const FIRST_HASH_KEY: &str = "startingHashKey";
@@ -142,6 +144,8 @@ impl LeaseTable {
         update.put(LEAVING, to.leaving.clone().map(AttributeValue::S));
         update.put(COUNTER, Some(number(to.counter)));
         update.put(SWITCHES, Some(number(to.switches)));
+        update.put(STATE, to.state.clone().map(AttributeValue::S));
+        update.put(BEFORE, to.before.clone().map(AttributeValue::S));
         if to.checkpoint != from.checkpoint {
             update.put(CHECKPOINT, Some(AttributeValue::S(to.checkpoint.text().to_string())));
             update.put(SUB, Some(number(to.checkpoint.sub())));
@@ -316,6 +320,8 @@ pub(super) fn read(item: &HashMap<String, AttributeValue>) -> Option<Lease> {
         checkpoint,
         switches: number(SWITCHES).unwrap_or(Some(0))?,
         since: number(SINCE).flatten().and_then(|since| i64::try_from(since).ok()),
+        state: text(STATE),
+        before: text(BEFORE),
         parents: names(PARENTS),
         children: names(CHILDREN),
         hash_keys: text(FIRST_HASH_KEY).zip(text(LAST_HASH_KEY)),
@@ -331,7 +337,7 @@ pub(super) fn written(lease: &Lease) -> HashMap<String, AttributeValue> {
         (SUB.to_string(), number(lease.checkpoint.sub())),
         (SWITCHES.to_string(), number(lease.switches)),
     ]);
-    let texts = [(OWNER, &lease.owner), (LEAVING, &lease.leaving)];
+    let texts = [(OWNER, &lease.owner), (LEAVING, &lease.leaving), (STATE, &lease.state), (BEFORE, &lease.before)];
     for (name, text) in texts {
         item.extend(text.clone().map(|text| (name.to_string(), AttributeValue::S(text))));
     }
