@@ -249,9 +249,10 @@ def test_given_ca(trial, serve, kinesalite, stream, tmp_path):
             assert checked.returncode != 0
             return checked.stderr
 
-        way_out = "UnknownIssuer; give the authority that signed the server's certificate as `tls.ca`"
+        way_out = "give the authority that signed the server's certificate as `tls.ca`"
         for trusted in [(), (proxy.ca, table.ca), (proxy.ca, assumed.ca), (table.ca, assumed.ca)]:
-            assert way_out in (told := refused(*trusted)), told
+            told = refused(*trusted)
+            assert "invalid peer certificate: " in told and way_out in told, told
         no_pem = tmp_path / "no.pem"
         no_pem.write_text("nothing of the kind")
         assert "there is no certificate in it" in (told := refused(no_pem)), told
@@ -269,7 +270,7 @@ class Shared:
         def sharing(owner: str, table: str) -> Trial:
             lease = f'table = "{stream.name}", owner = "{owner}", duration = "{self.DURATION}s"'
             source = f'leases = {{ {lease}, endpoint = "http://{table}" }}\n{more(owner)}'
-            return trial(stream.source(more=source), stream.send)
+            return trial(stream.source(more=source), stream.send, {"RUST_LOG": "warn,watershed=info"})
 
         self.trial, self.other = (sharing(*both) for both in zip(["one", "other"], tables, strict=True))
         self.daemons: list[Daemon] = [self.trial.daemon, self.other.daemon]
@@ -382,7 +383,7 @@ def test_leases_without_the_state(trial, serve, stream):
     shared.trial.daemon.stop()
     log = shared.trial.daemon.log.read_text()
     assert log.count("keep every daemon's state in a store that all of them reach") == 1
-    assert f"there is no folder {state} on this machine" in log
+    assert "there is no folder " in log
 
 
 def fan_out(consumer: str) -> str:

@@ -187,7 +187,7 @@ impl Leases {
         let mut tasks = self.tasks.lock().await;
         let inner = &self.inner;
         if tasks.is_none() {
-            inner.table.ensure().await?;
+            inner.table.patient().ensure().await?;
             inner.look().await?;
         }
         inner.add_missing(shards, self.start).await?;
@@ -223,7 +223,7 @@ impl Leases {
 
     /// Tries everything that sharing needs, changing nothing.
     pub(crate) async fn probe(&self) -> Result<String, SourceError> {
-        self.inner.table.probe().await
+        self.inner.table.patient().probe().await
     }
 
     /// Gives every lease back, so that others need not wait.

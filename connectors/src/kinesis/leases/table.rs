@@ -21,6 +21,8 @@ use crate::kinesis::tls::advised;
 /// How long a new table may take to become ready, and how often it is looked at.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// What a call may take where no lease depends on it: long enough to be tried several times, and to say why it failed.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// The key of a row that never exists.
 const NO_SHARD: &str = "watershed-probe";
 
@@ -56,10 +58,14 @@ impl LeaseTable {
         let mut builder = aws_sdk_dynamodb::config::Builder::from(config);
         // An endpoint of the stream is not one of the table.
         builder.set_endpoint_url(endpoint.map(str::to_string));
-        builder = builder.timeout_config(
-            TimeoutConfig::builder().operation_timeout(patience).operation_attempt_timeout(patience / 2).build(),
-        );
-        Self { client: Client::from_conf(builder.build()), name: name.to_string() }
+        let client = Client::from_conf(builder.timeout_config(within(patience)).build());
+        Self { client, name: name.to_string() }
+    }
+
+    /// The same table, asked with patience.
+    pub(super) fn patient(&self) -> Self {
+        let config = self.client.config().to_builder().timeout_config(within(PATIENCE)).build();
+        Self { client: Client::from_conf(config), name: self.name.clone() }
     }
 
     /// Makes the table if it is missing, and waits until it is ready.
@@ -236,6 +242,11 @@ impl LeaseTable {
             None => SourceError::retry(format_args!("lease table {table}: {action}"), advised(innermost(error))),
         }
     }
+}
+
+/// No call takes longer than `patience`, and no try longer than half of it.
+fn within(patience: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder().operation_timeout(patience).operation_attempt_timeout(patience / 2).build()
 }
 
 fn refused<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
