@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,16 @@ class Daemon:
         self._process.kill()
         self._process.wait()
 
+    def sleep(self, seconds: float) -> None:
+        """Stops the process for a while, wherever it is; it does not notice."""
+        self._process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self._process.send_signal(signal.SIGCONT)
+
+    def ended(self) -> int | None:
+        """The exit code, if the process has ended."""
+        return self._process.poll()
+
     def wait(self, within: float = ENDS_WITHIN) -> int:
         """Waits for the end of the process; gives its exit code."""
         return self._process.wait(within)
@@ -127,7 +138,7 @@ class Daemon:
         return subprocess.run(command, capture_output=True, text=True, **surroundings)
 
     def check_alive(self) -> None:
-        code = self._process.poll()
+        code = self.ended()
         assert code is None, f"the daemon ended with {code}\n{self.tail()}"
 
     def tail(self) -> str:

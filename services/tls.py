@@ -14,8 +14,8 @@ from .proxy import Proxy
 class TlsProxy(Proxy):
     """Takes TLS connections, with a certificate that only its own authority vouches for, and passes on what they carry.
 
-    `address` is where to connect, `ca` the file that a client has to trust, and `protocols` what is agreed on with clients
-    that name several: `h2` for gRPC. It can be made to fail as any proxy.
+    `address` is where to connect, `ca` the file that a client has to trust, and `protocols` what is agreed on with
+    clients that name several: `h2` for gRPC. It can be made to fail as any proxy.
     """
 
     def __init__(self, to: int, protocols: tuple[str, ...] = ()):

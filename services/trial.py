@@ -141,20 +141,20 @@ class Trial:
         self.assert_each_once()
         return report
 
-    def assert_each_once(self) -> None:
-        seen = Counter(number for (number,) in self.daemon.rows("events", "SELECT id FROM lake"))
+    def assert_each_once(self, *others: Daemon) -> None:
+        """Each event is in the lake once, or in one of the lakes, where `others` have shared the work."""
+        daemons = [self.daemon, *others]
+        seen = Counter(number for daemon in daemons for (number,) in daemon.rows("events", "SELECT id FROM lake"))
         missing = [number for number in range(self.sent) if number not in seen]
         doubled = [number for number, times in seen.items() if times > 1]
         strange = [number for number in seen if not 0 <= number < self.sent]
         told = {"missing": missing, "doubled": doubled, "never sent": strange}
         wrong = [f"{len(ids)} {what}, such as {ids[:5]}" for what, ids in told.items() if ids]
         assert not wrong, f"of {self.sent} events: {'; '.join(wrong)}"
-        self._assert_windows()
+        self._assert_windows(daemons)
 
-    def _assert_windows(self) -> None:
-        windows = """
-            SELECT epoch_ms(window_start), key, sum(events)::BIGINT, sum(amount)
-            FROM lake GROUP BY ALL ORDER BY ALL"""
+    def _assert_windows(self, daemons: list[Daemon]) -> None:
+        windows = "SELECT epoch_ms(window_start), key, sum(events)::BIGINT, sum(amount) FROM lake GROUP BY ALL"
         wanted: dict[tuple[int, str], list[float]] = {}
         for number in range(self.sent):
             event = make(number, self.begin)
@@ -163,7 +163,12 @@ class Trial:
             count[0] += 1
             count[1] += event["amount"]
         expected = [(*group, *counts) for group, counts in sorted(wanted.items())]
-        got = self.daemon.rows("counts", windows)
+        sums: dict[tuple[int, str], list[float]] = {}
+        for start, key, events, amount in (row for daemon in daemons for row in daemon.rows("counts", windows)):
+            count = sums.setdefault((start, key), [0, 0.0])
+            count[0] += events
+            count[1] += amount
+        got = [(*group, *counts) for group, counts in sorted(sums.items())]
         differences = itertools.islice((pair for pair in itertools.zip_longest(got, expected) if pair[0] != pair[1]), 3)
         assert got == expected, f"windows that are wrong (got, expected): {list(differences)}"
 

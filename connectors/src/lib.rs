@@ -23,6 +23,7 @@ mod kinesis;
 mod memory;
 mod metadata;
 mod moment;
+mod predecessors;
 #[cfg(feature = "pubsub")]
 mod pubsub;
 mod records;
@@ -52,6 +53,7 @@ pub use kafka::KafkaOptions;
 pub use kinesis::{KinesisOptions, LeaseOptions};
 pub use memory::{MemoryQueue, MemorySource, QueueSource};
 pub use metadata::{MetadataField, MetadataType, MetadataValue, Wanted};
+pub use predecessors::Predecessors;
 #[cfg(feature = "pubsub")]
 pub use pubsub::PubSubOptions;
 pub use records::{Records, Rejected, memory};

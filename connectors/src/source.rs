@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::SourceError;
 use crate::metadata::Wanted;
+use crate::predecessors::Predecessors;
 use crate::records::Records;
 
 /// Names one split of a source for ever: a file's path, a Kafka partition, a Kinesis shard.
@@ -96,6 +97,17 @@ pub struct ReadLimits {
 /// [`discovers`](Source::discovers) is true), opens each split once, and drives its reader from one task.
 #[async_trait]
 pub trait Source: Send + Sync + fmt::Debug {
+    /// True if splits change hands between processes, each with a state of its own: the engine then tells the source of
+    /// [`predecessors`](Source::succeed).
+    fn shares(&self) -> bool {
+        false
+    }
+
+    /// Told once, before [`restore`](Source::restore): by what the source can ask for what others have made durable.
+    fn succeed(&self, predecessors: Arc<dyn Predecessors>) {
+        let _ = predecessors;
+    }
+
     /// Told once, before the first call of [`splits`](Source::splits): the splits that the last checkpoint knows. None on
     /// the first start, and where it is forgotten.
     fn restore(&self, known: &[(SplitId, Known)]) {

@@ -22,6 +22,7 @@ use super::lineage::Shard;
 use super::place::Point;
 use super::refusal::{Call, Keys, Refusal, causes, is_missing_credentials, no_credentials, refused_credentials};
 use super::stream_name::StreamName;
+use super::tls::{self, advised};
 use crate::error::SourceError;
 use crate::source::SplitId;
 
@@ -62,7 +63,7 @@ impl Connection {
         stream: &StreamName,
         region: Option<&str>,
     ) -> Result<Self, SourceError> {
-        let config = sdk_config(options, region).await;
+        let config = sdk_config(options, region).await?;
         let Some(region) = config.region().map(ToString::to_string) else {
             return Err(SourceError::config("no AWS region is known: set `aws_region`"));
         };
@@ -196,15 +197,20 @@ fn shard(listed: &aws_sdk_kinesis::types::Shard) -> Shard {
     }
 }
 
-async fn sdk_config(options: &KinesisOptions, region: Option<&str>) -> SdkConfig {
+async fn sdk_config(options: &KinesisOptions, region: Option<&str>) -> Result<SdkConfig, SourceError> {
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(ANSWER_TIMEOUT).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
+    let client = options.tls.as_ref().map(|tls| tls::client(&tls.ca)).transpose()?;
+    if let Some(client) = &client {
+        loader = loader.http_client(client.clone());
+    }
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_string()));
     }
     if let Some(profile) = &options.profile {
         // Named in the region file, it comes before what the environment says.
-        let provider = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
+        let provider = ProfileFileCredentialsProvider::builder().configure(&tls::provider_config(client.as_ref()));
+        let provider = provider.profile_name(profile).build();
         loader = loader.profile_name(profile).credentials_provider(provider);
     }
     if let (Some(id), Some(secret)) = (&options.access_key_id, &options.secret_access_key) {
@@ -213,14 +219,14 @@ async fn sdk_config(options: &KinesisOptions, region: Option<&str>) -> SdkConfig
             loader.credentials_provider(Credentials::new(id.expose(), secret.expose(), token, None, "region file"));
     }
     let config = loader.load().await;
-    let Some(role) = &options.role_arn else { return config };
+    let Some(role) = &options.role_arn else { return Ok(config) };
     let role = AssumeRoleProvider::builder(role).session_name("watershed").configure(&config);
     let provider = match config.credentials_provider() {
         Some(base) => role.build_from_provider(base).await,
         None => role.build().await,
     };
     let provider = aws_sdk_kinesis::config::SharedCredentialsProvider::new(provider);
-    config.into_builder().credentials_provider(provider).build()
+    Ok(config.into_builder().credentials_provider(provider).build())
 }
 
 /// Without credentials every call would fail, in words that do not say why. True if they run out, and nothing renews them.
@@ -232,7 +238,7 @@ async fn check_credentials(config: &SdkConfig) -> Result<bool, SourceError> {
             let why = causes(&error);
             match is_missing_credentials(&why) {
                 true => no_credentials(&why),
-                false => SourceError::retry("AWS credentials", why),
+                false => SourceError::retry("AWS credentials", advised(why)),
             }
         })),
     }

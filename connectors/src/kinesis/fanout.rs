@@ -2,6 +2,13 @@
 //!
 //! A subscription lives five minutes at most. The next begins behind the last record of the one before, so nothing is
 //! missed or repeated. There is one subscription for each shard and consumer: a second takes it over from the first.
+//!
+//! | the end of a shard | is known by |
+//! |---|---|
+//! | its last event | the child shards that it names |
+//! | without that event | a subscription that began when the shard was listed as closed, and has caught up: what is closed takes no more records |
+//!
+//! A subscription that began before says nothing by being caught up: its events may be older than the shard's last record.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -22,6 +29,7 @@ use super::pace::{Limits, Pace};
 use super::place::Point;
 use super::polling::{invalid, missing};
 use super::refusal::Refusal;
+use super::shards::Shards;
 use crate::error::SourceError;
 use crate::source::SplitId;
 
@@ -33,11 +41,14 @@ const LOOKS: usize = 300;
 #[derive(Debug)]
 pub(super) struct FanOut {
     connection: Arc<Connection>,
+    shards: Arc<Shards>,
     consumer: Arc<str>,
     shard: SplitId,
     /// Where the next subscription begins.
     point: Point,
     subscription: Option<SubscribeToShardOutput>,
+    /// The shard was listed as closed when the subscription began.
+    closed: bool,
     pace: Pace,
     /// It was said that somebody else subscribes.
     told: bool,
@@ -46,13 +57,14 @@ pub(super) struct FanOut {
 impl FanOut {
     pub(super) fn new(
         connection: Arc<Connection>,
+        shards: Arc<Shards>,
         consumer: Arc<str>,
         shard: SplitId,
         point: Point,
         limits: Limits,
     ) -> Self {
         let pace = Pace::new(limits, Instant::now());
-        Self { connection, consumer, shard, point, subscription: None, pace, told: false }
+        Self { connection, shards, consumer, shard, point, subscription: None, closed: false, pace, told: false }
     }
 
     /// The next batch; it may be empty.
@@ -73,8 +85,14 @@ impl FanOut {
             };
             match subscription.event_stream.recv().await {
                 Ok(Some(SubscribeToShardEventStream::SubscribeToShardEvent(event))) => {
+                    let batch = self.take(event);
+                    let caught_up = batch.records.is_empty() && batch.behind == Some(Duration::ZERO);
+                    if !batch.ended && caught_up && !self.closed && self.shards.closed(&self.shard) {
+                        tracing::debug!(shard = %self.shard, "the shard is closed; subscribing again, to see its end");
+                        continue;
+                    }
                     self.subscription = Some(subscription);
-                    return Ok(self.take(event));
+                    return Ok(Batch { ended: batch.ended || caught_up && self.closed, ..batch });
                 }
                 // A kind of event that is not known yet carries no records.
                 Ok(Some(_)) => self.subscription = Some(subscription),
@@ -93,6 +111,7 @@ impl FanOut {
     async fn subscribe(&mut self) -> Result<SubscribeToShardOutput, Refusal> {
         sleep_until(self.pace.due().into()).await;
         let began = Instant::now();
+        self.closed = self.shards.closed(&self.shard);
         let position = StartingPosition::builder();
         let position = match &self.point {
             Point::Horizon => position.r#type(ShardIteratorType::TrimHorizon),

@@ -7,6 +7,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `client` | the connection, credentials, and each call of the service |
+//! | `tls` | whom the connection trusts |
 //! | `refusal` | what the service's errors mean, and the way out of each |
 //! | `shards`, `lineage` | which shards to read now: parents before children |
 //! | `place` | positions |
@@ -46,10 +47,12 @@ mod source;
 mod stream_name;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use leases::LeaseOptions;
 use source::KinesisSource;
 use stream_name::{StreamName, is_name, is_region};
+use tls::KinesisTls;
 
 /// What can stand beside the payload, in the order that `reader` answers by.
 const METADATA: [MetadataField; 4] = [
@@ -84,6 +87,8 @@ pub struct KinesisOptions {
     pub aws_region: Option<String>,
     /// Address of the service; left out: AWS's own.
     pub endpoint: Option<String>,
+    /// How the servers are trusted; none: by the system's roots.
+    pub tls: Option<KinesisTls>,
     /// Explicit credentials.
     pub access_key_id: Option<Secret>,
     /// Belongs to `access_key_id`.

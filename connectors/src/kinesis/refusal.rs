@@ -11,6 +11,7 @@ use std::fmt::Write;
 
 use aws_sdk_kinesis::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 
+use super::tls::advised;
 use crate::error::SourceError;
 
 #[cfg(test)]
@@ -77,7 +78,7 @@ impl Call<'_> {
         let Self { action, resource, region, .. } = self;
         SourceError::retry(
             format!("{action} on {resource}: no good answer; are `aws_region` ({region}) and `endpoint` right?"),
-            why,
+            advised(why.to_string()),
         )
     }
 

@@ -10,6 +10,7 @@
 //! | none | `latest`, or a moment | at that moment; `latest` leaves out what is closed already |
 //! | some | any | where the first start began |
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -35,6 +36,8 @@ struct State {
     since: Option<Option<i64>>,
     /// The last list and its age. None before the first, and after the end of a shard: then there are new ones.
     list: Option<(Instant, Arc<[Shard]>)>,
+    /// The closed ones of the last list.
+    closed: HashSet<SplitId>,
     /// How many shards have ended, to tell whether a list is older than the last end.
     ends: usize,
     /// What is closed in the first list is left out.
@@ -84,8 +87,14 @@ impl Shards {
         let asked = Instant::now();
         let shards: Arc<[Shard]> = connection.shards().await?.into();
         let mut state = self.lock();
+        state.closed = shards.iter().filter(|shard| shard.closed).map(|shard| shard.id.clone()).collect();
         state.list = (state.ends == ends).then(|| (asked, shards.clone()));
         Ok(shards)
+    }
+
+    /// True if the last look at the stream has shown `shard` to take no more records.
+    pub(super) fn closed(&self, shard: &SplitId) -> bool {
+        self.lock().closed.contains(shard)
     }
 
     /// Where to begin in `shard`.

@@ -19,6 +19,7 @@ use super::stream_name::StreamName;
 use super::{KinesisOptions, Mode};
 use crate::error::SourceError;
 use crate::metadata::Wanted;
+use crate::predecessors::Predecessors;
 use crate::source::{Known, Position, Reader, Source, SplitId};
 
 /// A stream of Kinesis.
@@ -37,6 +38,7 @@ pub(super) struct KinesisSource {
     leases: OnceCell<Leases>,
     /// What the checkpoint knows, for `leases`.
     known: OnceLock<Vec<(SplitId, Known)>>,
+    predecessors: OnceLock<Arc<dyn Predecessors>>,
 }
 
 impl KinesisSource {
@@ -58,6 +60,7 @@ impl KinesisSource {
             consumer: OnceCell::new(),
             leases: OnceCell::new(),
             known: OnceLock::new(),
+            predecessors: OnceLock::new(),
         }
     }
 
@@ -83,7 +86,7 @@ impl KinesisSource {
         let connection = self.connection().await?;
         let make = async || {
             let known = self.known.get().map(Vec::as_slice).unwrap_or_default();
-            Leases::new(options, &connection.config, self.options.start, known)
+            Leases::new(options, &connection.config, self.options.start, known, self.predecessors.get().cloned())
         };
         Ok(Some(self.leases.get_or_init(make).await))
     }
@@ -101,7 +104,7 @@ impl KinesisSource {
         Ok(match (self.options.mode, &self.options.consumer) {
             (Mode::FanOut, Some(name)) => {
                 let consumer = self.consumer.get_or_try_init(|| consumer(&connection, name)).await?.clone();
-                Way::FanOut(Box::new(FanOut::new(connection, consumer, shard, point, self.limits)))
+                Way::FanOut(Box::new(FanOut::new(connection, self.shards.clone(), consumer, shard, point, self.limits)))
             }
             _ => Way::Polling(Polling::new(connection, shard, point, self.limits)),
         })
@@ -110,6 +113,15 @@ impl KinesisSource {
 
 #[async_trait]
 impl Source for KinesisSource {
+    fn shares(&self) -> bool {
+        self.options.leases.is_some()
+    }
+
+    fn succeed(&self, predecessors: Arc<dyn Predecessors>) {
+        // Told once.
+        let _ = self.predecessors.set(predecessors);
+    }
+
     fn restore(&self, known: &[(SplitId, Known)]) {
         self.shards.restore(known);
         // Told once.
@@ -158,7 +170,7 @@ impl Source for KinesisSource {
     }
 
     fn acknowledges(&self) -> bool {
-        self.options.leases.is_some()
+        self.shares()
     }
 
     async fn close(&self) {

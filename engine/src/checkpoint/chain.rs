@@ -64,6 +64,19 @@ impl Chain {
         &self.owner
     }
 
+    /// The place, for messages: without credentials.
+    pub fn url(&self) -> &str {
+        self.store.url()
+    }
+
+    /// The name of the chain itself, wherever it lies: the random name of whoever began it. None if nobody has.
+    pub async fn name(&self) -> Result<Option<String>, StateError> {
+        let path = self.manifest_path(names::FIRST);
+        let Some(file) = self.store.get(&path, None, 0).await? else { return Ok(None) };
+        let damaged = |what| StateError::damaged(self.store.shown(&path), what);
+        document::owner(&file).map(Some).map_err(damaged)
+    }
+
     /// The newest manifest; none if there has never been one.
     ///
     /// One that can't be read is an error: an older one would show rows twice and read records again.
@@ -82,7 +95,7 @@ impl Chain {
         let listed = self.store.list(&self.checkpoints).await?;
         let epochs = listed.iter().filter_map(|object| names::manifest_epoch(object.location.filename()?));
         let listed = epochs.max().unwrap_or(0);
-        if listed == 0 && !self.exists(1).await? {
+        if listed == 0 && !self.exists(names::FIRST).await? {
             return Ok(None);
         }
         let number = names::milestone_number(listed);
@@ -264,8 +277,8 @@ impl Chain {
 }
 
 fn rival(file: &[u8]) -> Option<Rival> {
-    let Manifest { owner, generation, .. } = document::decode(file).ok()?;
-    Some(Rival { owner, generation })
+    let Manifest { owner, generation, lost_split, .. } = document::decode(file).ok()?;
+    Some(Rival { owner, generation, took: lost_split })
 }
 
 /// The last number for which `holds`, which is so for `known` and all up to some number, and for none after it: steps

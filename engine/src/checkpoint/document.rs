@@ -31,21 +31,36 @@ pub(super) fn encode(manifest: &Manifest) -> serde_json::Result<Bytes> {
 
 /// The manifest in a file.
 pub(super) fn decode(file: &[u8]) -> Result<Manifest, Unreadable> {
-    let damaged = |error: serde_json::Error| Unreadable::Damaged(format!("it is no manifest ({error})"));
-    let mut fields: Map<String, Value> = serde_json::from_slice(file).map_err(damaged)?;
-    let Some(Value::String(said)) = fields.shift_remove(CHECKSUM) else {
-        return Err(Unreadable::Damaged("it has no checksum".to_string()));
-    };
-    if said != checksum(&fields).map_err(damaged)? {
-        return Err(Unreadable::Damaged("its checksum does not match".to_string()));
-    }
+    let fields = fields(file).map_err(Unreadable::Damaged)?;
     match fields.get("version").and_then(Value::as_u64) {
         Some(version) if version == u64::from(MANIFEST_VERSION) => {
-            serde_json::from_value(Value::Object(fields)).map_err(damaged)
+            serde_json::from_value(Value::Object(fields)).map_err(|error| Unreadable::Damaged(no_manifest(&error)))
         }
         Some(version) => Err(Unreadable::Version(version)),
         None => Err(Unreadable::Damaged("it has no version".to_string())),
     }
+}
+
+/// Who wrote the manifest in a file, whatever its version; or why it is damaged.
+pub(super) fn owner(file: &[u8]) -> Result<String, String> {
+    match fields(file)?.shift_remove("owner") {
+        Some(Value::String(owner)) => Ok(owner),
+        _ => Err("it has no owner".to_string()),
+    }
+}
+
+/// What a file says, if that is what was written; or why it is damaged.
+fn fields(file: &[u8]) -> Result<Map<String, Value>, String> {
+    let mut fields: Map<String, Value> = serde_json::from_slice(file).map_err(|error| no_manifest(&error))?;
+    let Some(Value::String(said)) = fields.shift_remove(CHECKSUM) else { return Err("it has no checksum".to_string()) };
+    match said == checksum(&fields).map_err(|error| no_manifest(&error))? {
+        true => Ok(fields),
+        false => Err("its checksum does not match".to_string()),
+    }
+}
+
+fn no_manifest(error: &serde_json::Error) -> String {
+    format!("it is no manifest ({error})")
 }
 
 /// SHA-256 over the compact form.

@@ -35,9 +35,8 @@ pub enum StateError {
     },
     /// Another process has taken over. This one must publish nothing any more.
     #[error(
-        "another watershed owns this pipeline: epoch {epoch} in {url} was written by {}; let only one run, or give each \
-         a checkpoint url of its own",
-        .rival.as_ref().map_or_else(|| "another process".to_string(), Rival::to_string)
+        "another watershed owns this pipeline: epoch {epoch} in {url} was written by {}",
+        .rival.as_ref().map_or_else(|| format!("another process; {ONLY_ONE}"), Rival::to_string)
     )]
     Fenced {
         /// The state store.
@@ -68,11 +67,20 @@ pub struct Rival {
     pub owner: String,
     /// Its generation.
     pub generation: u64,
+    /// The split that it has taken over, if it wants no more of the chain.
+    pub took: Option<String>,
 }
+
+/// What to do where two processes write to one chain.
+const ONLY_ONE: &str = "let only one run, or give each a checkpoint url of its own";
 
 impl Display for Rival {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "process {} (generation {})", self.owner, self.generation)
+        write!(f, "process {} (generation {})", self.owner, self.generation)?;
+        match &self.took {
+            Some(split) => write!(f, ", which has taken {split} over from this silent one; start it again"),
+            None => write!(f, "; {ONLY_ONE}"),
+        }
     }
 }
 

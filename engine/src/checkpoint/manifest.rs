@@ -29,6 +29,10 @@ pub struct Manifest {
     pub generation: u64,
     /// Random name of the process that wrote it.
     pub owner: String,
+    /// The split that another daemon has taken over, if it was that one which wrote this epoch: to end the right of who wrote
+    /// those before. It changes nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_split: Option<String>,
     /// When it was written, RFC 3339.
     pub written_at: String,
     /// The region.

@@ -9,6 +9,9 @@
 /// place keeps over the day that [`sweep`](super::Chain::sweep) leaves alone.
 pub(super) const STRIDE: u64 = 1024;
 
+/// The first epoch, which is a milestone.
+pub(super) const FIRST: u64 = 1;
+
 /// Folder of the manifests.
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 /// Folder of the segments.
@@ -42,7 +45,7 @@ fn epoch(digits: &str) -> Option<u64> {
 
 /// The milestone of a number: 1, `STRIDE`, 2 `STRIDE`, ...
 pub(super) fn milestone(number: u64) -> u64 {
-    (number * STRIDE).max(1)
+    (number * STRIDE).max(FIRST)
 }
 
 /// The number of the last milestone at or before an epoch.

@@ -62,6 +62,22 @@ impl Place {
         Ok(Self { store, root, shown: without_credentials(url) })
     }
 
+    /// Opens a place that is another's: as [`open`](Self::open), but nothing is made or tidied in it.
+    pub fn find(url: &str) -> Result<Self, StateError> {
+        let local = match Url::parse(url) {
+            Ok(parsed) if url.contains("://") => {
+                (parsed.scheme() == "file").then(|| parsed.to_file_path().ok()).flatten()
+            }
+            _ => Some(url.into()),
+        };
+        match local {
+            Some(folder) if !folder.is_dir() => {
+                Err(StateError::config(format_args!("there is no folder {} on this machine", folder.display())))
+            }
+            _ => Self::open(url),
+        }
+    }
+
     fn on_disk(folder: &DiskPath) -> Result<Self, StateError> {
         let store = DiskStore::open(folder).map_err(|error| {
             let why = reason(&error).map_or_else(|| error.to_string(), str::to_string);

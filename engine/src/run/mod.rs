@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `setup`, `restore`, `recover`, `wiring` | from a plan and the last epoch to parts that do not move yet |
 //! | `sources`, `drivers`, `reader`, `attempts`, `schemas` | splits are found, and read chunk by chunk |
+//! | `predecessors` | what other daemons have read of them |
 //! | `lane`, `split`, `intake`, `redelivery`, `times`, `feed` | what came before, decode, lateness, panes |
 //! | `pipeline`, `upkeep` | windows close, rows leave, state stays small |
 //! | `outlet`, `dead_letters` | rows on their way into files |
@@ -30,6 +31,7 @@ mod lane;
 mod ledger;
 mod outlet;
 mod pipeline;
+mod predecessors;
 mod reader;
 mod recover;
 mod redelivery;

@@ -109,6 +109,7 @@ fn empty(planned: &PlannedRegion) -> Manifest {
         files_before: 0,
         generation: 0,
         owner: String::new(),
+        lost_split: None,
         written_at: String::new(),
         region: planned.region.name.to_string(),
         engine: env!("CARGO_PKG_VERSION").to_string(),

@@ -15,6 +15,7 @@ use super::error::RunError;
 use super::lane::{Lane, PipelineMessage};
 use super::outlet::{NamedSink, Outlet};
 use super::pipeline::PipelineTask;
+use super::predecessors::StatesBefore;
 use super::reader::Driver;
 use super::restore::{self, Begin, Recovered};
 use super::sources::{self, LiveSource};
@@ -106,6 +107,11 @@ pub(super) async fn assemble(planned: PlannedRegion, setup: Setup) -> Result<Ass
     let recovered = restore::recover(&planned, setup.begin, free, &stateless, &budget, &world).await?;
     if !setup.drain {
         for source in &mut live {
+            if source.source.shares() {
+                let identity = source.config.connector.identity();
+                let before = StatesBefore::new(&recovered.chain, &source.name, &identity, &world).await?;
+                source.source.succeed(Arc::new(before));
+            }
             let state = recovered.manifest.sources.get(source.name.as_ref()).cloned();
             source.list(state.as_ref(), &setup.stop).await?;
         }

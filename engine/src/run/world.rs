@@ -35,6 +35,11 @@ pub trait Connect: Send + Sync {
     fn state(&self, url: &str) -> Result<Place, StateError> {
         Place::open(url)
     }
+
+    /// The place of another daemon's state.
+    fn predecessor(&self, url: &str) -> Result<Place, StateError> {
+        Place::find(url)
+    }
 }
 
 /// Opens the real things.

@@ -17,6 +17,10 @@ pub(crate) struct Lease {
     pub(crate) checkpoint: Checkpoint,
     /// `ownerSwitchesSinceCheckpoint`.
     pub(crate) switches: u64,
+    /// `watershedState`, which is ours: the holder's state, which may know more than the checkpoint does.
+    pub(crate) state: Option<String>,
+    /// `watershedBefore`, which is ours: the state of the holder before, as long as the one now has not asked it.
+    pub(crate) before: Option<String>,
     /// `parentShardId`.
     pub(crate) parents: Vec<String>,
     /// `childShardIds`.
@@ -69,12 +73,16 @@ impl Lease {
         Change { from: self.clone(), to }
     }
 
-    /// Taken by `me`, whoever had it.
-    pub(crate) fn taken(&self, me: &str) -> Change {
+    /// Taken by `me`, who keeps `state`, whoever had it. Who has not asked the one before has read nothing: then it is the
+    /// same one that is to be asked.
+    pub(crate) fn taken(&self, me: &str, state: Option<&str>) -> Change {
         let mut to = self.clone();
         if self.holder().is_some_and(|holder| holder != me) {
             to.switches += 1;
         }
+        let before = to.before.take().or_else(|| to.state.take());
+        to.before = before.filter(|before| Some(before.as_str()) != state);
+        to.state = state.map(str::to_string);
         to.owner = Some(me.to_string());
         to.leaving = None;
         to.counter += 1;
@@ -95,10 +103,11 @@ impl Lease {
         Change { from: self.clone(), to }
     }
 
-    /// Let go of: to who wishes it, or to nobody.
+    /// Let go of: to who wishes it, or to nobody. The checkpoint says all that there is to know.
     pub(crate) fn given(&self, durable: &Checkpoint) -> Change {
         let mut to = self.at(durable);
         to.counter += 1;
+        to.state = None;
         match to.leaving.take() {
             Some(_) => to.switches += 1,
             None => to.owner = None,

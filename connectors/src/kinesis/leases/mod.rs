@@ -1,16 +1,21 @@
 //! Sharing a stream between daemons, by leases in a DynamoDB table of the Kinesis Client Library's shape.
 //!
 //! The one idea: who may read a shard is one row, changed only by conditional writes. What to change is decided by
-//! [`worker`] and [`plan`] without I/O; here it is carried out by two tasks. One renews what is held and waits for
-//! nothing else, so that neither a slow sink nor a slow scan costs a lease; the other looks for what to take.
+//! [`worker`] and [`plan`] without I/O; here it is carried out by three tasks. One renews what is held and waits for
+//! nothing else, so that neither a slow sink nor a slow scan costs a lease; one looks for what to take; and one asks the
+//! states of those who had it before ([`Predecessors`]).
 //!
-//! | what happens | the row: owner, checkpoint owner | guarantee |
+//! | what happens | the row: owner, checkpoint owner; state, before | guarantee |
 //! |---|---|---|
-//! | B wishes A's shard | A, – → B, A | |
-//! | A's reader says [`Left`](crate::ReadStatus::Left), an epoch makes durable what it read, and A gives the shard up | B, A → B, – | exactly once |
-//! | B begins at the checkpoint | B, – | |
-//! | A dies: the counter stands still for a duration | A, – → B, – | what A counted behind the checkpoint is read again |
-//! | A does not hand over within three durations | B, A → B, – | the same |
+//! | A holds a shard | A, –; a, – | |
+//! | B wishes it | B, A; a, – | |
+//! | A's reader says [`Left`](crate::ReadStatus::Left), an epoch makes durable what it read, and A gives the shard up | B, –; –, – | exactly once |
+//! | B begins at the checkpoint | B, –; b, – | |
+//! | A dies, or does not hand over: the counter stands still for a duration, or three have passed. B takes the shard | B, –; b, a | |
+//! | B ends A's right to write to state a, and learns what it knows: that is the checkpoint now | B, –; b, – | exactly once |
+//! | B dies before that; C takes the shard, and asks a: B has read nothing | C, –; c, a | exactly once |
+//! | state a can't be had: B begins at the checkpoint all the same | B, –; b, – | what A counted behind the checkpoint is read again |
+//! | A starts again, with its state, before another takes the shard | A, –; a, – | exactly once |
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +32,7 @@ use crate::duration::HumanDuration;
 use crate::error::SourceError;
 use crate::kinesis::lineage::Shard;
 use crate::kinesis::place::Place;
+use crate::predecessors::Predecessors;
 use crate::source::{Known, SplitId};
 use crate::start::Start;
 
@@ -45,7 +51,7 @@ pub(crate) use reader::{Gone, Leased};
 use checkpoint::{Checkpoint, Sequence};
 use lease::{Change, Outcome};
 use table::LeaseTable;
-use worker::{Claim, Renewal, Worker};
+use worker::{Claim, Question, Renewal, Then, Worker};
 
 /// Writes to the table at a time.
 const AT_ONCE: usize = 16;
@@ -119,12 +125,15 @@ struct Inner {
     table: LeaseTable,
     duration: Duration,
     worker: Mutex<Worker>,
+    predecessors: Option<Arc<dyn Predecessors>>,
     /// Where the worker's time begins.
     begun: Instant,
     /// There is something to write.
     news: Notify,
     /// There may be something to take.
     free: Notify,
+    /// There may be somebody to ask.
+    taken: Notify,
     /// Counts what the tasks have done.
     rounds: watch::Sender<u64>,
     /// True while leases cannot be renewed, and while the table cannot be looked at.
@@ -144,19 +153,27 @@ pub(crate) struct Hold {
 
 impl Leases {
     /// Nothing is asked or taken before [`list`](Self::list). Shards that a checkpoint knows to be over are not read again.
-    pub(crate) fn new(options: &LeaseOptions, config: &SdkConfig, start: Start, known: &[(SplitId, Known)]) -> Self {
+    pub(crate) fn new(
+        options: &LeaseOptions,
+        config: &SdkConfig,
+        start: Start,
+        known: &[(SplitId, Known)],
+        predecessors: Option<Arc<dyn Predecessors>>,
+    ) -> Self {
         let owner = options.owner.clone().unwrap_or_else(own_name);
         let duration = Duration::from(options.duration);
         let table = LeaseTable::new(config, options.endpoint.as_deref(), &options.table, duration / SIGNS / 2);
-        let mut worker = Worker::new(&owner, duration);
+        let mut worker = Worker::new(&owner, predecessors.as_ref().map(|before| before.own()), duration);
         known.iter().filter(|(_, known)| known.ended).for_each(|(split, _)| worker.remember_drained(split.as_str()));
         let inner = Inner {
             table,
             duration,
             worker: Mutex::new(worker),
+            predecessors,
             begun: Instant::now(),
             news: Notify::new(),
             free: Notify::new(),
+            taken: Notify::new(),
             rounds: watch::channel(0).0,
             renewing_fails: AtomicBool::new(false),
             looking_fails: AtomicBool::new(false),
@@ -170,7 +187,7 @@ impl Leases {
         let mut tasks = self.tasks.lock().await;
         let inner = &self.inner;
         if tasks.is_none() {
-            inner.table.ensure().await?;
+            inner.table.patient().ensure().await?;
             inner.look().await?;
         }
         inner.add_missing(shards, self.start).await?;
@@ -179,6 +196,7 @@ impl Leases {
             let mut running = JoinSet::new();
             running.spawn(renew(inner.clone()));
             running.spawn(look_out(inner.clone()));
+            running.spawn(ask(inner.clone()));
             *tasks = Some(running);
         }
         let held = inner.worker().shards(inner.now());
@@ -205,7 +223,7 @@ impl Leases {
 
     /// Tries everything that sharing needs, changing nothing.
     pub(crate) async fn probe(&self) -> Result<String, SourceError> {
-        self.inner.table.probe().await
+        self.inner.table.patient().probe().await
     }
 
     /// Gives every lease back, so that others need not wait.
@@ -238,9 +256,14 @@ impl Hold {
         self.inner.worker().may_read(&self.shard, self.grant, self.inner.now())
     }
 
-    /// Everything up to `checkpoint` is durable; `last` if it will not be read on.
-    fn durable(&self, checkpoint: Option<Checkpoint>, last: bool) {
-        self.inner.worker().durable(&self.shard, self.grant, checkpoint, last);
+    /// More was handed out than is durable.
+    fn handed_out(&self) {
+        self.inner.worker().handed_out(&self.shard, self.grant);
+    }
+
+    /// Everything up to `checkpoint` is durable; how much `then` is left.
+    fn durable(&self, checkpoint: Option<Checkpoint>, then: Then) {
+        self.inner.worker().durable(&self.shard, self.grant, checkpoint, then);
         self.inner.news.notify_one();
     }
 
@@ -279,6 +302,14 @@ async fn renew(inner: Arc<Inner>) {
             () = inner.news.notified() => false,
         };
         inner.renew(is_due).await;
+    }
+}
+
+/// Asks those who had held what was taken, for ever.
+async fn ask(inner: Arc<Inner>) {
+    loop {
+        inner.taken.notified().await;
+        inner.ask().await;
     }
 }
 
@@ -345,7 +376,42 @@ impl Inner {
             self.worker().planned(&change, outcome, sent, self.now());
         }
         self.rounds.send_modify(|rounds| *rounds += 1);
+        self.taken.notify_one();
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Asks the states of those who had held what was taken. One that can't be had is asked once, and told of once.
+    async fn ask(&self) {
+        let mut missed: BTreeSet<String> = BTreeSet::new();
+        loop {
+            let Some(question) = self.worker().questions(self.now()).into_iter().next() else { return };
+            let learned = match missed.contains(&question.before) {
+                true => None,
+                false => self.ask_one(&question).await.unwrap_or_else(|error| {
+                    let (shard, state) = (&question.shard, &question.before);
+                    tracing::warn!(
+                        shard, state, %error,
+                        "the state of the daemon that had this shard can't be had: what it had counted behind the lease \
+                         table's checkpoint is counted again; keep every daemon's state in a store that all of them reach"
+                    );
+                    missed.insert(question.before.clone());
+                    None
+                }),
+            };
+            self.worker().answered(&question, learned);
+            self.news.notify_one();
+        }
+    }
+
+    async fn ask_one(&self, question: &Question) -> Result<Option<Checkpoint>, SourceError> {
+        let Some(predecessors) = &self.predecessors else {
+            return Err(SourceError::config("this daemon keeps no state"));
+        };
+        let known = predecessors.fence(&question.before, &SplitId::new(question.shard.as_str())).await?;
+        Ok(known.and_then(|known| match known.ended {
+            true => Some(Checkpoint::ShardEnd),
+            false => reader::checkpoint_of(&known.position?),
+        }))
     }
 
     async fn change(&self, change: Change) -> (Change, Result<Outcome, SourceError>, Duration) {

@@ -5,6 +5,7 @@
 //! | read to its end | nothing |
 //! | a parent is not read to its end | nothing |
 //! | its owner is this daemon, which does not know of it: handed over to it, or kept from before a restart | taken |
+//! | its holder kept this daemon's state: an earlier process of it under another name | taken |
 //! | wished by this daemon; its owner is silent, or does not hand it over within three durations | taken |
 //! | nobody's, or its owner is silent for a duration | taken up to the share; beyond it after one more duration |
 //! | a child of what this daemon has just read to the end | taken, beyond the share too |
@@ -37,6 +38,8 @@ pub(super) struct Seen {
 pub(super) struct View<'a> {
     /// This daemon.
     pub(super) me: &'a str,
+    /// Its state.
+    pub(super) state: Option<&'a str>,
     /// After how long a silent owner loses its lease.
     pub(super) duration: Duration,
     pub(super) table: &'a BTreeMap<String, Seen>,
@@ -54,10 +57,10 @@ pub(super) fn plan(view: &View<'_>, now: Duration) -> Vec<Change> {
         let some = standings.iter().filter(move |(_, standing)| **standing == wanted);
         some.filter_map(|(shard, _)| view.table.get(*shard))
     };
-    let mut changes: Vec<Change> = of(Standing::Due).map(|seen| seen.lease.taken(view.me)).collect();
+    let mut changes: Vec<Change> = of(Standing::Due).map(|seen| seen.lease.taken(view.me, view.state)).collect();
 
-    let mut loads: HashMap<&str, usize> = HashMap::from([(view.me, 0)]);
-    for seen in [Standing::Due, Standing::Ours, Standing::Wished, Standing::Others].into_iter().flat_map(of) {
+    let mut loads: HashMap<&str, usize> = HashMap::from([(view.me, changes.len())]);
+    for seen in [Standing::Ours, Standing::Wished, Standing::Others].into_iter().flat_map(of) {
         *loads.entry(seen.lease.owner.as_deref().unwrap_or(view.me)).or_default() += 1;
     }
     let free: Vec<&Seen> = view.in_own_order(of(Standing::Free).chain(of(Standing::Abandoned)));
@@ -67,7 +70,7 @@ pub(super) fn plan(view: &View<'_>, now: Duration) -> Vec<Change> {
     for seen in free {
         let abandoned = standings.get(seen.lease.shard.as_str()) == Some(&Standing::Abandoned);
         if short > 0 || abandoned || view.expected.contains(&seen.lease.shard) {
-            changes.push(seen.lease.taken(view.me));
+            changes.push(seen.lease.taken(view.me, view.state));
             short = short.saturating_sub(1);
         }
     }
@@ -112,6 +115,10 @@ impl View<'_> {
         }
         if self.held.contains(&lease.shard) {
             return Standing::Ours;
+        }
+        // Who has that state's right to write is this process: the one that held the lease can make nothing durable.
+        if self.state.is_some() && lease.state.as_deref() == self.state {
+            return Standing::Due;
         }
         let silent = now.saturating_sub(seen.unchanged_since);
         match (lease.owner.as_deref(), lease.leaving.as_deref()) {

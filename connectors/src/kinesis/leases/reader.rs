@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::checkpoint::Checkpoint;
+use super::worker::Then;
 use super::{Hold, reckon};
 use crate::error::SourceError;
 use crate::kinesis::place::Place;
@@ -32,7 +33,12 @@ impl Reader for Leased {
             self.over = Some(ReadStatus::Left);
             return Ok(ReadStatus::Left);
         }
-        let status = self.inner.read(records, limits).await?;
+        let held = records.count();
+        let read = self.inner.read(records, limits).await;
+        if records.count() > held {
+            self.hold.handed_out();
+        }
+        let status = read?;
         if status == ReadStatus::Ended {
             self.hold.drained();
             self.over = Some(status);
@@ -46,11 +52,13 @@ impl Reader for Leased {
 
     async fn acknowledge(&mut self, position: &Position) -> Result<(), SourceError> {
         self.inner.acknowledge(position).await?;
-        let last = *position == self.inner.position();
-        match self.over {
-            Some(ReadStatus::Ended) if last => self.hold.durable(Some(Checkpoint::ShardEnd), true),
-            over => self.hold.durable(checkpoint_of(position), last && over.is_some()),
-        }
+        let then = match self.over {
+            _ if *position != self.inner.position() => Then::More,
+            None => Then::Nothing,
+            Some(_) => Then::Over,
+        };
+        let ended = then == Then::Over && self.over == Some(ReadStatus::Ended);
+        self.hold.durable(if ended { Some(Checkpoint::ShardEnd) } else { checkpoint_of(position) }, then);
         Ok(())
     }
 
@@ -63,7 +71,7 @@ impl Reader for Leased {
     }
 }
 
-fn checkpoint_of(position: &Position) -> Option<Checkpoint> {
+pub(super) fn checkpoint_of(position: &Position) -> Option<Checkpoint> {
     reckon(&serde_json::from_value::<Place>(position.0.clone()).ok()?)
 }
 

@@ -57,6 +57,8 @@ pub(super) fn missing(shards: &[Shard], rows: &BTreeSet<&str>, start: Start, now
             checkpoint,
             since,
             switches: 0,
+            state: None,
+            before: None,
             parents: shard.parents.iter().map(ToString::to_string).collect(),
             children: shards
                 .iter()

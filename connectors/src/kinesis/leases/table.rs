@@ -17,10 +17,13 @@ use super::checkpoint::Checkpoint;
 use super::lease::{Change, Lease, Outcome};
 use crate::error::SourceError;
 use crate::kinesis::refusal::refused_credentials;
+use crate::kinesis::tls::advised;
 
 /// How long a new table may take to become ready, and how often it is looked at.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// What a call may take where no lease depends on it: long enough to be tried several times, and to say why it failed.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// The key of a row that never exists.
 const NO_SHARD: &str = "watershed-probe";
 
@@ -32,6 +35,8 @@ const CHECKPOINT: &str = "checkpoint";
 const SUB: &str = "checkpointSubSequenceNumber";
 const SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
 const SINCE: &str = "startingTimestamp";
+const STATE: &str = "watershedState";
+const BEFORE: &str = "watershedBefore";
 const PARENTS: &str = "parentShardId";
 const CHILDREN: &str = "childShardIds";
 const FIRST_HASH_KEY: &str = "startingHashKey";
@@ -54,10 +59,14 @@ impl LeaseTable {
         let mut builder = aws_sdk_dynamodb::config::Builder::from(config);
         // An endpoint of the stream is not one of the table.
         builder.set_endpoint_url(endpoint.map(str::to_string));
-        builder = builder.timeout_config(
-            TimeoutConfig::builder().operation_timeout(patience).operation_attempt_timeout(patience / 2).build(),
-        );
-        Self { client: Client::from_conf(builder.build()), name: name.to_string() }
+        let client = Client::from_conf(builder.timeout_config(within(patience)).build());
+        Self { client, name: name.to_string() }
+    }
+
+    /// The same table, asked with patience.
+    pub(super) fn patient(&self) -> Self {
+        let config = self.client.config().to_builder().timeout_config(within(PATIENCE)).build();
+        Self { client: Client::from_conf(config), name: self.name.clone() }
     }
 
     /// Makes the table if it is missing, and waits until it is ready.
@@ -142,6 +151,8 @@ impl LeaseTable {
         update.put(LEAVING, to.leaving.clone().map(AttributeValue::S));
         update.put(COUNTER, Some(number(to.counter)));
         update.put(SWITCHES, Some(number(to.switches)));
+        update.put(STATE, to.state.clone().map(AttributeValue::S));
+        update.put(BEFORE, to.before.clone().map(AttributeValue::S));
         if to.checkpoint != from.checkpoint {
             update.put(CHECKPOINT, Some(AttributeValue::S(to.checkpoint.text().to_string())));
             update.put(SUB, Some(number(to.checkpoint.sub())));
@@ -231,9 +242,14 @@ impl LeaseTable {
                 format!("{code}: {}", error.message().unwrap_or_default()),
             ),
             None => refused_credentials(error)
-                .unwrap_or_else(|| SourceError::retry(format_args!("lease table {table}: {action}"), innermost(error))),
+                .unwrap_or_else(|| SourceError::retry(format_args!("lease table {table}: {action}"), advised(innermost(error)))),
         }
     }
+}
+
+/// No call takes longer than `patience`, and no try longer than half of it.
+fn within(patience: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder().operation_timeout(patience).operation_attempt_timeout(patience / 2).build()
 }
 
 fn refused<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
@@ -318,6 +334,8 @@ pub(super) fn read(item: &HashMap<String, AttributeValue>) -> Option<Lease> {
         checkpoint,
         switches: number(SWITCHES).unwrap_or(Some(0))?,
         since: number(SINCE).flatten().and_then(|since| i64::try_from(since).ok()),
+        state: text(STATE),
+        before: text(BEFORE),
         parents: names(PARENTS),
         children: names(CHILDREN),
         hash_keys: text(FIRST_HASH_KEY).zip(text(LAST_HASH_KEY)),
@@ -333,7 +351,7 @@ pub(super) fn written(lease: &Lease) -> HashMap<String, AttributeValue> {
         (SUB.to_string(), number(lease.checkpoint.sub())),
         (SWITCHES.to_string(), number(lease.switches)),
     ]);
-    let texts = [(OWNER, &lease.owner), (LEAVING, &lease.leaving)];
+    let texts = [(OWNER, &lease.owner), (LEAVING, &lease.leaving), (STATE, &lease.state), (BEFORE, &lease.before)];
     for (name, text) in texts {
         item.extend(text.clone().map(|text| (name.to_string(), AttributeValue::S(text))));
     }

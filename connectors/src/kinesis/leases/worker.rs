@@ -16,6 +16,8 @@ use super::plan::{Seen, View, plan};
 #[derive(Debug)]
 pub(super) struct Worker {
     me: String,
+    /// The name of this daemon's state, where there is one to ask.
+    state: Option<String>,
     duration: Duration,
     table: BTreeMap<String, Seen>,
     held: BTreeMap<String, Held>,
@@ -26,6 +28,17 @@ pub(super) struct Worker {
     drained_before: BTreeSet<String>,
     grants: u64,
     closing: bool,
+}
+
+/// What is left of a shard behind what is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Records that were handed out.
+    More,
+    /// None so far.
+    Nothing,
+    /// Nothing that its reader would ever hand out.
+    Over,
 }
 
 /// A lease that is held.
@@ -41,6 +54,10 @@ struct Held {
     opened: bool,
     /// True if nobody here needs it any more.
     released: bool,
+    /// True if this daemon's state may count what `durable` does not, now or in a while.
+    unsettled: bool,
+    /// True if the one that held it before was asked, or there is none to ask.
+    asked: bool,
     /// When the first write was sent that no answer has come to since the last one.
     unanswered: Option<Duration>,
     /// True if it should be renewed before its time.
@@ -58,6 +75,15 @@ pub(super) enum Claim {
     Elsewhere,
 }
 
+/// Who is to be asked for what the table does not know of a lease that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Question {
+    pub(super) shard: String,
+    pub(super) grant: u64,
+    /// The state of who held it before.
+    pub(super) before: String,
+}
+
 /// A change to a lease that is held.
 #[derive(Debug, Clone)]
 pub(super) struct Renewal {
@@ -73,9 +99,10 @@ impl Renewal {
 }
 
 impl Worker {
-    pub(super) fn new(me: &str, duration: Duration) -> Self {
+    pub(super) fn new(me: &str, state: Option<&str>, duration: Duration) -> Self {
         Self {
             me: me.to_string(),
+            state: state.map(str::to_string),
             duration,
             table: BTreeMap::new(),
             held: BTreeMap::new(),
@@ -130,7 +157,8 @@ impl Worker {
             return self.rows().filter(wished).map(Lease::unwished).collect();
         }
         let (held, expected) = (self.held.keys().cloned().collect(), self.expected());
-        plan(&View { me: &self.me, duration: self.duration, table: &self.table, held: &held, expected: &expected }, now)
+        let (me, state, duration) = (self.me.as_str(), self.state.as_deref(), self.duration);
+        plan(&View { me, state, duration, table: &self.table, held: &held, expected: &expected }, now)
     }
 
     /// What came of a change that was planned and sent at `sent`.
@@ -146,11 +174,13 @@ impl Worker {
         };
         self.noted(row.clone(), now);
         if row.holder() == Some(self.me.as_str()) {
-            self.hold(row, sent);
+            let own = |state: &Option<String>| state.is_some() && *state == self.state;
+            self.hold(row, own(&change.from.state) || own(&change.from.before), sent);
         }
     }
 
-    fn hold(&mut self, lease: Lease, sent: Duration) {
+    /// `unsettled`: it was this daemon's before, whose state may know more than the checkpoint.
+    fn hold(&mut self, lease: Lease, unsettled: bool, sent: Duration) {
         self.grants += 1;
         let drained = self.drained_before.contains(&lease.shard);
         let held = Held {
@@ -159,6 +189,8 @@ impl Worker {
             durable: if drained { Checkpoint::ShardEnd } else { lease.checkpoint.clone() },
             opened: false,
             released: drained,
+            unsettled,
+            asked: lease.before.is_none(),
             unanswered: None,
             hurry: false,
             lease,
@@ -182,10 +214,18 @@ impl Worker {
             let unread = held.lease.owner.as_ref() != Some(me) && !held.opened;
             let give = held.released || closing || unread;
             let hurry = std::mem::take(&mut held.hurry);
-            if !due && !hurry && !give && *durable <= held.lease.checkpoint {
+            let learned = held.asked && held.lease.before.is_some();
+            if !due && !hurry && !give && !learned && *durable <= held.lease.checkpoint {
                 return None;
             }
-            let change = if give { held.lease.given(durable) } else { held.lease.renewed(durable) };
+            let mut change = if give { held.lease.given(durable) } else { held.lease.renewed(durable) };
+            if held.asked {
+                change.to.before = None;
+            }
+            if held.unsettled && *durable != Checkpoint::ShardEnd {
+                // Whoever comes next has to ask for the rest.
+                change.to.state.clone_from(&held.lease.state);
+            }
             Some(Renewal { grant: held.grant, change })
         };
         self.held.values_mut().filter_map(renewal).collect()
@@ -248,13 +288,34 @@ impl Worker {
         self.drained.remove(shard);
     }
 
+    /// Those who are to be asked, of leases that are still believed in.
+    pub(super) fn questions(&self, now: Duration) -> Vec<Question> {
+        let question = |held: &Held| {
+            let before = held.lease.before.clone().filter(|_| !held.asked && held.until > now)?;
+            Some(Question { shard: held.lease.shard.clone(), grant: held.grant, before })
+        };
+        self.held.values().filter_map(question).collect()
+    }
+
+    /// What came of a question: up to where the one before has made durable what the table does not know of, if that could be
+    /// learned. The lease is for a reader once the table knows it, too.
+    pub(super) fn answered(&mut self, question: &Question, learned: Option<Checkpoint>) {
+        let Some(held) = self.held.get_mut(&question.shard).filter(|held| held.grant == question.grant) else { return };
+        held.asked = true;
+        if let Some(further) = learned.filter(|learned| *learned > held.durable) {
+            tracing::info!(shard = question.shard, checkpoint = %further, "learned from the state of who held it before");
+            held.durable = further;
+        }
+        held.released |= held.durable == Checkpoint::ShardEnd;
+    }
+
     /// Claims `shard` for a reader.
     pub(super) fn claim(&mut self, shard: &str, now: Duration) -> Claim {
         if let Some(held) = self.held.get_mut(shard) {
             if held.lease.leaving.is_some() || held.released || self.closing {
                 return Claim::Elsewhere;
             }
-            if held.until <= now {
+            if held.until <= now || held.lease.before.is_some() {
                 return Claim::Coming;
             }
             held.opened = true;
@@ -275,13 +336,21 @@ impl Worker {
         held.is_some_and(|held| now < held.until && held.lease.leaving.is_none()) && !self.closing
     }
 
-    /// Everything up to `checkpoint` is durable; `last` if its reader is done. Too late, where the lease was lost.
-    pub(super) fn durable(&mut self, shard: &str, grant: u64, checkpoint: Option<Checkpoint>, last: bool) {
+    /// A reader has handed out more than is durable.
+    pub(super) fn handed_out(&mut self, shard: &str, grant: u64) {
+        if let Some(held) = self.held.get_mut(shard).filter(|held| held.grant == grant) {
+            held.unsettled = true;
+        }
+    }
+
+    /// Everything up to `checkpoint` is durable; how much `then` is left. Too late, where the lease was lost.
+    pub(super) fn durable(&mut self, shard: &str, grant: u64, checkpoint: Option<Checkpoint>, then: Then) {
         let Some(held) = self.held.get_mut(shard).filter(|held| held.grant == grant) else { return };
+        held.unsettled = then == Then::More;
         if let Some(further) = checkpoint.filter(|checkpoint| *checkpoint > held.durable) {
             held.durable = further;
         }
-        held.released |= last;
+        held.released |= then == Then::Over;
     }
 
     /// The reader of `shard` has seen its end: the children are this daemon's next.

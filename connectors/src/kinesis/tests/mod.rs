@@ -7,5 +7,6 @@ mod proxy;
 mod reading;
 mod services;
 mod stream;
+mod tls;
 
 pub(in crate::kinesis) use stream::pack;

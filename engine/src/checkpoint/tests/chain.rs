@@ -30,7 +30,7 @@ fn a_writer_that_was_overtaken_is_fenced_and_stays_so() {
         let mut zombie = first.take_over(same).await.unwrap();
         let mut owner = second.take_over(same).await.unwrap();
         let error = zombie.append(manifest(1, vec![])).await.unwrap_err();
-        let rival = Rival { owner: second.owner().to_string(), generation: 2 };
+        let rival = format!("process {} (generation 2)", second.owner());
         assert_eq!(
             error.to_string(),
             format!(

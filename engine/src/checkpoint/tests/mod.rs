@@ -44,6 +44,7 @@ fn manifest(read: u64, pieces: Vec<Piece>) -> Manifest {
         epoch: 0,
         generation: 0,
         owner: String::new(),
+        lost_split: None,
         written_at: String::new(),
         region: "eu".into(),
         engine: "0.1.0".into(),

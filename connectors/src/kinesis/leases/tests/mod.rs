@@ -25,6 +25,8 @@ fn lease(shard: &str) -> Lease {
         checkpoint: Checkpoint::TrimHorizon,
         switches: 0,
         since: None,
+        state: None,
+        before: None,
         parents: Vec::new(),
         children: Vec::new(),
         hash_keys: None,

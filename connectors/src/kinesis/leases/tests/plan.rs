@@ -7,6 +7,7 @@ use super::super::plan::{Seen, View, plan};
 use super::{lease, owned};
 
 const NOW: Duration = Duration::from_secs(1_000);
+const DURATION: Duration = Duration::from_secs(10);
 
 /// One row, silent for so many seconds, with the same owners for so many.
 fn row(lease: Lease, silent: u64, same: u64) -> Seen {
@@ -16,6 +17,10 @@ fn row(lease: Lease, silent: u64, same: u64) -> Seen {
 
 fn wished(shard: &str, owner: &str, leaving: &str) -> Lease {
     Lease { leaving: Some(leaving.to_string()), ..owned(shard, owner) }
+}
+
+fn with_state(lease: Lease, state: &str) -> Lease {
+    Lease { state: Some(state.to_string()), ..lease }
 }
 
 fn finished(shard: &str) -> Lease {
@@ -31,7 +36,8 @@ fn planned(rows: Vec<Seen>, held: &[&str], expected: &[&str]) -> Vec<String> {
     let table: BTreeMap<String, Seen> = rows.into_iter().map(|seen| (seen.lease.shard.clone(), seen)).collect();
     let set = |shards: &[&str]| shards.iter().map(ToString::to_string).collect::<BTreeSet<String>>();
     let (held, expected) = (set(held), set(expected));
-    let view = View { me: "me", duration: Duration::from_secs(10), table: &table, held: &held, expected: &expected };
+    let view =
+        View { me: "me", state: Some("my state"), duration: DURATION, table: &table, held: &held, expected: &expected };
     let mut words: Vec<String> = Vec::new();
     for change in plan(&view, NOW) {
         assert_eq!(change.to.owner.as_deref(), Some("me"));
@@ -93,6 +99,34 @@ fn leases_are_taken_when_they_are_free_and_never_before() {
             &["a", "c"],
             &["d"],
             &["+d"],
+        ),
+        (
+            "its owner lives, with another state",
+            vec![row(with_state(owned("a", "x"), "theirs"), 9, 500)],
+            &[],
+            &[],
+            &[],
+        ),
+        (
+            "held by an earlier life",
+            vec![row(with_state(owned("a", "me-before"), "my state"), 1, 500)],
+            &[],
+            &[],
+            &["+a"],
+        ),
+        (
+            "and wished by another",
+            vec![row(with_state(wished("a", "x", "me-before"), "my state"), 1, 1)],
+            &[],
+            &[],
+            &["+a"],
+        ),
+        (
+            "its taker asks an earlier life",
+            vec![row(Lease { before: Some("my state".to_string()), ..with_state(owned("a", "x"), "theirs") }, 1, 1)],
+            &[],
+            &[],
+            &[],
         ),
         ("wished, and its owner lives", vec![row(wished("a", "me", "x"), 3, 29)], &[], &[], &[]),
         ("wished, and its owner is silent", vec![row(wished("a", "me", "x"), 10, 12)], &[], &[], &["+a"]),

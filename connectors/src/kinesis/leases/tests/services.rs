@@ -180,7 +180,7 @@ async fn of_sixteen_that_take_a_lease_one_has_it() {
         first.add(&Lease { counter: 99, ..row.clone() }).await.unwrap();
         let mut takers = JoinSet::new();
         for taker in 0..16 {
-            let (table, change) = (first.clone(), row.taken(&format!("w{taker}")));
+            let (table, change) = (first.clone(), row.taken(&format!("w{taker}"), None));
             takers.spawn(async move { (taker, table.change(&change).await.unwrap()) });
         }
         let outcomes = takers.join_all().await;
