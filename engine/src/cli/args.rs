@@ -101,7 +101,7 @@ const DDL_HELP: &str = "\
 One table for each pipeline and parquet sink, called as the pipeline; late rows that have a sink of their own are a table \
 with _late behind the name. Nothing is asked over a network: the statements follow from the region file.
 
-Athena, BigQuery and Trino read folders whole, so each pipeline needs a sink of its own for them.
+Athena, BigQuery, Spark and Trino read folders whole, so each pipeline needs a sink of its own for them.
 
 Examples:
   watershed ddl eu-west-1.toml --for athena

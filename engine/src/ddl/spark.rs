@@ -10,6 +10,8 @@ use super::{LakeTable, Unfit};
 const NAME: &str = "Spark";
 
 pub(super) fn statements(table: &LakeTable) -> Result<String, Unfit> {
+    // There is an option that selects files by name, but Spark forgets it where partitions are in its catalog.
+    table.check_alone(NAME)?;
     let location = match table.place() {
         Place::S3(key) => format!("s3a://{key}"),
         Place::Gcs(key) => format!("gs://{key}"),
@@ -28,7 +30,6 @@ pub(super) fn statements(table: &LakeTable) -> Result<String, Unfit> {
         columns.push(format!("{} {}", quoted(&level.name, '`'), level_type(level)?));
     }
     let mut text = format!("CREATE TABLE IF NOT EXISTS {name} (\n{}\n)\nUSING PARQUET\n", list(columns));
-    text.push_str(&format!("OPTIONS (pathGlobFilter = {})\n", literal(&table.files())));
     if !table.levels().is_empty() {
         let levels: Vec<_> = table.levels().iter().map(|level| quoted(&level.name, '`')).collect();
         text.push_str(&format!("PARTITIONED BY ({})\n", levels.join(", ")));

@@ -175,7 +175,7 @@ fn engines_that_read_whole_folders_want_them_for_themselves() {
         let mut shared = table(home(engine), vec![Field::new("n", DataType::Int64, true)]);
         shared.neighbour = Some("top_products".to_owned());
         let refused = statements(engine, &shared).is_err();
-        let reads_folders = matches!(engine, Engine::Athena | Engine::BigQuery | Engine::Trino);
+        let reads_folders = matches!(engine, Engine::Athena | Engine::BigQuery | Engine::Spark | Engine::Trino);
         assert_eq!(refused, reads_folders, "{engine:?}");
     }
 }
