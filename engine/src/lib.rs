@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod connect;
+pub mod ddl;
 pub mod decode;
 pub mod dedup;
 pub mod diagnostic;

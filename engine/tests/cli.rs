@@ -309,3 +309,39 @@ fn completions_and_help_are_printed() {
     assert!(succeeds(folder.path(), &["run", "--help"]).contains("--report"));
     assert!(succeeds(folder.path(), &["--version"]).starts_with("watershed 0."));
 }
+
+#[test]
+fn ddl_makes_tables_of_what_was_written() {
+    let folder = folder_with(&[("region.toml", ORDERS), ("orders.ndjson", RECORDS)]);
+    let duck = succeeds(folder.path(), &["ddl", "region.toml", "--for", "duckdb"]);
+    let root = folder.path().canonicalize().unwrap().join("lake");
+    assert!(duck.starts_with("CREATE OR REPLACE VIEW \"by_country\" AS"), "{duck}");
+    assert!(duck.contains(&format!("'{}/region=*/date=*/hour=*/by_country-", root.display())), "{duck}");
+    let place = ["--location", "s3://acme/orders/"];
+    let athena = succeeds(folder.path(), &[&["ddl", "region.toml", "--for", "athena"], &place[..]].concat());
+    assert!(
+        athena.contains("'storage.location.template' = 's3://acme/orders/region=${region}/date=${date}/hour=${hour}/'")
+    );
+    assert!(athena.contains("'projection.region.values' = 'eu'"), "{athena}");
+}
+
+#[test]
+fn ddl_says_why_a_lake_does_not_fit() {
+    let folder = folder_with(&[("region.toml", ORDERS), ("orders.ndjson", RECORDS)]);
+    let said = fails(folder.path(), 2, &["ddl", "region.toml", "--for", "athena"]);
+    assert!(said.contains("Athena reads S3, and this lake is at lake") && said.contains("region.toml:"), "{said}");
+    let said = fails(folder.path(), 2, &["ddl", "region.toml", "--for", "trino", "--pipeline", "by_contry"]);
+    assert!(said.contains("did you mean `by_country`?"), "{said}");
+    let said = fails(folder.path(), 2, &["ddl", "region.toml", "--for", "spark", "--apply", "x.duckdb"]);
+    assert!(said.contains("--apply is for --for duckdb only"), "{said}");
+    let filled = ORDERS.replace("url = \"lake\"", "url = \"${LAKE}\"");
+    let folder = folder_with(&[("region.toml", &filled), ("orders.ndjson", RECORDS)]);
+    let output = watershed(folder.path())
+        .args(["ddl", "region.toml", "--for", "duckdb"])
+        .env("LAKE", "var/marked-lake")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(said.contains("is filled in") && !said.contains("marked-lake"), "{said}");
+}

@@ -6,6 +6,8 @@ use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::ddl::Engine;
+
 const ABOUT: &str = "Drains a region's event streams through SQL windows into its Parquet lake";
 
 const LONG_ABOUT: &str = "\
@@ -95,6 +97,22 @@ Exit codes:
   1  nothing is written yet, or reading failed
   2  the SQL, the region file or the command line is wrong";
 
+const DDL_HELP: &str = "\
+One table for each pipeline and parquet sink, called as the pipeline; late rows that have a sink of their own are a table \
+with _late behind the name. Nothing is asked over a network: the statements follow from the region file.
+
+Athena, BigQuery, Spark and Trino read folders whole, so each pipeline needs a sink of its own for them.
+
+Examples:
+  watershed ddl eu-west-1.toml --for athena
+  watershed ddl eu-west-1.toml --for bigquery --pipeline orders_by_country --location gs://acme-mirror/orders
+  watershed ddl eu-west-1.toml --for duckdb --apply lake.duckdb
+
+Exit codes:
+  0  done
+  1  --apply could not run them
+  2  the region file or the command line is wrong, or the engine cannot read such a lake";
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "watershed", version, about = ABOUT, long_about = LONG_ABOUT, after_help = AFTER_HELP)]
@@ -119,6 +137,8 @@ pub(super) enum Command {
     Check(Check),
     /// Runs SQL over what the pipelines of a region file wrote
     Query(Query),
+    /// Prints statements that make what the pipelines wrote tables of another engine
+    Ddl(Ddl),
     /// Runs pipelines again over the archive of their sources
     Replay(Replay),
     /// Shows what the last checkpoint of a region holds
@@ -241,6 +261,29 @@ pub(super) struct Query {
     /// How rows are printed; csv and json are printed as they are found
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(super) format: RowFormat,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = DDL_HELP)]
+pub(super) struct Ddl {
+    /// The region file
+    pub(super) file: PathBuf,
+
+    /// The engine
+    #[arg(long = "for", value_name = "ENGINE")]
+    pub(super) engine: Engine,
+
+    /// Only this pipeline; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    pub(super) pipeline: Vec<String>,
+
+    /// Where the engine finds the files of the one table, if not at the `url` of the sink
+    #[arg(long, value_name = "URL")]
+    pub(super) location: Option<String>,
+
+    /// Runs the statements in this database, by the program `duckdb`
+    #[arg(long, value_name = "DATABASE")]
+    pub(super) apply: Option<PathBuf>,
 }
 
 /// How log lines are written.

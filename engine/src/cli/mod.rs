@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod ddl;
 mod exchange;
 mod failure;
 mod infer;
@@ -58,6 +59,7 @@ fn start(arguments: Arguments, screen: &Arc<Screen>) -> Outcome {
             Command::Run(run) => run::run(run, screen).await,
             Command::Check(check) => check::check(check, screen).await,
             Command::Query(query) => query::query(query, screen).await,
+            Command::Ddl(arguments) => ddl::ddl(arguments, screen).await,
             Command::Replay(replay) => replay::replay(replay, screen).await,
             Command::State(state) => state::state(state, screen).await,
             Command::Init { dir } => init::init(&dir),

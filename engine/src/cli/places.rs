@@ -20,7 +20,7 @@ pub(super) fn source(config: &SourceConfig) -> Outcome<Arc<dyn Source>> {
 }
 
 /// Every sink that a pipeline writes to, with what it is told about its rows; late rows included.
-fn sinks<'r>(region: &'r Region, pipeline: &PlannedPipeline) -> Vec<(&'r SinkConfig, SinkContext)> {
+pub(super) fn sinks<'r>(region: &'r Region, pipeline: &PlannedPipeline) -> Vec<(&'r SinkConfig, SinkContext)> {
     let Some(config) = region.pipelines.get(&*pipeline.name) else { return Vec::new() };
     let named = config.sinks.iter().filter_map(|name| region.sinks.get(name));
     let mut sinks: Vec<_> = named.map(|sink| (sink, connect::sink_context(region, pipeline))).collect();

@@ -14,6 +14,7 @@
 mod cursor;
 mod file;
 mod files;
+mod layout;
 mod names;
 mod options;
 mod partition;
@@ -23,6 +24,7 @@ mod sink;
 mod trouble;
 mod types;
 
+pub use layout::{FolderLevel, Layout, LevelValues};
 pub use options::{Compression, ParquetOptions, Roll};
 pub use place::visible_files;
 pub use sink::{Clock, ParquetSink};

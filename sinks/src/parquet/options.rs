@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::layout::Layout;
 use super::plan::Plan;
 use crate::error::SinkError;
 use crate::sink::SinkContext;
@@ -97,6 +98,11 @@ impl ParquetOptions {
     pub fn check(&self, context: &SinkContext) -> Result<(), SinkError> {
         self.local_path()?;
         Plan::new(self, context).map(drop)
+    }
+
+    /// How the files of a pipeline lie below `url`.
+    pub fn layout(&self, context: &SinkContext) -> Result<Layout, SinkError> {
+        Layout::new(self, context)
     }
 
     /// The folder that `url` names.

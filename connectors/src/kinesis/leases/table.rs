@@ -241,8 +241,9 @@ impl LeaseTable {
                 format_args!("lease table {table}: {action}"),
                 format!("{code}: {}", error.message().unwrap_or_default()),
             ),
-            None => refused_credentials(error)
-                .unwrap_or_else(|| SourceError::retry(format_args!("lease table {table}: {action}"), advised(innermost(error)))),
+            None => refused_credentials(error).unwrap_or_else(|| {
+                SourceError::retry(format_args!("lease table {table}: {action}"), advised(innermost(error)))
+            }),
         }
     }
 }
