@@ -72,7 +72,7 @@ def test_tls_of_a_stranger(trial, hub):
     with TlsProxy(to=hub.server.port) as proxy:
         suspicious = trial(hub.source(proxy.address, scheme="amqps"), hub.send, SECRETS)
         checked = suspicious.daemon.check("--connect")
-        assert checked.returncode == 1 and "SSL_CERT_FILE" in checked.stderr, checked.stderr
+        assert checked.returncode != 0 and "SSL_CERT_FILE" in checked.stderr, checked.stderr
         suspicious.daemon.start()
         suspicious.daemon.until(lambda: "SSL_CERT_FILE" in suspicious.daemon.tail(), "the daemon to say so")
         suspicious.daemon.stop()

@@ -58,4 +58,4 @@ def test_untrusted(trial, hub):
     """Without the authority nothing is read, and the check says what to give."""
     source = "\n".join(line for line in hub.source().splitlines() if not line.startswith("tls"))
     checked = trial(source, hub.send, SECRETS).daemon.check("--connect")
-    assert checked.returncode == 1 and "certificate verify failed" in checked.stderr, checked.stderr
+    assert checked.returncode != 0 and "certificate verify failed" in checked.stderr, checked.stderr

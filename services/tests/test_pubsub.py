@@ -150,7 +150,7 @@ def test_tls_of_a_stranger(trial, serve, loaded, key_file):
         source = loaded.source(proxy.address, f'credentials = "{key_file}"', scheme="https")
         suspicious = trial(source, loaded.send)
         checked = suspicious.daemon.check("--connect")
-        assert checked.returncode == 1 and "SSL_CERT_FILE" in checked.stderr, checked.stderr
+        assert checked.returncode != 0 and "SSL_CERT_FILE" in checked.stderr, checked.stderr
         suspicious.daemon.start()
         suspicious.daemon.until(lambda: "SSL_CERT_FILE" in suspicious.daemon.tail(), "the daemon to say so")
         suspicious.daemon.stop()
