@@ -6,12 +6,30 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// How every region file here begins: where the daemon answers, and where rows go.
+pub(crate) const OPENING: &str = r#"
+region = "eu"
+[http]
+listen = "127.0.0.1:{port}"
+[checkpoint]
+interval = "1s"
+[sinks.lake]
+connector = "parquet"
+url = "lake"
+partition_by = ["region"]
+"#;
+
+/// How long a test waits for what takes a moment: longer than any machine is busy, so that a test of broken code fails
+/// instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where a daemon lives, over all its lives.
 pub(crate) struct Place {
@@ -25,6 +43,16 @@ pub(crate) struct Daemon {
     process: Child,
     errors: Option<JoinHandle<String>>,
     pub(crate) said: String,
+}
+
+/// Looks until it is so.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() -> F) {
+    let looking = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, looking).await.is_ok(), "waited in vain: {what}");
 }
 
 /// How a daemon ended.
@@ -91,12 +119,28 @@ impl Place {
         Daemon { process, errors: Some(errors), said }
     }
 
+    /// Waits until requests to `source` are taken.
+    pub(crate) async fn takes(&self, source: &str, token: &str) {
+        until("requests are taken", || async {
+            self.push(source, "").bearer_auth(token).send().await.unwrap().status() != 503
+        })
+        .await;
+    }
+
     /// Asks for an orderly end, which must come.
     pub(crate) fn stop(&self, mut daemon: Daemon) -> Ended {
         kill(Pid::from_raw(daemon.process.id() as i32), Signal::SIGTERM).unwrap();
-        let status = daemon.process.wait().unwrap();
+        let asked = Instant::now();
+        let status = loop {
+            match daemon.process.try_wait().unwrap() {
+                // What it has said so far comes out only when it has ended.
+                None if asked.elapsed() >= PATIENCE => daemon.process.kill().unwrap(),
+                None => std::thread::sleep(Duration::from_millis(5)),
+                Some(status) => break status,
+            }
+        };
         let said = format!("{}{}", daemon.said, daemon.errors.take().unwrap().join().unwrap());
-        assert_eq!(status.code(), Some(0), "{said}");
+        assert_eq!(status.code(), Some(0), "after {:?}: {said}", asked.elapsed());
         let report = serde_json::from_slice(&fs::read(self.path("report.json")).unwrap()).unwrap();
         Ended { report, said }
     }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use super::daemon::Place;
+use super::daemon::{Place, until};
 
 /// Events in the recording, and those of them that Wikimedia sends to itself.
 const EVENTS: u64 = 60;
@@ -58,15 +58,11 @@ async fn every_edit_is_stored_once_over_cut_connections_and_a_kill() {
 
     let daemon = place.start();
     // Killed when a part of the stream is in a manifest, wherever that is.
-    while !place.stored("eqiad.mediawiki.recentchange") {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
+    until("a part is stored", || async { place.stored("eqiad.mediawiki.recentchange") }).await;
     daemon.kill();
     let daemon = place.start();
     let all = format!("\"events\":{EVENTS}");
-    while !place.stored(&all) && !place.stored(&all.replace(':', ": ")) {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
+    until("all is stored", || async { place.stored(&all) || place.stored(&all.replace(':', ": ")) }).await;
     let ended = place.stop(daemon);
     assert_eq!(ended.report["lifetime"]["read"], EVENTS, "{}", ended.said);
     assert_eq!(

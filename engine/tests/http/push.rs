@@ -10,31 +10,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::daemon::{Place, answer};
+use super::daemon::{OPENING, Place, answer, until};
 
-const REGION: &str = r#"
-region = "eu"
-[http]
-listen = "127.0.0.1:{port}"
-[checkpoint]
-interval = "1s"
+const PIPELINE: &str = r#"
+[pipelines.raw]
+sql = "SELECT id, amount FROM orders"
+sink = "lake"
 [sources.orders]
 connector = "http"
 schema = { id = "bigint", amount = "double" }
 deduplicate = { key = "id", within = "1h" }
-[sources.orders.token]
-[sinks.lake]
-connector = "parquet"
-url = "lake"
-partition_by = ["region"]
-[pipelines.raw]
-sql = "SELECT id, amount FROM orders"
-sink = "lake"
 "#;
 
 /// The region file, with more keys of the source.
 fn region(more: &str) -> String {
-    REGION.replace("[sources.orders.token]\n", more)
+    format!("{OPENING}{PIPELINE}{more}")
 }
 
 fn lines(ids: impl Iterator<Item = u64>) -> String {
@@ -43,15 +33,17 @@ fn lines(ids: impl Iterator<Item = u64>) -> String {
 
 /// Sends until it is taken; as a client does that must not lose anything.
 async fn deliver(place: &Place, body: &str) {
-    loop {
+    until("a request is taken", || async {
         match place.push("orders", body.to_owned()).send().await {
-            Ok(response) if response.status() == 200 => return,
-            Ok(response) => assert!([429, 503].contains(&response.status().as_u16()), "{response:?}"),
+            Ok(response) => {
+                assert!([200, 429, 503].contains(&response.status().as_u16()), "{response:?}");
+                response.status() == 200
+            }
             // Nobody listens, or the daemon was killed before it answered.
-            Err(_) => {}
+            Err(_) => false,
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    })
+    .await;
 }
 
 /// Clients send batches, each until it hears 200, while the daemon is killed again and again.
@@ -100,9 +92,8 @@ async fn an_answer_that_was_lost_costs_no_duplicate() {
     deliver(&place, "").await;
     let request = tokio::spawn(place.push("orders", lines(0..10)).timeout(Duration::from_secs(60)).send());
     // A manifest that counts them.
-    while !place.stored("\"accepted\":10") && !place.stored("\"accepted\": 10") {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until("they are in a manifest", || async { place.stored("\"accepted\":10") || place.stored("\"accepted\": 10") })
+        .await;
     daemon.kill();
     // Whatever it heard.
     drop(request.await);
@@ -119,7 +110,7 @@ async fn what_is_refused_is_told_why_and_leaves_nothing_behind() {
     let daemon = place.start();
     let send = async |request: reqwest::RequestBuilder| answer(request.send().await.unwrap()).await;
     let with_token = |body: Vec<u8>| place.push("orders", body).bearer_auth("s3cret-token");
-    while send(with_token(Vec::new())).await.0 == 503 {}
+    place.takes("orders", "s3cret-token").await;
 
     let mut bomb = gzip(&vec![b' '; 50 << 20]);
     let cases = [
@@ -220,7 +211,7 @@ async fn a_full_buffer_is_told_and_empties_again() {
 async fn a_stop_writes_what_was_taken() {
     let place = Arc::new(Place::new(&region("ack = \"memory\"\n")));
     let daemon = place.start();
-    while place.push("orders", "").send().await.unwrap().status() == 503 {}
+    place.takes("orders", "").await;
     let (accepted, mut news) = mpsc::unbounded_channel();
     let pushing = {
         let place = place.clone();

@@ -4,23 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::daemon::Place;
+use super::daemon::{OPENING, Place};
 
-const REGION: &str = r#"
-region = "eu"
-[http]
-listen = "127.0.0.1:{port}"
-[checkpoint]
-interval = "1s"
+const PIPELINES: &str = r#"
 [sources.orders]
 connector = "http"
 schema = { id = "bigint", ts = "timestamp" }
 event_time = "ts"
 deduplicate = { key = "id", within = "1h" }
-[sinks.lake]
-connector = "parquet"
-url = "lake"
-partition_by = ["region"]
 [pipelines.raw]
 sql = "SELECT id FROM orders WHERE id < 100"
 sink = "lake"
@@ -28,6 +19,10 @@ sink = "lake"
 sql = "SELECT window_start, count(*) AS n FROM tumble(orders, INTERVAL '1 second') GROUP BY window_start, window_end"
 sink = "lake"
 "#;
+
+fn place() -> Place {
+    Place::new(&format!("{OPENING}{PIPELINES}"))
+}
 
 /// Samples by name and labels, as they are written.
 fn samples(text: &str) -> BTreeMap<String, f64> {
@@ -41,10 +36,10 @@ fn samples(text: &str) -> BTreeMap<String, f64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_say_what_the_report_says() {
-    let place = Place::new(REGION);
+    let place = place();
     let daemon = place.start();
     assert_eq!(place.get("/healthz").await.0, 200);
-    while place.push("orders", "").send().await.unwrap().status() == 503 {}
+    place.takes("orders", "").await;
     let now = chrono::Utc::now();
     let at = |id: u64, seconds: i64| {
         let ts = (now + chrono::TimeDelta::seconds(seconds)).to_rfc3339();
@@ -85,7 +80,7 @@ async fn metrics_say_what_the_report_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_requests_are_told_where_to_go() {
-    let place = Place::new(REGION);
+    let place = place();
     let daemon = place.start();
     let (status, body) = place.get("/").await;
     assert!(status == 404 && body.contains("/healthz"), "{body}");

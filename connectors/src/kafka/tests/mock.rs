@@ -117,12 +117,7 @@ async fn new_partitions_and_topics_are_found_and_read_from_their_first_record() 
     cluster.create_topic("orders-us", 1, 1).unwrap();
     sender.send("orders-us", 0, &["first of its topic"]);
     let new = SplitId::new("orders-us/0");
-    let mut looks = 0;
-    while !source.splits().await.unwrap().contains(&new) {
-        looks += 1;
-        assert!(looks < 1000, "a new topic is not found");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("a new topic is found", async || source.splits().await.unwrap().contains(&new)).await;
     assert_eq!(source.splits().await.unwrap(), [SplitId::new("orders-eu/0"), new.clone()]);
     let mut old = source.open(&SplitId::new("orders-eu/0"), None).await.unwrap();
     assert_eq!(payloads(&read_to_end(old.as_mut()).await), Vec::<String>::new(), "starts at the latest");
@@ -165,9 +160,9 @@ async fn trouble_that_passes_is_told_once() {
     let health = &client.context().health;
     assert!(!health.told());
     cluster.broker_down(-1).unwrap();
-    until("the outage is told", || health.told()).await;
+    until("the outage is told", async || health.told()).await;
     cluster.broker_up(-1).unwrap();
-    until("its end is told", || !health.told()).await;
+    until("its end is told", async || !health.told()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +178,7 @@ async fn lag_is_what_is_still_to_be_read() {
     while records.is_empty() {
         reader.read(&mut records, ReadLimits { bytes: 1, ..PATIENCE }).await.unwrap();
     }
-    until("the end is known", || reader.lag().records.is_some()).await;
+    until("the end is known", async || reader.lag().records.is_some()).await;
     assert_eq!(reader.lag().records, Some(3));
     read_to_end(reader.as_mut()).await;
     assert_eq!(reader.lag().records, Some(0));

@@ -10,7 +10,7 @@ mod progress;
 mod pure;
 mod services;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -38,10 +38,16 @@ fn source(brokers: &str, keys: Value) -> KafkaSource {
     KafkaSource::new(options(all).resolve(&around()).unwrap())
 }
 
+/// How long a test waits for what takes a moment: longer than any machine is busy, so that a test of broken code fails
+/// instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Reads until the end of the partition is met.
 async fn read_to_end(reader: &mut dyn Reader) -> Records {
     let mut records = Records::default();
+    let begun = Instant::now();
     loop {
+        assert!(begun.elapsed() < PATIENCE, "the end of the partition is not met; {} records came", records.len());
         let limits = ReadLimits { bytes: 64 << 20, wait: Duration::from_millis(50) };
         if reader.read(&mut records, limits).await.unwrap() == ReadStatus::CaughtUp {
             return records;
@@ -61,14 +67,12 @@ async fn until_error(reader: &mut dyn Reader) -> SourceError {
 }
 
 /// Looks until `what` is so.
-async fn until(what: &str, so: impl Fn() -> bool) {
-    for _ in 0..3000 {
-        if so() {
-            return;
-        }
+async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !so().await {
+        assert!(begun.elapsed() < PATIENCE, "waited for long: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("waited for long: {what}");
 }
 
 /// Payloads as text.

@@ -162,11 +162,11 @@ async fn partitions_that_appear_under_load_are_read_from_their_first_record() {
     assert_eq!(source.splits().await.unwrap().len(), 1);
 
     let stop = Arc::new(AtomicBool::new(false));
-    let (to, until) = (topic.clone(), stop.clone());
+    let (to, stopped) = (topic.clone(), stop.clone());
     let load = std::thread::spawn(move || {
         let sender = Sender::new(&brokers());
         let mut sent = 0;
-        while !until.load(Ordering::Relaxed) || sent < 2000 {
+        while !stopped.load(Ordering::Relaxed) || sent < 2000 {
             sender.queue(&to, 0, Some(format!("old {sent}").as_bytes()));
             sent += 1;
         }
@@ -176,9 +176,7 @@ async fn partitions_that_appear_under_load_are_read_from_their_first_record() {
     admin.grow(&topic, 3).await;
     let sender = Sender::new(&brokers());
     sender.send(&topic, 2, &["new 0", "new 1"]);
-    while source.splits().await.unwrap().len() < 3 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("the new partitions are found", async || source.splits().await.unwrap().len() == 3).await;
     stop.store(true, Ordering::Relaxed);
     let sent = load.join().unwrap();
     let mut reader = source.open(&SplitId::new(format!("{topic}/2")), None).await.unwrap();
@@ -229,36 +227,31 @@ async fn a_deleted_topic_is_told_and_waited_for() {
     assert!(error.to_string().contains("was it deleted?"), "{error}");
     let position = reader.position();
     drop(reader);
-    let mut looks = 0;
-    while !source.splits().await.unwrap().is_empty() {
-        looks += 1;
-        assert!(looks < 1000, "a deleted topic stays listed");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("a deleted topic is not listed", async || source.splits().await.unwrap().is_empty()).await;
     let error = source.open(&first(&topic), Some(&position)).await.err().unwrap();
     assert!(matches!(error, SourceError::Retry { .. }), "{error}");
 
     // Made anew, it holds nothing at our offset: that is not passed over.
     admin.make(&topic, 1, &[]).await;
-    let mut reader = loop {
-        match source.open(&first(&topic), Some(&position)).await {
-            Ok(reader) => break reader,
-            Err(error) => assert!(matches!(error, SourceError::Retry { .. }), "{error}"),
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
-    loop {
+    until("the brokers know the new topic", async || {
+        let mut reader = match source.open(&first(&topic), Some(&position)).await {
+            Ok(reader) => reader,
+            Err(SourceError::Retry { .. }) => return false,
+            Err(error) => panic!("{error}"),
+        };
         match until_error(reader.as_mut()).await {
             SourceError::Fatal { what, .. } => {
                 assert!(what.contains("offset 1 is wanted, and there are 0 to 0"), "{what}");
-                break;
+                true
             }
-            // The brokers may not all know the new topic yet.
-            error => assert!(matches!(error, SourceError::Retry { .. }), "{error}"),
+            // Not all of them may know it yet.
+            error => {
+                assert!(matches!(error, SourceError::Retry { .. }), "{error}");
+                false
+            }
         }
-        drop(reader);
-        reader = source.open(&first(&topic), Some(&position)).await.unwrap();
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -357,7 +350,7 @@ async fn a_thousand_partitions_share_one_client() {
     for (number, reader) in readers.iter_mut().enumerate() {
         assert_eq!(payloads(&read_to_end(reader.as_mut()).await), [number.to_string()]);
     }
-    until("every end is known", || readers.iter().all(|reader| reader.lag().records == Some(0))).await;
+    until("every end is known", async || readers.iter().all(|reader| reader.lag().records == Some(0))).await;
     let threads = std::fs::read_dir("/proc/self/task").unwrap().count();
     assert!(threads < 100, "{threads} threads");
 }

@@ -17,6 +17,9 @@ use crate::run::{Board, EpochView};
 
 const HEAD: &[u8] = b"GET / HTTP/1.1\r\nhost: h\r\n\r\n";
 
+/// Longer than any machine is busy: a connection that is not ended fails its test instead of holding it up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A server whose answers wait to be released, with these bounds.
 async fn server(connections: usize, idle: Duration) -> (std::net::SocketAddr, Arc<Notify>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -33,10 +36,12 @@ async fn server(connections: usize, idle: Duration) -> (std::net::SocketAddr, Ar
     (address, released)
 }
 
+/// What still comes, up to the end that the server makes.
 async fn rest_of(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
+    let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut text)).await;
     // An abrupt end is one as well.
-    let _ = stream.read_to_end(&mut text).await;
+    assert!(end.is_ok(), "the connection does not end; so far: {}", String::from_utf8_lossy(&text));
     String::from_utf8(text).unwrap()
 }
 
@@ -44,10 +49,12 @@ async fn rest_of(stream: &mut TcpStream) -> String {
 async fn whoever_sends_a_head_byte_by_byte_is_cut_off() {
     let (address, _) = server(10, Duration::from_millis(100)).await;
     let mut slow = TcpStream::connect(address).await.unwrap();
-    // Sends for ever, if it is let.
-    while slow.write_all(b"a").await.is_ok() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let sending = async {
+        while slow.write_all(b"a").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, sending).await.is_ok(), "it may send for ever");
     let mut silent = TcpStream::connect(address).await.unwrap();
     assert_eq!(rest_of(&mut silent).await, "");
 }
