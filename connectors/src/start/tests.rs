@@ -2,6 +2,7 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error, StrDeserializer};
 
 use super::*;
+use crate::source::{Known, SplitId};
 
 fn parse(text: &str) -> Result<Start, Error> {
     let text: StrDeserializer<'_, Error> = text.into_deserializer();
