@@ -304,13 +304,17 @@ fn check_format(table: &Node, kind: &str, format: Option<&Format>, context: &Con
             "a replay does not read CSV".to_string(),
             "write \"parquet\" or \"json\", or read CSV by connector = \"file\"",
         ),
-        ("replay", Format::Avro(_) | Format::Protobuf(_) | Format::Arrow | Format::Raw) => (
+        ("replay", Format::Avro(_) | Format::Arrow | Format::Raw) => (
             "a replay reads Parquet and JSON only".to_string(),
             "write \"parquet\" or \"json\", or read the files by connector = \"file\"",
         ),
         ("stdin", Format::Avro(_) | Format::Arrow) => (
             "standard input is not read block by block".to_string(),
             "write it to a file, and read that by connector = \"file\"",
+        ),
+        ("replay", Format::Protobuf(_)) => (
+            "a replay reads Parquet and JSON only".to_string(),
+            "write \"parquet\" or \"json\": a pipeline without windows archives messages as Parquet",
         ),
         ("file" | "stdin", Format::Protobuf(_)) => (
             "nothing says where a protobuf message ends in a file".to_string(),
