@@ -46,7 +46,7 @@ pub(crate) struct Daemon {
 }
 
 /// Looks until it is so.
-pub(crate) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() -> F) {
     let looking = async {
         while !so().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -121,7 +121,7 @@ impl Place {
 
     /// Waits until requests to `source` are taken.
     pub(crate) async fn takes(&self, source: &str, token: &str) {
-        until("requests are taken", async || {
+        until("requests are taken", || async {
             self.push(source, "").bearer_auth(token).send().await.unwrap().status() != 503
         })
         .await;

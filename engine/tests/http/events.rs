@@ -58,11 +58,11 @@ async fn every_edit_is_stored_once_over_cut_connections_and_a_kill() {
 
     let daemon = place.start();
     // Killed when a part of the stream is in a manifest, wherever that is.
-    until("a part is stored", async || place.stored("eqiad.mediawiki.recentchange")).await;
+    until("a part is stored", || async { place.stored("eqiad.mediawiki.recentchange") }).await;
     daemon.kill();
     let daemon = place.start();
     let all = format!("\"events\":{EVENTS}");
-    until("all is stored", async || place.stored(&all) || place.stored(&all.replace(':', ": "))).await;
+    until("all is stored", || async { place.stored(&all) || place.stored(&all.replace(':', ": ")) }).await;
     let ended = place.stop(daemon);
     assert_eq!(ended.report["lifetime"]["read"], EVENTS, "{}", ended.said);
     assert_eq!(

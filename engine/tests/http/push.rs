@@ -33,13 +33,15 @@ fn lines(ids: impl Iterator<Item = u64>) -> String {
 
 /// Sends until it is taken; as a client does that must not lose anything.
 async fn deliver(place: &Place, body: &str) {
-    until("a request is taken", async || match place.push("orders", body.to_owned()).send().await {
-        Ok(response) => {
-            assert!([200, 429, 503].contains(&response.status().as_u16()), "{response:?}");
-            response.status() == 200
+    until("a request is taken", || async {
+        match place.push("orders", body.to_owned()).send().await {
+            Ok(response) => {
+                assert!([200, 429, 503].contains(&response.status().as_u16()), "{response:?}");
+                response.status() == 200
+            }
+            // Nobody listens, or the daemon was killed before it answered.
+            Err(_) => false,
         }
-        // Nobody listens, or the daemon was killed before it answered.
-        Err(_) => false,
     })
     .await;
 }
@@ -90,7 +92,8 @@ async fn an_answer_that_was_lost_costs_no_duplicate() {
     deliver(&place, "").await;
     let request = tokio::spawn(place.push("orders", lines(0..10)).timeout(Duration::from_secs(60)).send());
     // A manifest that counts them.
-    until("they are in a manifest", async || place.stored("\"accepted\":10") || place.stored("\"accepted\": 10")).await;
+    until("they are in a manifest", || async { place.stored("\"accepted\":10") || place.stored("\"accepted\": 10") })
+        .await;
     daemon.kill();
     // Whatever it heard.
     drop(request.await);
