@@ -14,16 +14,18 @@ from .azurite import Azurite
 from .cache import HERE
 from .dynamodb import DynamoDb
 from .eventhubs import EventHubs
+from .gcs import Gcs
 from .kafka import Kafka
 from .kinesis import Kinesalite, KinesisLocal
 from .pubsub import PubSub, PubSubLoad
 from .python import python
 from .registry import Registry
+from .s3 import S3
 from .service import Service
 
 ALL: dict[str, type[Service]] = {
     kind.name: kind
-    for kind in (Kafka, Registry, Kinesalite, KinesisLocal, DynamoDb, Azurite, PubSub, PubSubLoad, EventHubs)
+    for kind in (Kafka, Registry, Kinesalite, KinesisLocal, DynamoDb, S3, Azurite, Gcs, PubSub, PubSubLoad, EventHubs)
 }
 
 

@@ -12,7 +12,7 @@ from .node import NodeService
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
-CONTAINER = "checkpoints"
+CONTAINERS = ("checkpoints", "lake")
 """There from the start: object_store can't make one."""
 
 VERSION = "2021-08-06"
@@ -30,7 +30,8 @@ class Azurite(NodeService):
 
     def wait_ready(self) -> None:
         super().wait_ready()
-        self._make_container()
+        for container in CONTAINERS:
+            self._make(container)
 
     def variables(self) -> dict[str, str]:
         return {
@@ -44,10 +45,10 @@ class Azurite(NodeService):
         """The address of the account."""
         return f"http://{self.address}/{ACCOUNT}"
 
-    def _make_container(self) -> None:
+    def _make(self, container: str) -> None:
         """One request, signed with the account's key (Microsoft's "Authorize with Shared Key")."""
         date = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
-        resource = f"/{ACCOUNT}/{ACCOUNT}/{CONTAINER}\nrestype:container"
+        resource = f"/{ACCOUNT}/{ACCOUNT}/{container}\nrestype:container"
         text = "PUT" + "\n" * 12 + f"x-ms-date:{date}\nx-ms-version:{VERSION}\n{resource}"
         signature = base64.b64encode(hmac.digest(base64.b64decode(KEY), text.encode(), hashlib.sha256)).decode()
         headers = {
@@ -57,8 +58,8 @@ class Azurite(NodeService):
             "content-length": "0",
         }
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
-        connection.request("PUT", f"/{ACCOUNT}/{CONTAINER}?restype=container", headers=headers)
+        connection.request("PUT", f"/{ACCOUNT}/{container}?restype=container", headers=headers)
         status = connection.getresponse().status
         connection.close()
         if status not in (201, 409):
-            raise RuntimeError(f"azurite did not make the container {CONTAINER}: {status}")
+            raise RuntimeError(f"azurite did not make the container {container}: {status}")

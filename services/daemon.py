@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from . import cache
+from .lakes import Folder, Lake
 from .waiting import PAUSE, until
 
 ENDS_WITHIN = 60
@@ -26,8 +27,12 @@ def program() -> Path:
 class Daemon:
     """One region, in a folder of its own, over as many processes as it takes."""
 
-    def __init__(self, folder: Path, region: str, environment: dict[str, str] | None = None):
+    def __init__(
+        self, folder: Path, region: str, environment: dict[str, str] | None = None, lake: Lake | None = None
+    ):
+        """`lake`: where its files lie, if that is not in its folder."""
         self.folder = folder
+        self._lake = lake or Folder(folder / "var" / "lake")
         self.log = folder / "log.txt"
         self.environment = os.environ | (environment or {})
         (folder / "region.toml").write_text(region)
@@ -165,7 +170,7 @@ class Daemon:
 
     def rows(self, pipeline: str, query: str) -> list[tuple]:
         """Asks DuckDB about what a pipeline wrote, as `lake`; no rows while there are no files."""
-        files = [str(path) for path in (self.folder / "var" / "lake").glob(f"region=*/**/{pipeline}-*.parquet")]
+        files = [str(path) for path in self._lake.files(pipeline)]
         if not files:
             return []
         lake = self._duck.read_parquet(files, hive_partitioning=False)

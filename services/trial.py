@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .daemon import Daemon
+from .lakes import Lake
 
 Event = dict[str, Any]
 Send = Callable[[list[Event]], None]
@@ -38,6 +39,7 @@ memory = "500MB"
 
 [checkpoint]
 interval = "200ms"
+{state}
 
 [sources.events]
 {source}
@@ -47,7 +49,7 @@ event_time = "ts"
 
 [sinks.lake]
 connector = "parquet"
-url = "var/lake"
+{lake}
 partition_by = ["region"]
 roll = {{ size = "16MB", every = "1s", idle = "200ms" }}
 
@@ -64,9 +66,19 @@ sql = '''
 """
 
 
-def region(source: str, schema: str = SCHEMA, time: str = 'max_delay = "1day"', top: str = "") -> str:
+LOCAL = 'url = "var/lake"'
+
+
+def region(
+    source: str,
+    schema: str = SCHEMA,
+    time: str = 'max_delay = "1day"',
+    top: str = "",
+    state: str = "",
+    lake: str = LOCAL,
+) -> str:
     """A region file around the keys of a source."""
-    return REGION.format(source=source.strip(), schema=schema, time=time, top=top)
+    return REGION.format(source=source.strip(), schema=schema, time=time, top=top, state=state, lake=lake)
 
 
 def make(number: int, begin: datetime.datetime) -> Event:
@@ -78,8 +90,15 @@ def make(number: int, begin: datetime.datetime) -> Event:
 class Trial:
     """A daemon, and the events that were sent to it."""
 
-    def __init__(self, folder: Path, region: str, send: Send, environment: dict[str, str] | None = None):
-        self.daemon = Daemon(folder, region, environment)
+    def __init__(
+        self,
+        folder: Path,
+        region: str,
+        send: Send,
+        environment: dict[str, str] | None = None,
+        lake: Lake | None = None,
+    ):
+        self.daemon = Daemon(folder, region, environment, lake)
         self.sent = 0
         self.sender = send
         # Close to the clock: the watermark follows that one where nothing comes.

@@ -104,5 +104,18 @@ pub fn sink(config: &SinkConfig, context: SinkContext) -> Result<Box<dyn Sink>, 
 
 /// Makes a Parquet sink on this machine's clock.
 pub fn parquet(options: ParquetOptions, context: SinkContext) -> Result<Box<dyn Sink>, SinkError> {
-    Ok(Box::new(ParquetSink::local(options, context, Arc::new(Instant::now))?))
+    Ok(Box::new(ParquetSink::at(options, context, Arc::new(Instant::now))?))
+}
+
+/// Finds out whether a sink's place allows what a run will ask of it; says what it found.
+pub async fn probe_sink(config: &SinkConfig, context: SinkContext) -> Result<String, SinkError> {
+    match &config.options {
+        SinkOptions::Parquet(options) => probe_parquet(options.clone(), context).await,
+        SinkOptions::Stdout | SinkOptions::Null => sink(config, context)?.open().await.map(|_| "opened".to_string()),
+    }
+}
+
+/// The same for the place of a Parquet sink.
+pub async fn probe_parquet(options: ParquetOptions, context: SinkContext) -> Result<String, SinkError> {
+    ParquetSink::at(options, context, Arc::new(Instant::now))?.probe().await
 }

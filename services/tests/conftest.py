@@ -10,6 +10,7 @@ import pytest
 from ..__main__ import ALL
 from ..daemon import program
 from ..eventhubs import EventHubs
+from ..lakes import Lake
 from ..service import Service
 from ..trial import Send, Trial, region
 from .hub import Hub
@@ -48,10 +49,16 @@ def trial(tmp_path: Path) -> Iterator[Callable[..., Trial]]:
     """Makes a trial from the keys of a source and a way to send events to it."""
     with ExitStack() as running:
 
-        def make(source: str, send: Send, environment: dict[str, str] | None = None, **parts: str) -> Trial:
+        def make(
+            source: str,
+            send: Send,
+            environment: dict[str, str] | None = None,
+            store: Lake | None = None,
+            **parts: str,
+        ) -> Trial:
             folder = tmp_path / f"trial-{len(list(tmp_path.iterdir()))}"
             folder.mkdir()
-            return running.enter_context(Trial(folder, region(source, **parts), send, environment))
+            return running.enter_context(Trial(folder, region(source, **parts), send, environment, store))
 
         yield make
     shutil.rmtree(tmp_path)

@@ -11,6 +11,7 @@ mod numbers;
 pub mod parquet;
 mod sink;
 mod stdout;
+pub mod store;
 mod types;
 mod units;
 

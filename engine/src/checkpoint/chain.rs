@@ -16,6 +16,7 @@ use super::create::{Created, create};
 use super::document::{self, Unreadable};
 use super::error::{Rival, StateError};
 use super::manifest::{MANIFEST_VERSION, Manifest};
+use super::place::Place;
 use super::store::StateStore;
 use super::sweep::Known;
 use super::writer::Writer;
@@ -44,6 +45,12 @@ impl Chain {
     /// The chain in the folder `root` of a store, which messages call `url`. No request is made yet.
     pub fn open(store: Arc<dyn ObjectStore>, root: &Path, url: &str, environment: Arc<dyn Environment>) -> Self {
         Self::of(StateStore::new(store, url, environment), root)
+    }
+
+    /// The chain at a place. No request is made yet.
+    pub fn at(place: &Place, environment: Arc<dyn Environment>) -> Self {
+        let store = StateStore::new(place.store.clone(), &place.shown, environment);
+        Self::of(store.with_timeout(place.timeout).with_patience(place.patience), &place.root)
     }
 
     /// The chain in the folder `root` of a store.

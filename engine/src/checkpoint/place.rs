@@ -4,19 +4,13 @@ use std::path::Path as DiskPath;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::{ClientConfigKey, ObjectStore, RetryConfig};
-use url::Url;
+use watershed_sinks::store::{self, Location, Patience, StoreOptions, without_credentials};
 
 use super::disk::DiskStore;
 use super::error::{StateError, reason};
 use super::names::{CHECKPOINTS, SEGMENTS};
-
-/// Time-outs of requests are the [`StateStore`](super::StateStore)'s, which knows how much they carry.
-const CLIENT_TIMEOUT: &str = "15 minutes";
 
 /// Where a chain lies.
 #[derive(Debug, Clone)]
@@ -27,39 +21,38 @@ pub struct Place {
     pub root: Path,
     /// The url for messages: whole, but without credentials.
     pub shown: String,
+    /// What a request may take, beside the time for its bytes.
+    pub timeout: Duration,
+    /// How long a request is tried again.
+    pub patience: Duration,
 }
 
 impl Place {
-    /// Opens `url`: a local path (from the current folder; made if it is missing), `file://`, `s3://bucket/path`,
-    /// `gs://bucket/path`, `az://container/path` or `abfss://container@account.dfs.core.windows.net/path`.
-    ///
-    /// Credentials, region and endpoint come from the environment, by the names that each cloud's own tools use; without
-    /// any, from the machine's role. No request is made yet.
-    pub fn open(url: &str) -> Result<Self, StateError> {
-        if !url.contains("://") {
-            return Self::on_disk(DiskPath::new(url));
-        }
-        let invalid = |why: &dyn std::fmt::Display| {
-            let shown = without_credentials(url);
-            let why = why.to_string().replace(url, &shown);
-            StateError::config(format_args!("can't open the state store {shown}: {why}"))
+    /// Opens `url`: a local path (from the current folder; made if it is missing), `file://`, or a place in an object store
+    /// as [`store::open`] knows them. No request is made yet.
+    pub fn open(url: &str, options: &StoreOptions) -> Result<Self, StateError> {
+        let invalid = |error: watershed_sinks::SinkError| {
+            StateError::config(format_args!("can't open the state store {}: {error}", without_credentials(url)))
         };
-        let parsed = Url::parse(url).map_err(|error| invalid(&error))?;
-        if parsed.scheme() == "file" {
-            let folder = parsed.to_file_path().map_err(|()| invalid(&"a file url is written file:///folder"))?;
-            return Self::on_disk(&folder);
-        }
-        let root = Path::from_url_path(parsed.path()).map_err(|error| invalid(&error))?;
-        let store: Arc<dyn ObjectStore> = match parsed.scheme() {
-            "s3" | "s3a" => Arc::new(s3(url).map_err(|error| invalid(&error))?),
-            "gs" => Arc::new(gcs(url).map_err(|error| invalid(&error))?),
-            "az" | "azure" | "abfs" | "abfss" => Arc::new(azure(url).map_err(|error| invalid(&error))?),
-            scheme => {
-                let known = "a local path, file://, s3://, gs://, az:// and abfss:// are known";
-                return Err(invalid(&format_args!("unknown scheme `{scheme}`; {known}")));
+        match Location::of(url).map_err(invalid)? {
+            Location::Folder(folder) => Self::on_disk(&folder),
+            Location::Store(_) => {
+                let opened = store::open(url, options, Patience::State).map_err(invalid)?;
+                Ok(Self {
+                    store: opened.objects,
+                    root: opened.root,
+                    shown: opened.shown.to_string(),
+                    timeout: options.timeout(),
+                    patience: options.patience(),
+                })
             }
-        };
-        Ok(Self { store, root, shown: without_credentials(url) })
+        }
+    }
+
+    /// A place in a store, with the patience that is the default.
+    pub fn of(store: Arc<dyn ObjectStore>, root: Path, shown: String) -> Self {
+        let options = StoreOptions::default();
+        Self { store, root, shown, timeout: options.timeout(), patience: options.patience() }
     }
 
     /// Opens a place that is another's: as [`open`](Self::open), but nothing is made or tidied in it.
@@ -85,43 +78,6 @@ impl Place {
         })?;
         [CHECKPOINTS, SEGMENTS].iter().for_each(|folder| store.remove_abandoned(folder));
         let shown = store.root().display().to_string();
-        Ok(Self { store: Arc::new(store), root: Path::ROOT, shown })
+        Ok(Self::of(Arc::new(store), Path::ROOT, shown))
     }
-}
-
-/// Few and quick: the [`StateStore`](super::StateStore) tries again itself, and says so.
-fn retries() -> RetryConfig {
-    RetryConfig { max_retries: 2, retry_timeout: Duration::from_secs(20), ..RetryConfig::default() }
-}
-
-fn s3(url: &str) -> object_store::Result<impl ObjectStore> {
-    let timeout = AmazonS3ConfigKey::Client(ClientConfigKey::Timeout);
-    AmazonS3Builder::from_env().with_url(url).with_config(timeout, CLIENT_TIMEOUT).with_retry(retries()).build()
-}
-
-fn gcs(url: &str) -> object_store::Result<impl ObjectStore> {
-    let timeout = GoogleConfigKey::Client(ClientConfigKey::Timeout);
-    GoogleCloudStorageBuilder::from_env()
-        .with_url(url)
-        .with_config(timeout, CLIENT_TIMEOUT)
-        .with_retry(retries())
-        .build()
-}
-
-fn azure(url: &str) -> object_store::Result<impl ObjectStore> {
-    let timeout = AzureConfigKey::Client(ClientConfigKey::Timeout);
-    MicrosoftAzureBuilder::from_env().with_url(url).with_config(timeout, CLIENT_TIMEOUT).with_retry(retries()).build()
-}
-
-/// The url without password, query and fragment; a user stays only where it names an Azure container.
-fn without_credentials(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_string() };
-    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-    let authority = match authority.rsplit_once('@') {
-        Some((user, host)) if scheme.starts_with("abfs") && !user.contains(':') => format!("{user}@{host}"),
-        Some((_, host)) => host.to_string(),
-        None => authority.to_string(),
-    };
-    format!("{scheme}://{authority}{path}")
 }

@@ -23,7 +23,7 @@ use crate::environment::Environment;
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Before a place has ever answered, its url is more likely wrong than its server down.
 const FIRST_PATIENCE: Duration = Duration::from_secs(60);
-/// What any one request may take, whatever its size ...
+/// What any one request may take, whatever its size, if nothing else is said ...
 const REQUEST: Duration = Duration::from_secs(30);
 /// ... and how many bytes a second a slow line moves.
 const SLOW_LINE: u64 = 512 << 10;
@@ -38,6 +38,7 @@ pub struct StateStore {
     store: Arc<dyn ObjectStore>,
     environment: Arc<dyn Environment>,
     url: Arc<str>,
+    timeout: Duration,
     patience: Duration,
     /// Requests that are being asked again.
     troubled: Arc<AtomicUsize>,
@@ -52,10 +53,17 @@ impl StateStore {
             store,
             environment,
             url: url.trim_end_matches('/').into(),
+            timeout: REQUEST,
             patience: PATIENCE,
             troubled: Arc::default(),
             answered: Arc::default(),
         }
+    }
+
+    /// The same store, of which a request may take so long, beside the time for its bytes.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
     }
 
     /// The same store, asked for so long.
@@ -92,7 +100,7 @@ impl StateStore {
         bytes: u64,
         request: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let limit = REQUEST + Duration::from_secs(bytes / SLOW_LINE);
+        let limit = self.timeout + Duration::from_secs(bytes / SLOW_LINE);
         match select(pin!(request), self.environment.sleep(limit)).await {
             Either::Left((answer, _)) => answer,
             Either::Right(_) => Err(StoreError::Generic {

@@ -135,13 +135,23 @@ impl Written<'_> {
         is_other && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
+    /// The `url`; where a container's account stands beside it, in the spelling that has both.
+    fn url_with_account(&self) -> String {
+        let SinkOptions::Parquet(options) = &self.sink.options else { return self.url.to_owned() };
+        let Some((account, rest)) = options.store.account.as_ref().zip(self.url.strip_prefix("az://")) else {
+            return self.url.to_owned();
+        };
+        let (container, path) = rest.split_once('/').unwrap_or((rest, ""));
+        format!("abfss://{container}@{account}.dfs.core.windows.net/{path}")
+    }
+
     /// Where the engine finds the files. What was filled in is never printed, so it has to be said again.
     fn location(&self, region: &Region, told: Option<&str>) -> Outcome<String> {
         if let Some(told) = told {
             return Ok(told.trim_end_matches('/').to_owned());
         }
         if region.secrets.redact(self.url) == self.url {
-            return Ok(self.url.to_owned());
+            return Ok(self.url_with_account());
         }
         let error = format!("the `url` of sink `{}` is filled in, and such values are never printed", self.sink.name);
         let help = "say where the lake is: --location s3://BUCKET/PREFIX, with one --pipeline at a time";

@@ -93,13 +93,16 @@ impl Exchange {
             return Err(refused("its rows do not say which window they are of".to_string(), help));
         };
         let sinks = region.pipelines.get(name).map_or(&[][..], |config| &config.sinks);
-        let folder = sinks.iter().find_map(|sink| match &region.sinks.get(sink)?.options {
-            SinkOptions::Parquet(options) => options.local_path().ok(),
+        let options = sinks.iter().find_map(|sink| match &region.sinks.get(sink)?.options {
+            SinkOptions::Parquet(options) => Some(options),
             SinkOptions::Stdout | SinkOptions::Null => None,
         });
-        let Some(folder) = folder else {
+        let Some(options) = options else {
             return Err(refused("it writes to no parquet sink".to_string(), "there is nothing to replace"));
         };
+        let folder = options.local_path().map_err(|error| {
+            refused(error.to_string(), "files are exchanged in local folders only: replay it with --into alone")
+        })?;
         let fresh = into.join(name);
         let exchange = Self { pipeline: name.to_string(), folder, fresh, time, length, range: range.clone() };
         exchange.old_files()?;

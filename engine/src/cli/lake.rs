@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
@@ -21,11 +20,14 @@ use datafusion::prelude::{Expr, ident, lit};
 use futures::stream::{self, BoxStream, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
+use object_store::prefix::PrefixStore;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
     PutOptions, PutPayload, PutResult, Result,
 };
 use watershed_sinks::parquet::visible_files;
+use watershed_sinks::store::{self, Location, Patience, without_credentials};
+use watershed_sinks::{ParquetOptions, SinkError};
 
 use super::failure::{Failure, Outcome};
 use crate::config::{PipelineConfig, Region, SinkOptions};
@@ -36,18 +38,15 @@ const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// Makes what `pipeline` wrote the table of its name.
 pub(super) async fn register(session: &SessionContext, region: &Region, pipeline: &PipelineConfig) -> Outcome {
-    let folder = folder(region, pipeline)?;
+    let options = options(region, pipeline)?;
+    let shown = without_credentials(&options.url);
     let nothing = || {
-        let error =
-            Diagnostic::new(format!("pipeline `{}` has written nothing to {} yet", pipeline.name, folder.display()));
+        let error = Diagnostic::new(format!("pipeline `{}` has written nothing to {shown} yet", pipeline.name));
         Failure::Running(error.help(format!("run it first: watershed run {}", region.file.display())))
     };
-    if !folder.is_dir() {
-        return Err(nothing());
-    }
-    let cannot_read = |error: &dyn fmt::Display| Failure::running(format!("cannot read {}: {error}", folder.display()));
-    let inner = LocalFileSystem::new_with_prefix(&folder).map_err(|error| cannot_read(&error))?;
-    let mut files = visible_files(&inner, &Path::ROOT).await.map_err(|error| cannot_read(&error))?;
+    let cannot_read = |error: &dyn fmt::Display| Failure::running(format!("cannot read {shown}: {error}"));
+    let Some(inner) = open(options).map_err(|error| cannot_read(&error))? else { return Err(nothing()) };
+    let mut files = visible_files(&*inner, &Path::ROOT).await.map_err(|error| cannot_read(&error))?;
     files.retain(|file| file.location.filename().is_some_and(|name| is_of(name, &pipeline.name)));
     let Some(first) = files.first() else { return Err(nothing()) };
     let levels = levels(&first.location);
@@ -60,18 +59,32 @@ pub(super) async fn register(session: &SessionContext, region: &Region, pipeline
     table(session, &pipeline.name, store, levels).await.map_err(|error| cannot_read(&error.strip_backtrace()))
 }
 
-/// The folder of the pipeline's first parquet sink; where there are several, all hold the same rows.
-fn folder(region: &Region, pipeline: &PipelineConfig) -> Outcome<PathBuf> {
+/// The place that `options` name, as a store that holds nothing else; none if there is no such folder.
+fn open(options: &ParquetOptions) -> std::result::Result<Option<Arc<dyn ObjectStore>>, SinkError> {
+    match options.check_place()? {
+        Location::Folder(folder) if !folder.is_dir() => Ok(None),
+        Location::Folder(folder) => {
+            let store = LocalFileSystem::new_with_prefix(&folder);
+            Ok(Some(Arc::new(store.map_err(SinkError::config)?)))
+        }
+        Location::Store(_) => {
+            let store = store::open(&options.url, &options.store, Patience::Client)?;
+            Ok(Some(Arc::new(PrefixStore::new(store.objects, store.root))))
+        }
+    }
+}
+
+/// The pipeline's first parquet sink; where there are several, all hold the same rows.
+fn options<'r>(region: &'r Region, pipeline: &PipelineConfig) -> Outcome<&'r ParquetOptions> {
     let mut sinks = pipeline.sinks.iter().filter_map(|name| region.sinks.get(name));
     let options = sinks.find_map(|sink| match &sink.options {
         SinkOptions::Parquet(options) => Some(options),
         SinkOptions::Stdout | SinkOptions::Null => None,
     });
-    let Some(options) = options else {
+    options.ok_or_else(|| {
         let error = format!("pipeline `{}` writes to no parquet sink, so there is nothing to query", pipeline.name);
-        return Err(Failure::wrong(Diagnostic::at(pipeline.location.clone(), error)));
-    };
-    options.local_path().map_err(|error| Failure::wrong(Diagnostic::new(error.to_string())))
+        Failure::wrong(Diagnostic::at(pipeline.location.clone(), error))
+    })
 }
 
 /// True for the files of `pipeline`: its name, the epoch and a number. `orders` does not claim those of `orders-1m`.
@@ -137,7 +150,7 @@ fn quoted(name: &str) -> datafusion::common::TableReference {
 /// A folder of which only some files are there, and which cannot be written to.
 #[derive(Debug)]
 struct Snapshot {
-    inner: LocalFileSystem,
+    inner: Arc<dyn ObjectStore>,
     files: Vec<ObjectMeta>,
 }
 

@@ -1,16 +1,21 @@
 //! Sources and sinks as `check` and `run` look at them before anything flows.
 
+use std::error::Error;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use watershed_connectors::{Source, SourceError};
+use watershed_sinks::store::{self, Location, Patience, StoreOptions};
 use watershed_sinks::{SinkContext, SinkError};
 
 use super::failure::{Failure, Outcome};
-use crate::config::{PipelineConfig, Region, SinkConfig, SourceConfig};
+use crate::checkpoint::Place;
+use crate::config::{Checkpoint, OnBad, PipelineConfig, Region, SinkConfig, SinkOptions, SourceConfig};
 use crate::connect;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::plan::{PlannedPipeline, PlannedRegion};
 use crate::registry::Registry;
+use crate::run::dead_letter_sink;
 
 /// The source of a config; nothing is opened yet.
 pub(super) fn source(config: &SourceConfig) -> Outcome<Arc<dyn Source>> {
@@ -62,7 +67,7 @@ fn failure(location: &Location, message: String, mends: bool) -> Failure {
     }
 }
 
-/// Opens every split of every source and every sink, and lets go of them again. Says what it opened.
+/// Opens every split of every source, and tries at every place what a run will ask of it. Says what it found.
 pub(super) async fn open_all(region: &Region, planned: &PlannedRegion) -> Outcome<Vec<String>> {
     let mut opened = Vec::new();
     for config in region.sources.values() {
@@ -77,6 +82,22 @@ pub(super) async fn open_all(region: &Region, planned: &PlannedRegion) -> Outcom
             let found = Registry::new(registry).map_err(failed)?.probe().await.map_err(failed)?;
             opened.push(format!("source {}: {found}", config.name));
         }
+        if config.on_bad == OnBad::DeadLetter {
+            let failed = |error: &dyn Display| Failure::running(format!("dead letters of `{}`: {error}", config.name));
+            let (options, context) = dead_letter_sink(region, config);
+            let lies = lies_in(region, &options.url, &options.store).await.map_err(|error| failed(&error))?;
+            let found = connect::probe_parquet(options, context).await.map_err(|error| failed(&error))?;
+            opened.push(format!("dead letters of {}: {found}{lies}", config.name));
+        }
+    }
+    let failed = |error: &dyn Display| Failure::running(format!("state: {error}"));
+    let found = probe_state(&region.checkpoint).await.map_err(|error| failed(&error))?;
+    let lies = lies_in(region, &region.checkpoint.url, &region.checkpoint.store).await;
+    opened.push(format!("state: {found}{}", lies.map_err(|error| failed(&error))?));
+    for table in region.tables.values() {
+        let lies = lies_in(region, &table.url, &table.store).await;
+        let lies = lies.map_err(|error| Failure::running(format!("table `{}`: {error}", table.name)))?;
+        opened.push(format!("table {}: opened{lies}", table.name));
     }
     for pipeline in &planned.pipelines {
         for (config, context) in sinks(region, pipeline) {
@@ -85,10 +106,39 @@ pub(super) async fn open_all(region: &Region, planned: &PlannedRegion) -> Outcom
                 let message = format!("sink `{}` of pipeline `{}`: {error}", config.name, pipeline.name);
                 failure(&config.location, message, mends)
             };
-            let mut sink = connect::sink(config, context).map_err(failed)?;
-            sink.open().await.map_err(failed)?;
-            opened.push(format!("sink {} of pipeline {}: opened", config.name, pipeline.name));
+            let found = connect::probe_sink(config, context).await.map_err(failed)?;
+            let lies = match &config.options {
+                SinkOptions::Parquet(options) => lies_in(region, &options.url, &options.store).await,
+                SinkOptions::Stdout | SinkOptions::Null => Ok(String::new()),
+            };
+            let lies = lies.map_err(failed)?;
+            opened.push(format!("sink {} of pipeline {}: {found}{lies}", config.name, pipeline.name));
         }
     }
     Ok(opened)
+}
+
+async fn probe_state(checkpoint: &Checkpoint) -> Result<String, Box<dyn Error + Send + Sync>> {
+    if let Location::Folder(_) = Location::of(&checkpoint.url)? {
+        Place::open(&checkpoint.url, &checkpoint.store)?;
+        return Ok("opened".to_string());
+    }
+    Ok(store::open(&checkpoint.url, &checkpoint.store, Patience::Client)?.probe().await?)
+}
+
+/// Where a place says that it lies, in words; an error if that is outside of where data may be.
+async fn lies_in(region: &Region, url: &str, options: &StoreOptions) -> Result<String, SinkError> {
+    if let Location::Folder(_) = Location::of(url)? {
+        return Ok(String::new());
+    }
+    let store = store::open(url, options, Patience::Client)?;
+    let Some(lies) = store.region().await? else { return Ok(String::new()) };
+    match &region.residency {
+        Some(residency) if !residency.allows(&lies) => Err(SinkError::config(format!(
+            "{} lies in `{lies}`, which is outside [residency]: `allow` is {}",
+            store.shown,
+            residency.allow.join(", ")
+        ))),
+        _ => Ok(format!("; lies in {lies}")),
+    }
 }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use datafusion::physical_expr::expressions::Column;
 use watershed_connectors::ReplayOptions;
+use watershed_sinks::ParquetOptions;
+use watershed_sinks::store::{Location, StoreOptions, without_credentials};
 
 use super::args::Replay;
 use super::exchange::Exchange;
@@ -19,7 +21,7 @@ use super::failure::{Failure, Outcome, load, refused_sql};
 use super::run::{Drive, check_report_place, drive};
 use super::screen::Screen;
 use crate::checkpoint::{Chain, Manifest, Place};
-use crate::config::{ConnectorOptions, Region, SinkConfig, SinkOptions, SourceConfig};
+use crate::config::{Checkpoint, ConnectorOptions, Region, SinkConfig, SinkOptions, SourceConfig};
 use crate::decode::Format;
 use crate::diagnostic::Diagnostic;
 use crate::environment::System;
@@ -88,7 +90,7 @@ async fn exchanges(
     range: &Stretch,
 ) -> Outcome<Vec<Exchange>> {
     let range = range.wanted().unwrap_or(i64::MIN..i64::MAX);
-    let state = newest(&region.checkpoint.url).await?;
+    let state = newest(&region.checkpoint).await?;
     let mut exchanges = Vec::new();
     for plan in planned.pipelines.iter().filter(|plan| chosen.iter().any(|name| *name == *plan.name)) {
         let exchange = Exchange::of(region, plan, into, &range, state.as_ref())?;
@@ -101,13 +103,15 @@ async fn exchanges(
 }
 
 /// The newest manifest of a state folder; none if there is no such folder.
-pub(super) async fn newest(url: &str) -> Outcome<Option<Manifest>> {
-    if !url.contains("://") && !Path::new(url).exists() {
+pub(super) async fn newest(checkpoint: &Checkpoint) -> Outcome<Option<Manifest>> {
+    let failed = |error: &dyn std::fmt::Display| Failure::running(error.to_string());
+    if let Location::Folder(folder) = Location::of(&checkpoint.url).map_err(|error| failed(&error))?
+        && !folder.exists()
+    {
         return Ok(None);
     }
-    let failed = |error: &dyn std::fmt::Display| Failure::running(error.to_string());
-    let place = Place::open(url).map_err(|error| failed(&error))?;
-    let chain = Chain::open(place.store, &place.root, &place.shown, Arc::new(System::new()));
+    let place = Place::open(&checkpoint.url, &checkpoint.store).map_err(|error| failed(&error))?;
+    let chain = Chain::at(&place, Arc::new(System::new()));
     chain.newest().await.map_err(|error| failed(&error))
 }
 
@@ -217,13 +221,19 @@ fn found_archive(planned: &PlannedRegion, source: &str) -> Outcome<Archive> {
     let place = |plan: &PlannedPipeline| {
         let sinks = &planned.region.pipelines.get(plan.name.as_ref())?.sinks;
         sinks.iter().find_map(|sink| match &planned.region.sinks.get(sink)?.options {
-            SinkOptions::Parquet(options) => Some(files_of(&options.url, &plan.name)),
+            SinkOptions::Parquet(options) => Some((options.local_path().is_ok(), files_of(&options.url, &plan.name))),
             SinkOptions::Stdout | SinkOptions::Null => None,
         })
     };
-    let found: Vec<String> = planned.pipelines.iter().filter(keeps_all).filter_map(place).collect();
+    let found: Vec<(bool, String)> = planned.pipelines.iter().filter(keeps_all).filter_map(place).collect();
     match found.as_slice() {
-        [place] => Ok(Archive { place: place.clone(), format: Format::Parquet }),
+        [(true, place)] => Ok(Archive { place: place.clone(), format: Format::Parquet }),
+        [(false, place)] => {
+            let error = format!("the archive of source `{source}` is {}", without_credentials(place));
+            let help =
+                format!("a replay reads local files: copy them, and name their folder: --archive {source}=FOLDER");
+            Err(Failure::wrong(Diagnostic::new(error).help(help)))
+        }
         [] => {
             let error = Diagnostic::new(format!("no pipeline here archives source `{source}`"));
             let help = format!(
@@ -233,7 +243,8 @@ fn found_archive(planned: &PlannedRegion, source: &str) -> Outcome<Archive> {
             Err(Failure::wrong(error.help(help)))
         }
         several => {
-            let error = Diagnostic::new(format!("source `{source}` has several archives: {}", several.join(", ")));
+            let places: Vec<&str> = several.iter().map(|(_, place)| place.as_str()).collect();
+            let error = Diagnostic::new(format!("source `{source}` has several archives: {}", places.join(", ")));
             Err(Failure::wrong(error.help(format!("name one: --archive {source}=FOLDER"))))
         }
     }
@@ -256,7 +267,7 @@ fn keeps_rows(op: &RowOp) -> bool {
 
 /// A folder that holds the replay of something else can't take this one: what it has read would be taken for read.
 async fn check_into(region: &Region) -> Outcome {
-    let Some(manifest) = newest(&region.checkpoint.url).await? else { return Ok(()) };
+    let Some(manifest) = newest(&region.checkpoint).await? else { return Ok(()) };
     let other = manifest.sources.iter().find(|(name, state)| {
         let now = region.sources.get(*name).map(|config| config.connector.identity());
         now.is_some_and(|now| now != state.identity)
@@ -283,6 +294,7 @@ fn into_replay(config: &mut SourceConfig, archive: Archive, range: &Stretch, int
     // What is archived has been told from its duplicates.
     config.deduplicate = None;
     config.dead_letters = into.join("_dead_letters").join(&config.name).display().to_string();
+    config.dead_letters_store = StoreOptions::default();
 }
 
 /// Sends every pipeline into a folder of its own below `into`, and the state there, too.
@@ -291,8 +303,8 @@ fn send_into(region: &mut Region, into: &Path) -> Outcome {
     for (name, pipeline) in &mut region.pipelines {
         let parquet = pipeline.sinks.iter().filter_map(|sink| region.sinks.get(sink)).find_map(|sink| {
             let SinkOptions::Parquet(options) = &sink.options else { return None };
-            let options =
-                watershed_sinks::ParquetOptions { url: into.join(name).display().to_string(), ..options.clone() };
+            let (url, store) = (into.join(name).display().to_string(), StoreOptions::default());
+            let options = ParquetOptions { url, store, ..options.clone() };
             Some(SinkConfig { name: name.clone(), options: SinkOptions::Parquet(options), ..sink.clone() })
         });
         let Some(sink) = parquet else {
@@ -305,6 +317,7 @@ fn send_into(region: &mut Region, into: &Path) -> Outcome {
     }
     region.sinks = sinks;
     region.checkpoint.url = into.join("_state").display().to_string();
+    region.checkpoint.store = StoreOptions::default();
     region.spill = into.join("_spill");
     Ok(())
 }

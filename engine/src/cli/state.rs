@@ -26,7 +26,7 @@ pub(super) async fn state(arguments: State, screen: &Arc<Screen>) -> Outcome {
         let error = Diagnostic::new(format!("there is no state at {url} yet"));
         Failure::Running(error.help("a run writes it at its first checkpoint"))
     };
-    let manifest = newest(url).await?.ok_or_else(none)?;
+    let manifest = newest(&region.checkpoint).await?.ok_or_else(none)?;
     let text = match arguments.json {
         true => serde_json::to_string_pretty(&manifest).map_err(|error| failed(&error))? + "\n",
         false => about(&manifest, &region.checkpoint.url),

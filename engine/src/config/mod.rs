@@ -15,6 +15,7 @@ mod keys;
 mod mapping;
 mod origin;
 mod pipeline;
+mod place;
 mod read;
 mod read_error;
 mod reference;
@@ -73,8 +74,14 @@ pub fn parse(
     let Some(root) = root else { return Err(errors) };
     let findings = Findings::default();
     findings.extend(errors);
-    let context =
-        Context { document: document.clone(), folder: folder.clone(), findings, filler: RefCell::new(filler), cores };
+    let context = Context {
+        document: document.clone(),
+        folder: folder.clone(),
+        findings,
+        filler: RefCell::new(filler),
+        allowed: RefCell::default(),
+        cores,
+    };
     let region = resolve::region(&root, &context);
     let mut errors = context.findings.into_inner();
     match region {

@@ -7,12 +7,12 @@ use super::read::fields_of;
 use super::source;
 use super::written::{
     CheckpointKeys, DeduplicateKeys, FieldKeys, FormatKeys, HttpKeys, PipelineKeys, RegionKeys, ResidencyKeys,
-    SinkKeys, SourceKeys, TableKeys,
+    SinkKeys, SourceKeys, StoreKeys, TableKeys,
 };
 
 /// Every key of a region file as Markdown: one table of keys for each table of the file.
 pub fn reference() -> String {
-    let sets: [(&str, &[Key]); 11] = [
+    let sets: [(&str, &[Key]); 12] = [
         ("At the top of the file", RegionKeys::KEYS),
         ("`[checkpoint]`", CheckpointKeys::KEYS),
         ("`[http]`", HttpKeys::KEYS),
@@ -24,6 +24,7 @@ pub fn reference() -> String {
         ("`[sinks.NAME]`", SinkKeys::KEYS),
         ("`[tables.NAME]`", TableKeys::KEYS),
         ("`[pipelines.NAME]`", PipelineKeys::KEYS),
+        ("Beside a `url` that leads to an object store", StoreKeys::KEYS),
     ];
     let mut out = String::new();
     for (title, keys) in sets {

@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use globset::Glob;
 use watershed_connectors::{
     FileOptions, GeneratorOptions, MetadataField, ReplayOptions, StdinOptions, StreamOptions, Surroundings,
 };
 use watershed_sinks::ParquetOptions;
+use watershed_sinks::store::StoreOptions;
 
 use super::fill::Secrets;
 use super::origin::SqlOrigin;
@@ -72,6 +74,8 @@ impl fmt::Display for Written {
 pub struct Checkpoint {
     /// Folder or object-store URL; a relative path starts from the current folder.
     pub url: String,
+    /// What its store wants to know.
+    pub store: StoreOptions,
     /// Time between two checkpoints.
     pub interval: Duration,
 }
@@ -86,8 +90,16 @@ pub struct Http {
 /// `[residency]`.
 #[derive(Clone)]
 pub struct Residency {
-    /// Patterns of region names; the region matches one of them.
+    /// Patterns of region names; the region matches one of them, and so does that of every place.
     pub allow: Vec<String>,
+}
+
+impl Residency {
+    /// True if data may be in `region`.
+    pub fn allows(&self, region: &str) -> bool {
+        let matches = |pattern: &String| Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(region));
+        self.allow.iter().any(matches)
+    }
 }
 
 /// `[sources.<name>]`.
@@ -119,6 +131,8 @@ pub struct SourceConfig {
     pub on_bad: OnBad,
     /// Folder or URL that takes the dead letters; a relative path starts from the current folder.
     pub dead_letters: String,
+    /// What their store wants to know.
+    pub dead_letters_store: StoreOptions,
     /// Where its table starts in the region file.
     pub location: Location,
     /// Its table as written.
@@ -191,6 +205,8 @@ pub struct TableConfig {
     pub name: String,
     /// File, folder or object-store URL; a relative path starts from the current folder.
     pub url: String,
+    /// What its store wants to know.
+    pub store: StoreOptions,
     /// How the data is written.
     pub format: TableFormat,
     /// Time after which it is read again; none: never.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use globset::Glob;
+use globset::{Glob, GlobMatcher};
 use serde_spanned::Spanned as At;
 
 use super::document::{Document, MAX_FILE_BYTES, Span, read_limited, shorten};
@@ -16,7 +16,7 @@ use super::read::{Findings, read, without_unknown};
 use super::region::{Checkpoint, Http, Region, Residency, Written};
 use super::tree::{Entry, Node, Value};
 use super::written::{CheckpointKeys, HttpKeys, Period, RegionKeys, ResidencyKeys, SECTIONS};
-use super::{pipeline, sink, source, streams, table};
+use super::{pipeline, place, sink, source, streams, table};
 use crate::diagnostic::Diagnostic;
 
 /// Longest name of a region, source, sink, table or pipeline: they end up in file names.
@@ -35,6 +35,8 @@ pub(super) struct Context<'a> {
     pub(super) folder: PathBuf,
     pub(super) findings: Findings,
     pub(super) filler: RefCell<Filler<'a>>,
+    /// The regions in which data may be; none: anywhere.
+    pub(super) allowed: RefCell<Option<Vec<GlobMatcher>>>,
     /// Lanes where the file names none.
     pub(super) cores: usize,
 }
@@ -147,10 +149,11 @@ pub(super) fn region(root: &Node, context: &Context<'_>) -> Option<Region> {
         context.check_name(name, &context.written(&keys.region.span()), &keys.region.span(), "region name");
     }
 
+    // First, as it is about every place.
+    let residency = top.get("residency").and_then(|node| residency(node, keys.as_ref(), context));
     let checkpoint = checkpoint(&top, name, context);
     let interval = checkpoint.as_ref().map_or(Duration::ZERO, |checkpoint| checkpoint.interval);
     let http = top.get("http").and_then(|node| http(node, context));
-    let residency = top.get("residency").and_then(|node| residency(node, keys.as_ref(), context));
     let sources =
         named(&top, "sources", context, |entry, title| source::resolve(entry, title, name, interval, context));
     let sinks = named(&top, "sinks", context, |entry, title| sink::resolve(entry, title, context));
@@ -166,7 +169,7 @@ pub(super) fn region(root: &Node, context: &Context<'_>) -> Option<Region> {
     let lanes = lanes(keys, context);
     let memory = memory(keys, context);
     if let Some(spill) = &keys.spill {
-        place(spill, "spill", context);
+        is_given(spill, "spill", context);
     }
     if !context.findings.is_empty() {
         return None;
@@ -236,25 +239,26 @@ fn memory(keys: &RegionKeys, context: &Context<'_>) -> usize {
 
 fn checkpoint(root: &Node, region: &str, context: &Context<'_>) -> Option<Checkpoint> {
     let empty = Node { span: 0..0, value: Value::Table(Vec::new()) };
-    let keys: CheckpointKeys = context.read_section(root.get("checkpoint").unwrap_or(&empty), "checkpoint")?;
-    let interval = context.positive("interval", &keys.interval);
-    let url = match keys.url {
-        Some(url) => {
-            place(&url, "url", context)?;
-            url.into_inner()
-        }
-        None => format!("var/{region}/state"),
-    };
-    Some(Checkpoint { url, interval })
-}
-
-/// Checks a folder or URL.
-pub(super) fn place(url: &At<String>, key: &str, context: &Context<'_>) -> Option<()> {
-    if url.get_ref().trim().is_empty() {
-        context.refuse(url.span(), format!("`{key}` is empty"), "write a folder or an object-store URL");
+    let table = root.get("checkpoint").unwrap_or(&empty);
+    if !context.is_table(table, "checkpoint") {
         return None;
     }
-    Some(())
+    let own: Vec<&str> = CheckpointKeys::KEYS.iter().map(|key| key.name).collect();
+    let (own, store) = place::part(table, "checkpoint", &own, context);
+    let keys: CheckpointKeys = context.read(&own, "checkpoint")?;
+    let interval = context.positive("interval", &keys.interval);
+    let url = keys.url.unwrap_or_else(|| At::new(table.span.clone(), format!("var/{region}/state")));
+    let store = place::resolve(&store, "checkpoint", &url, context)?;
+    Some(Checkpoint { url: url.into_inner(), store, interval })
+}
+
+/// True for a folder or URL that is written at all; reports one that is not.
+pub(super) fn is_given(url: &At<String>, key: &str, context: &Context<'_>) -> bool {
+    let given = !url.get_ref().trim().is_empty();
+    if !given {
+        context.refuse(url.span(), format!("`{key}` is empty"), "write a folder or an object-store URL");
+    }
+    given
 }
 
 fn http(node: &Node, context: &Context<'_>) -> Option<Http> {
@@ -272,14 +276,11 @@ fn http(node: &Node, context: &Context<'_>) -> Option<Http> {
 
 fn residency(node: &Node, region: Option<&RegionKeys>, context: &Context<'_>) -> Option<Residency> {
     let keys: ResidencyKeys = context.read_section(node, "residency")?;
-    let mut matches = false;
+    let mut allowed = Vec::new();
     let mut valid = true;
     for pattern in keys.allow.get_ref() {
         match Glob::new(pattern.get_ref()) {
-            Ok(glob) => {
-                let matcher = glob.compile_matcher();
-                matches |= region.is_some_and(|keys| matcher.is_match(keys.region.get_ref()));
-            }
+            Ok(glob) => allowed.push(glob.compile_matcher()),
             Err(error) => {
                 valid = false;
                 let message = format!("\"{}\" is no pattern: {}", context.written(&pattern.span()), error.kind());
@@ -289,11 +290,14 @@ fn residency(node: &Node, region: Option<&RegionKeys>, context: &Context<'_>) ->
     }
     if let Some(region) = region
         && valid
-        && !matches
+        && !place::is_inside(&allowed, region.region.get_ref())
     {
         let message = format!("region `{}` is outside [residency]", context.written(&region.region.span()));
         let help = format!("`allow` is {}", context.written(&keys.allow.span()));
         context.refuse(region.region.span(), message, help);
+    }
+    if valid {
+        *context.allowed.borrow_mut() = Some(allowed);
     }
     Some(Residency { allow: keys.allow.into_inner().into_iter().map(At::into_inner).collect() })
 }

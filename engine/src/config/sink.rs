@@ -1,9 +1,11 @@
 //! `[sinks.<name>]`.
 
 use serde::Deserialize;
+use serde_spanned::Spanned as At;
 use watershed_sinks::ParquetOptions;
 
 use super::keys::KeySet;
+use super::place;
 use super::read::{fields_of, read_foreign, without_unknown};
 use super::region::{SinkConfig, SinkOptions};
 use super::resolve::{Context, split};
@@ -32,11 +34,15 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
         _ => fields_of::<NoOptions>(),
     };
     let known: Vec<&str> = common.iter().chain(fields).copied().collect();
-    let rest = without_unknown(&rest, title, &known, &context.document, &context.findings);
     let options = match kind {
-        "parquet" => SinkOptions::Parquet(parquet(&rest, title, context)?),
-        "stdout" => SinkOptions::Stdout,
-        _ => SinkOptions::Null,
+        "parquet" => {
+            let (rest, store) = place::part(&rest, title, &known, context);
+            SinkOptions::Parquet(parquet(&rest, &store, title, context)?)
+        }
+        _ => {
+            without_unknown(&rest, title, &known, &context.document, &context.findings);
+            if kind == "stdout" { SinkOptions::Stdout } else { SinkOptions::Null }
+        }
     };
     Some(SinkConfig {
         name: entry.key.clone(),
@@ -46,16 +52,12 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
     })
 }
 
-fn parquet(table: &Node, title: &str, context: &Context<'_>) -> Option<ParquetOptions> {
-    let options: ParquetOptions = read_foreign(table, title, &context.document, &context.findings)?;
+fn parquet(table: &Node, store: &Node, title: &str, context: &Context<'_>) -> Option<ParquetOptions> {
+    let mut options: ParquetOptions = read_foreign(table, title, &context.document, &context.findings)?;
     let at = |key: &str| table.get(key).unwrap_or(table);
-    if let Err(error) = options.local_path() {
-        let url = at("url");
-        let message = match url.is_filled() {
-            true => format!("`url`: a parquet sink cannot write to \"{}\"", context.written(&url.span)),
-            false => error.to_string(),
-        };
-        context.refuse(url.span.clone(), message, "write a folder, such as \"var/lake\"");
+    let url = At::new(at("url").span.clone(), options.url.clone());
+    if let Some(store) = place::resolve(store, title, &url, context) {
+        options.store = store;
     }
     let roll = at("roll");
     let sizes = [

@@ -7,13 +7,15 @@ use serde_spanned::Spanned as At;
 use watershed_connectors::{
     FileOptions, GeneratorOptions, MetadataField, ReplayOptions, StdinOptions, Surroundings, profile_schema,
 };
+use watershed_sinks::store::StoreOptions;
 
 use super::columns;
 use super::format;
 use super::keys::KeySet;
+use super::place;
 use super::read::{fields_of, read_foreign, without_unknown};
 use super::region::{ConnectorOptions, Deduplicate, OnBad, SourceConfig};
-use super::resolve::{Context, place, split};
+use super::resolve::{Context, split};
 use super::streams::{SECRET_KEYS, STREAMS, find};
 use super::tree::{Entry, Node, Value};
 use super::written::{DeduplicateKeys, MaxFuture, OnBadKey, SourceKeys};
@@ -59,9 +61,10 @@ pub(super) fn resolve(
     let connector = connector(kind, &rest, title, context);
 
     let idle_after = context.positive("idle_after", &keys.idle_after);
-    if let Some(dead_letters) = &keys.dead_letters {
-        place(dead_letters, "dead_letters", context);
-    }
+    let (dead_letters, dead_letters_store) = match entry.node.get("dead_letters") {
+        Some(node) => place::inside(node, "dead_letters", context)?,
+        None => (format!("var/{region}/dead_letters/{}", entry.key), StoreOptions::default()),
+    };
     let connector = connector?;
     let (schema, default_time) = match &connector {
         ConnectorOptions::Generator(options) => {
@@ -116,10 +119,8 @@ pub(super) fn resolve(
             OnBadKey::Skip => OnBad::Skip,
             OnBadKey::Fail => OnBad::Fail,
         },
-        dead_letters: match keys.dead_letters {
-            Some(place) => place.into_inner(),
-            None => format!("var/{region}/dead_letters/{}", entry.key),
-        },
+        dead_letters,
+        dead_letters_store,
         location: context.document.location(entry.node.span.clone()),
         written: context.as_written(&entry.node),
     };
@@ -198,8 +199,8 @@ pub(super) fn fields(kind: &str) -> &'static [&'static str] {
     }
 }
 
-/// Takes note of every secret in a source's table, so that nothing shows it.
-fn hide_secrets(node: &Node, secret: bool, context: &Context<'_>) {
+/// Takes note of every secret in a table, so that nothing shows it.
+pub(super) fn hide_secrets(node: &Node, secret: bool, context: &Context<'_>) {
     match &node.value {
         Value::String(text) if secret => context.filler.borrow_mut().secrets.hide(&text.text),
         Value::Table(entries) => {

@@ -38,15 +38,17 @@ pub(super) static STREAMS: &[Stream] = &[
     stream::<watershed_connectors::SseOptions>("sse"),
 ];
 
-/// Keys whose values are secrets wherever they stand in a source, filled in or not.
+/// Keys whose values are secrets wherever they stand in a source or beside a URL, filled in or not.
 pub(super) const SECRET_KEYS: &[&str] = &[
     "access_key_id",
     "account_key",
     "client_secret",
     "connection_string",
+    "customer_key",
     "headers",
     "key_password",
     "password",
+    "sas_token",
     "secret_access_key",
     "session_token",
     "shared_access_key",

@@ -2,17 +2,20 @@
 
 use std::path::Path;
 
-use super::columns;
+use super::keys::KeySet;
 use super::region::{TableConfig, TableFormat};
-use super::resolve::{Context, place};
+use super::resolve::Context;
 use super::tree::Entry;
 use super::written::{TableFormatKey, TableKeys};
+use super::{columns, place};
 
 pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Option<TableConfig> {
-    let keys: TableKeys = context.read(&entry.node, title)?;
+    let own: Vec<&str> = TableKeys::KEYS.iter().map(|key| key.name).collect();
+    let (own, store) = place::part(&entry.node, title, &own, context);
+    let keys: TableKeys = context.read(&own, title)?;
     let schema = columns::resolve(&entry.node, title, keys.schema_file.as_ref(), context);
     let refresh = keys.refresh.as_ref().map(|refresh| context.positive("refresh", refresh));
-    place(&keys.url, "url", context)?;
+    let store = place::resolve(&store, title, &keys.url, context)?;
     let format = match keys.format.map(|format| *format.get_ref()) {
         Some(TableFormatKey::Parquet) => TableFormat::Parquet,
         Some(TableFormatKey::Csv) => TableFormat::Csv,
@@ -29,6 +32,7 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
     Some(TableConfig {
         name: entry.key.clone(),
         url: keys.url.into_inner(),
+        store,
         format,
         refresh,
         schema,

@@ -46,6 +46,55 @@ keys! {
 }
 
 keys! {
+    pub(super) struct StoreKeys {
+        /// The server to ask in place of the cloud's, as in "https://minio.example:9000"; http:// goes without TLS.
+        endpoint: Option<String> = words "the cloud's own",
+        /// S3: the bucket's region.
+        aws_region: Option<String> = words "AWS_REGION, else us-east-1",
+        /// S3: who asks.
+        access_key_id: Option<String> = words "the environment's, else those of the machine's role",
+        /// S3: belongs to `access_key_id`.
+        secret_access_key: Option<String> = words "none",
+        /// S3: belongs to `access_key_id`, for temporary credentials.
+        session_token: Option<String> = words "none",
+        /// Azure: the storage account, where the URL does not name it.
+        account: Option<String> = words "AZURE_STORAGE_ACCOUNT_NAME",
+        /// Azure: a key of the account.
+        account_key: Option<String> = words "the environment's, else the machine's identity",
+        /// Azure: a shared access signature, in place of a key.
+        sas_token: Option<String> = words "none",
+        /// Azure: the tenant of `client_id`.
+        tenant_id: Option<String> = words "AZURE_STORAGE_TENANT_ID",
+        /// Azure: an application of Entra; without `client_secret`, a managed identity.
+        client_id: Option<String> = words "AZURE_STORAGE_CLIENT_ID",
+        /// Azure: belongs to `client_id`.
+        client_secret: Option<String> = words "none",
+        /// Google: a file with the key of a service account.
+        credentials: Option<String> = words "the environment's, else those of the machine",
+        /// S3: who encrypts what is written: "AES256", "aws:kms", "aws:kms:dsse", or "customer".
+        sse: Option<EncryptionKey> = words "the bucket's default",
+        /// The key to encrypt with: of S3 with sse = "aws:kms"; of Google for the files of a lake.
+        kms_key: Option<String> = words "the bucket's default",
+        /// S3: the key of sse = "customer", 32 bytes in base64; readers need it, too.
+        customer_key: Option<String> = words "none",
+        /// S3 and Google: the storage class of a lake's files, such as "STANDARD_IA" or "NEARLINE".
+        storage_class: Option<String> = words "the bucket's default",
+        /// S3: whoever asks pays for it, not the bucket's owner.
+        request_payer: Option<bool> = words "false",
+        /// A proxy to go through, as in "http://proxy:3128".
+        proxy: Option<String> = words "HTTPS_PROXY",
+        /// What a request may take, beside the time that its bytes take at 512 KiB a second.
+        timeout: Option<Period> = words "\"30s\"",
+        /// How often the client itself asks again at once.
+        retries: Option<u32> = words "2 for what is written, 10 for what is read",
+        /// How long what is written is tried again, with pauses that grow, before the run ends.
+        patience: Option<Period> = words "\"10m\"",
+        /// How many parts of files are on their way at a time; each takes 5 MiB of memory or more.
+        max_uploads: Option<u32> = words "8",
+    }
+}
+
+keys! {
     pub(super) struct HttpKeys {
         /// Address and port that the daemon answers on.
         listen: At<String> = required,
@@ -54,7 +103,7 @@ keys! {
 
 keys! {
     pub(super) struct ResidencyKeys {
-        /// Patterns of region names; this file's region must match one of them.
+        /// Patterns of region names; this file's region must match one of them, and the region of every place that data goes to.
         allow: At<Vec<At<String>>> = required,
     }
 }
@@ -86,8 +135,9 @@ keys! {
         deduplicate: Option<IgnoredAny> = words "every record is taken",
         /// What becomes of a record that cannot be read.
         on_bad: OnBadKey = value "\"dead_letter\"",
-        /// Folder or URL that takes the dead letters.
-        dead_letters: Option<At<String>> = words "var/<region>/dead_letters/<source>",
+        /// Folder or URL that takes the dead letters, or a table such as { url = "s3://…", aws_region = "…" } with keys of its
+        /// store.
+        dead_letters: Option<IgnoredAny> = words "var/<region>/dead_letters/<source>",
     }
 }
 
@@ -228,6 +278,19 @@ impl OneOrMore {
             Self::More(names) => names,
         }
     }
+}
+
+/// `sse`.
+#[derive(Clone, Copy, Deserialize)]
+pub(super) enum EncryptionKey {
+    #[serde(rename = "AES256")]
+    S3,
+    #[serde(rename = "aws:kms")]
+    Kms,
+    #[serde(rename = "aws:kms:dsse")]
+    KmsTwice,
+    #[serde(rename = "customer")]
+    Customer,
 }
 
 /// `on_bad`.

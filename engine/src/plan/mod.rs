@@ -143,8 +143,11 @@ pub async fn catalog(region: &Region) -> Result<Arc<Catalog>, (String, SqlError)
         catalog.add(&source.name, Arc::new(table));
     }
     for table in region.tables.values() {
-        let provider = tables::open(table).await.map_err(|error| (table.name.clone(), error))?;
-        catalog.add(&table.name, provider);
+        let opened = tables::open(table).await.map_err(|error| (table.name.clone(), error))?;
+        catalog.add(&table.name, opened.provider);
+        if let Some((url, store)) = opened.store {
+            catalog.add_store(url, store);
+        }
     }
     Ok(Arc::new(catalog))
 }

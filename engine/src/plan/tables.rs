@@ -12,9 +12,13 @@ use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::execution::context::SessionContext;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use object_store::ObjectStore;
+use watershed_sinks::SinkError;
+use watershed_sinks::store::{self, Location, Patience, without_credentials};
 
 use crate::config::{TableConfig, TableFormat};
 use crate::rows::LookupTable;
@@ -82,13 +86,34 @@ pub(crate) async fn physical_plan(
     Ok(planner.create_physical_plan(plan, &session.state()).await?)
 }
 
+/// A table that can be read.
+pub(crate) struct OpenedTable {
+    pub(crate) provider: Arc<dyn TableProvider>,
+    /// The object store that its files are in, and what the table calls it.
+    pub(crate) store: Option<(ObjectStoreUrl, Arc<dyn ObjectStore>)>,
+}
+
 /// Opens a table's files.
-pub(crate) async fn open(config: &TableConfig) -> Result<Arc<dyn TableProvider>, SqlError> {
+pub(crate) async fn open(config: &TableConfig) -> Result<OpenedTable, SqlError> {
+    let place = without_credentials(&config.url);
     let described = |error: datafusion::common::DataFusionError| {
-        SqlError::new(format!("table `{}` at `{}`: {}", config.name, config.url, SqlError::from(error).message))
+        SqlError::new(format!("table `{}` at `{place}`: {}", config.name, SqlError::from(error).message))
             .help("check `url` and `format` of the table")
     };
-    let url = ListingTableUrl::parse(&config.url).map_err(described)?;
+    let wrong = |error: SinkError| SqlError::new(format!("table `{}`: {error}", config.name));
+    let session = SessionContext::new();
+    let (url, store) = match Location::of(&config.url).map_err(wrong)? {
+        Location::Folder(_) => (ListingTableUrl::parse(&config.url).map_err(described)?, None),
+        Location::Store(_) => {
+            let opened = store::open(&config.url, &config.store, Patience::Client).map_err(wrong)?;
+            // Each table has a store of its own, as two may lie in one bucket with other credentials.
+            let base = ObjectStoreUrl::parse(format!("table://{}", config.name)).map_err(described)?;
+            let folder = if config.url.ends_with('/') { "/" } else { "" };
+            let url = ListingTableUrl::parse(format!("{}{}{folder}", base.as_str(), opened.root)).map_err(described)?;
+            session.register_object_store(base.as_ref(), opened.objects.clone());
+            (url, Some((base, opened.objects)))
+        }
+    };
     if url.scheme() == "file" && !std::path::Path::new(&config.url).exists() {
         return Err(SqlError::new(format!("table `{}`: there is nothing at `{}`", config.name, config.url))
             .help("`url` is a file or a folder; a relative path starts from the current folder"));
@@ -101,14 +126,13 @@ pub(crate) async fn open(config: &TableConfig) -> Result<Arc<dyn TableProvider>,
     let options = ListingOptions::new(format).with_file_extension("");
     let schema = match &config.schema {
         Some(schema) => schema.arrow_schema(),
-        None => {
-            let state = SessionContext::new().state();
-            options.infer_schema(&state, &url).await.map_err(described)?
-        }
+        None => options.infer_schema(&session.state(), &url).await.map_err(described)?,
     };
     if schema.fields().is_empty() {
-        return Err(SqlError::new(format!("table `{}` at `{}` has no columns", config.name, config.url)));
+        return Err(SqlError::new(format!("table `{}` at `{place}` has no columns", config.name))
+            .help("is there anything at `url`?"));
     }
     let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
-    Ok(Arc::new(ListingTable::try_new(config).map_err(SqlError::from)?))
+    let provider = Arc::new(ListingTable::try_new(config).map_err(SqlError::from)?);
+    Ok(OpenedTable { provider, store })
 }

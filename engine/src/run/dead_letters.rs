@@ -9,6 +9,7 @@ use arrow::array::{BinaryBuilder, RecordBatch, StringArray, TimestampMicrosecond
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tokio::sync::mpsc;
 use watershed_connectors::{Records, SplitId};
+use watershed_sinks::{ParquetOptions, SinkContext};
 
 use super::barrier::{Aligner, Barrier};
 use super::coordinator::CoordinatorMessage;
@@ -16,6 +17,7 @@ use super::cut::LettersCut;
 use super::error::RunError;
 use super::lane::{Closed, Stopped};
 use super::outlet::Outlet;
+use crate::config::{Region, SourceConfig};
 use crate::sql::window_column_type;
 
 /// One bad record.
@@ -152,6 +154,24 @@ impl LetterTask {
     fn tell(&self, message: CoordinatorMessage) -> Result<(), RunError> {
         self.coordinator.send(message).map_err(|_| RunError::Lost("the coordinator"))
     }
+}
+
+/// The sink of a source's dead letters: its options, and what it is told.
+pub(crate) fn sink_of(region: &Region, source: &SourceConfig) -> (ParquetOptions, SinkContext) {
+    let context = SinkContext {
+        pipeline: source.name.as_str().into(),
+        region: region.name.clone(),
+        sql_hash: "".into(),
+        schema: schema(),
+        time_column: Some("time".to_string()),
+        sort_by: Vec::new(),
+    };
+    let options = ParquetOptions {
+        partition_by: vec!["date".to_string()],
+        store: source.dead_letters_store.clone(),
+        ..ParquetOptions::at(&source.dead_letters)
+    };
+    (options, context)
 }
 
 /// Columns of a dead letter.

@@ -61,6 +61,7 @@ use tokio::sync::watch;
 use watershed_connectors::Source;
 
 pub use board::{Board, EpochView, PipelineView, SplitView, View};
+pub(crate) use dead_letters::sink_of as dead_letter_sink;
 pub use error::RunError;
 pub use reader::CHUNK_BYTES;
 pub use step::Step;

@@ -10,7 +10,7 @@ use super::recover::first_epoch;
 use super::redelivery::{Delivered, Redelivery};
 use super::step::Step;
 use super::world::World;
-use crate::checkpoint::{Block, Budget, Chain, CutState, Manifest, OutletState, Piece, Place, Writer};
+use crate::checkpoint::{Block, Budget, Chain, CutState, Manifest, OutletState, Piece, Writer};
 use crate::dedup::{SeenKeys, SeenState};
 use crate::plan::{PlannedPipeline, PlannedRegion};
 use crate::watermark::BEGINNING;
@@ -47,8 +47,8 @@ pub(super) async fn recover(
     budget: &Arc<Budget>,
     world: &World,
 ) -> Result<Recovered, RunError> {
-    let Place { store, root, shown } = world.connect.state(&planned.region.checkpoint.url)?;
-    let chain = Chain::open(store, &root, &shown, world.environment.clone());
+    let place = world.connect.state(&planned.region.checkpoint)?;
+    let chain = Chain::at(&place, world.environment.clone());
     world.reach(Step::StateRead);
     let writer = match begin {
         Begin::Resume => {

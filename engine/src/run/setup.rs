@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use watershed_connectors::Source;
-use watershed_sinks::{ParquetOptions, SinkContext};
+use watershed_sinks::SinkContext;
 
 use super::board::Board;
 use super::coordinator::Coordinator;
@@ -173,16 +173,7 @@ async fn open_letters(
     if config.on_bad != OnBad::DeadLetter {
         return Ok(None);
     }
-    let context = SinkContext {
-        pipeline: config.name.as_str().into(),
-        region: region.name.clone(),
-        sql_hash: "".into(),
-        schema: dead_letters::schema(),
-        time_column: Some("time".to_string()),
-        sort_by: Vec::new(),
-    };
-    let mut options = ParquetOptions::at(&config.dead_letters);
-    options.partition_by = vec!["date".to_string()];
+    let (options, context) = dead_letters::sink_of(region, config);
     let name: Arc<str> = format!("{} (dead letters)", config.name).into();
     let failed = |error| RunError::Sink { pipeline: name.to_string(), error };
     let sink = world.connect.dead_letters(options, context).map_err(failed)?;

@@ -10,7 +10,7 @@ use watershed_sinks::{ParquetOptions, Sink, SinkContext, SinkError};
 
 use super::step::Step;
 use crate::checkpoint::{Place, StateError};
-use crate::config::{SinkConfig, SourceConfig};
+use crate::config::{Checkpoint, SinkConfig, SourceConfig};
 use crate::connect;
 use crate::environment::{Environment, System};
 
@@ -32,8 +32,8 @@ pub trait Connect: Send + Sync {
     }
 
     /// The place of the state.
-    fn state(&self, url: &str) -> Result<Place, StateError> {
-        Place::open(url)
+    fn state(&self, checkpoint: &Checkpoint) -> Result<Place, StateError> {
+        Place::open(&checkpoint.url, &checkpoint.store)
     }
 
     /// The place of another daemon's state.

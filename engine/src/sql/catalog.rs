@@ -7,8 +7,10 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionContext;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::SessionConfig;
+use object_store::ObjectStore;
 
 use super::error::SqlError;
 use super::windows::WindowPlanner;
@@ -17,12 +19,19 @@ use super::windows::WindowPlanner;
 #[derive(Debug, Default)]
 pub struct Catalog {
     tables: BTreeMap<String, Arc<dyn TableProvider>>,
+    /// Where some of the tables lie.
+    stores: Vec<(ObjectStoreUrl, Arc<dyn ObjectStore>)>,
 }
 
 impl Catalog {
     /// Adds a stream ([`super::StreamTable`]) or a table.
     pub fn add(&mut self, name: impl Into<String>, table: Arc<dyn TableProvider>) {
         self.tables.insert(name.into(), table);
+    }
+
+    /// Adds the store that tables name by `url`.
+    pub fn add_store(&mut self, url: ObjectStoreUrl, store: Arc<dyn ObjectStore>) {
+        self.stores.push((url, store));
     }
 
     /// A scan of the table called `name`.
@@ -64,6 +73,9 @@ impl Catalog {
             .with_relation_planners(vec![Arc::new(WindowPlanner { catalog: self.clone() })])
             .build();
         let context = SessionContext::new_with_state(state);
+        for (url, store) in &self.stores {
+            context.register_object_store(url.as_ref(), store.clone());
+        }
         for (name, table) in &self.tables {
             context.register_table(name.as_str(), table.clone())?;
         }

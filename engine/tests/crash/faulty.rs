@@ -6,7 +6,7 @@ use std::time::Instant;
 use object_store::ObjectStore;
 use watershed_engine::checkpoint::faulty::{Fault, FaultyStore, Operation};
 use watershed_engine::checkpoint::{Place, StateError};
-use watershed_engine::config::{SinkConfig, SinkOptions};
+use watershed_engine::config::{Checkpoint, SinkConfig, SinkOptions};
 use watershed_engine::connect;
 use watershed_engine::environment::Environment;
 use watershed_engine::run::Connect;
@@ -56,8 +56,8 @@ impl Connect for Faulty {
         Ok(Box::new(ParquetSink::local_with(options.clone(), context, Arc::new(Instant::now), wrap)?))
     }
 
-    fn state(&self, url: &str) -> Result<Place, StateError> {
-        let place = Place::open(url)?;
+    fn state(&self, checkpoint: &Checkpoint) -> Result<Place, StateError> {
+        let place = Place::open(&checkpoint.url, &checkpoint.store)?;
         Ok(Place { store: self.wrap(place.store.clone(), &STATE), ..place })
     }
 }

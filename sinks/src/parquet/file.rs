@@ -9,16 +9,13 @@ use arrow::array::{Array, RecordBatch, UInt32Array};
 use arrow::compute::{SortColumn, SortOptions, concat, interleave_record_batch, lexsort_to_indices};
 use arrow::error::ArrowError;
 use bytes::Bytes;
-use object_store::buffered::BufWriter;
 use parquet::arrow::arrow_writer::ArrowWriter;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use tokio::io::AsyncWriteExt;
 
 use super::cursor::{Came, Moment, RowPlace};
-use super::place::Place;
+use super::place::{Claim, FileWriter, Place, Written};
 use super::plan::Plan;
-use super::trouble::{Repeat, trouble};
 use crate::error::SinkError;
 
 /// What an array costs in memory beside its values: the array, its buffers' headers, its share of the batch.
@@ -38,13 +35,12 @@ pub(super) struct Shape {
     pub(super) row_group_bytes: usize,
 }
 
-/// A finished file: it has a footer and is durable, under its staged name.
+/// A finished file: it has a footer and is durable, where nobody sees it.
 #[derive(Debug)]
 pub(super) struct Finished {
     /// Folder in which it will be visible.
     pub(super) folder: String,
-    /// Key of the staged file.
-    pub(super) staged: String,
+    pub(super) written: Written,
     pub(super) rows: u64,
     pub(super) bytes: u64,
 }
@@ -54,8 +50,7 @@ pub(super) struct Finished {
 pub(super) struct OpenFile {
     shape: Arc<Shape>,
     folder: String,
-    staged: String,
-    upload: BufWriter,
+    writer: FileWriter,
     /// Made at the first row group; away while a blocking thread has it.
     encoder: Option<Encoder>,
     buffer: Vec<RecordBatch>,
@@ -71,18 +66,11 @@ pub(super) struct OpenFile {
 
 impl OpenFile {
     /// A file whose first row will be the one at `begin`.
-    pub(super) fn new(
-        shape: &Arc<Shape>,
-        folder: &str,
-        staged: String,
-        begin: RowPlace,
-        came: Came,
-    ) -> Result<Self, SinkError> {
+    pub(super) fn new(shape: &Arc<Shape>, claim: Claim, begin: RowPlace, came: Came) -> Result<Self, SinkError> {
         Ok(Self {
-            upload: shape.place.begin(&staged)?,
+            folder: claim.folder.clone(),
+            writer: shape.place.begin(claim)?,
             shape: Arc::clone(shape),
-            folder: folder.to_owned(),
-            staged,
             encoder: None,
             buffer: Vec::new(),
             buffered_bytes: 0,
@@ -161,16 +149,15 @@ impl OpenFile {
             return Ok(());
         }
         let bytes = self.encode(None).await?;
-        self.send(bytes).await
+        self.writer.put(bytes).await
     }
 
     /// Ends the file. `epoch` goes into its metadata.
     pub(super) async fn finish(mut self, epoch: u64) -> Result<Finished, SinkError> {
         let bytes = self.encode(Some(epoch)).await?;
-        self.send(bytes).await?;
-        let ended = self.upload.shutdown().await;
-        ended.map_err(|error| self.cannot_write(error))?;
-        Ok(Finished { folder: self.folder, staged: self.staged, rows: self.rows, bytes: self.encoded_bytes })
+        self.writer.put(bytes).await?;
+        let written = self.writer.finish(epoch).await?;
+        Ok(Finished { folder: self.folder, written, rows: self.rows, bytes: self.encoded_bytes })
     }
 
     /// Encodes the buffer, and the footer if this is the end; returns the bytes to send.
@@ -188,15 +175,6 @@ impl OpenFile {
         self.encoded_bytes = encoder.bytes_written() as u64;
         self.encoder = Some(encoder);
         Ok(bytes)
-    }
-
-    async fn send(&mut self, bytes: Bytes) -> Result<(), SinkError> {
-        let sent = self.upload.put(bytes).await;
-        sent.map_err(|error| self.cannot_write(error))
-    }
-
-    fn cannot_write<E: std::error::Error + Send + Sync + 'static>(&self, error: E) -> SinkError {
-        trouble(format!("write {}", self.shape.place.shown(&self.staged)), error, Repeat::LosesRows)
     }
 
     fn cannot_encode(&self) -> String {

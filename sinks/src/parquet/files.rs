@@ -16,6 +16,7 @@ use super::cursor::{Came, OpenState, RowPlace};
 use super::file::{Finished, OpenFile, Shape};
 use super::names;
 use super::options::Roll;
+use super::place::Claim;
 use crate::error::SinkError;
 use crate::sink::{Flush, SinkContext};
 
@@ -27,9 +28,9 @@ const OPEN_UPLOADS: usize = 64;
 /// partition at a time, as windows have, it is never more than one.
 const BUFFERED_ROW_GROUPS: usize = 4;
 
-/// How many files are finished or published at a time: enough to hide the latency of a store, few enough that the row
-/// groups being encoded do not add up.
-pub(super) const AT_A_TIME: usize = 4;
+/// How many files are finished at a time: enough to hide the latency of a store, few enough that the row groups being
+/// encoded do not add up.
+const AT_A_TIME: usize = 4;
 
 /// The files of a sink that are not handed over yet.
 pub(super) struct OpenFiles {
@@ -37,9 +38,9 @@ pub(super) struct OpenFiles {
     shape: Arc<Shape>,
     roll: Roll,
     /// Where files are staged.
-    staging: String,
-    /// Tells this process's staged files from those of any other.
-    pub(super) nonce: String,
+    staging: Arc<str>,
+    /// Tells this process's files from those of any other.
+    pub(super) process: u64,
     /// The epoch that the next `prepare` is expected to have.
     pub(super) epoch: u64,
     /// By folder.
@@ -62,9 +63,9 @@ impl OpenFiles {
             pipeline: Arc::clone(&context.pipeline),
             shape,
             roll,
-            staging: names::staged_folder(&context.region, &context.pipeline),
+            staging: names::staged_folder(&context.region, &context.pipeline).into(),
             // Hash keys are random in each process, and each `RandomState` has others.
-            nonce: format!("{:016x}", RandomState::new().hash_one(std::process::id())),
+            process: names::process(RandomState::new().hash_one(std::process::id())),
             epoch: 1,
             open: BTreeMap::new(),
             buffered_bytes: 0,
@@ -96,9 +97,15 @@ impl OpenFiles {
                 Entry::Occupied(file) => file.into_mut(),
                 Entry::Vacant(place) => {
                     self.begun += 1;
-                    let staged = names::staged(self.epoch, self.begun, &self.nonce);
-                    let staged = format!("{}/{staged}", self.staging);
-                    place.insert(OpenFile::new(&self.shape, &folder, staged, begin, came)?)
+                    let claim = Claim {
+                        pipeline: Arc::clone(&self.pipeline),
+                        staging: Arc::clone(&self.staging),
+                        folder: folder.clone(),
+                        epoch: self.epoch,
+                        number: self.begun,
+                        process: self.process,
+                    };
+                    place.insert(OpenFile::new(&self.shape, claim, begin, came)?)
                 }
             };
             file.used = self.used;
@@ -207,7 +214,7 @@ impl OpenFiles {
         let mut finished = std::mem::take(&mut self.finished_early);
         let ending = stream::iter(due).map(|file| file.finish(self.epoch)).buffered(AT_A_TIME);
         finished.extend(ending.try_collect::<Vec<_>>().await?);
-        self.shape.place.sync_files(finished.iter().map(|file| file.staged.clone()).collect()).await?;
+        self.shape.place.make_durable(&finished).await?;
         Ok(finished)
     }
 

@@ -1,12 +1,13 @@
 //! Parquet files in a hive-partitioned folder, readable by any lake engine as they stand.
 //!
-//! The one idea: a file is written under `_watershed/staged/`, where no reader looks, and one rename shows it.
+//! The one idea: a file is written where no reader looks, and one step shows it. In a local folder it is a file under
+//! `_watershed/staged/` and a rename (`rename.rs`); in an object store an upload and its completion (`upload.rs`).
 //!
 //! | step | what happens |
 //! |---|---|
 //! | `write` | rows become lake types, are split by partition and buffered; full row groups are sorted, encoded, streamed out |
-//! | `prepare` | files that are due get their footer and reach the disk |
-//! | `commit` | `_watershed/staged/…` → `region=<r>/date=<d>/hour=<h>/<pipeline>-<epoch>-<n>.parquet`, unless a file is there |
+//! | `prepare` | files that are due get their footer, and are durable |
+//! | `commit` | they are `region=<r>/date=<d>/hour=<h>/<pipeline>-<epoch>-<n>.parquet` |
 //!
 //! Memory is bounded by what waits in buffers and by how many files are half written; both limits stand in `files.rs`.
 //! A checkpoint closes no file: after a crash, the rows of those that were half written are written again (`cursor.rs`).
@@ -20,9 +21,11 @@ mod options;
 mod partition;
 mod place;
 mod plan;
+mod rename;
 mod sink;
 mod trouble;
 mod types;
+mod upload;
 
 pub use layout::{FolderLevel, Layout, LevelValues};
 pub use options::{Compression, ParquetOptions, Roll};

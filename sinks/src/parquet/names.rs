@@ -4,7 +4,9 @@
 //! |---|---|
 //! | a partition's folder | `country=DE`, `note=a%2Fb`, `country=__HIVE_DEFAULT_PARTITION__` for null |
 //! | a visible file | `orders-00000007-0001.parquet`: pipeline, epoch, number within the epoch |
-//! | a staged file | `00000007-12-<nonce>.staged`: the epoch that was open, a number, the process |
+//! | one that was uploaded | `orders-00000007-3141592653580000001.parquet`: the number has that of the process in it |
+//! | a staged file | `00000007-12-<process>.staged`: the epoch that was open, a number, the process |
+//! | a process that uploads | `00000007-314159265358.process`: the epoch that was open, the process |
 //!
 //! A staged name does not end in `.parquet`, since `**/*.parquet` looks into `_watershed` too.
 
@@ -16,6 +18,12 @@ const OWN_FOLDER: &str = "_watershed";
 
 /// The longest name of a folder or a file on the usual file systems, in bytes.
 pub(super) const LONGEST_NAME: usize = 255;
+
+/// A file a second for four months.
+const FILES_OF_A_PROCESS: u64 = 10_000_000;
+
+/// With the files of each, they fit 64 bits.
+const PROCESSES: u64 = 1_000_000_000_000;
 
 /// `value` as (part of) a folder's name: hive's set of characters is escaped as `%XX`, everything else stays.
 pub(super) fn encode(value: &str) -> String {
@@ -67,14 +75,48 @@ pub(super) fn visible(pipeline: &str, epoch: u64, n: u64) -> String {
 
 /// The epoch of a visible file, if `pipeline` wrote it. Exact: `orders` does not claim the files of `orders_by_country`.
 pub(super) fn visible_epoch(name: &str, pipeline: &str) -> Option<u64> {
+    visible_parts(name, pipeline).map(|(epoch, _)| epoch)
+}
+
+/// The number of a visible file, if `pipeline` wrote it.
+pub(super) fn visible_number(name: &str, pipeline: &str) -> Option<u64> {
+    visible_parts(name, pipeline).map(|(_, n)| n)
+}
+
+fn visible_parts(name: &str, pipeline: &str) -> Option<(u64, u64)> {
     let mut parts = name.strip_suffix(".parquet")?.rsplitn(3, '-');
     let (n, epoch, writer) = (parts.next()?, parts.next()?, parts.next()?);
     let number = |digits: &str, width: usize| {
         let plain = digits.len() >= width && digits.bytes().all(|b| b.is_ascii_digit());
         plain.then(|| digits.parse::<u64>().ok()).flatten()
     };
-    number(n, 4)?;
-    (writer == encode(pipeline)).then(|| number(epoch, 8)).flatten()
+    (writer == encode(pipeline)).then(|| Some((number(epoch, 8)?, number(n, 4)?))).flatten()
+}
+
+/// The number in the name of an uploaded file. Two processes never have the same one, so that no key is used twice.
+pub(super) fn uploaded(process: u64, n: u64) -> u64 {
+    process * FILES_OF_A_PROCESS + n
+}
+
+/// The process whose number is in that of an uploaded file.
+pub(super) fn process_of(number: u64) -> u64 {
+    number / FILES_OF_A_PROCESS
+}
+
+/// The number of a process, from anything random: with a million millions of them, two that work on one epoch of one
+/// pipeline do not draw the same.
+pub(super) fn process(random: u64) -> u64 {
+    1 + random % (PROCESSES - 1)
+}
+
+/// The name of the marker that a process leaves where it uploads.
+pub(super) fn marker(epoch: u64, process: u64) -> String {
+    format!("{epoch:08}-{process:012}.process")
+}
+
+/// The process that left a marker.
+pub(super) fn marked_process(name: &str) -> Option<u64> {
+    name.strip_suffix(".process")?.split_once('-')?.1.parse().ok()
 }
 
 /// The folder in which a pipeline stages its files. Regions may share a place, so the region is part of it.
@@ -83,11 +125,11 @@ pub(super) fn staged_folder(region: &str, pipeline: &str) -> String {
 }
 
 /// The name of a staged file.
-pub(super) fn staged(epoch: u64, n: u64, nonce: &str) -> String {
-    format!("{epoch:08}-{n}-{nonce}.staged")
+pub(super) fn staged(epoch: u64, n: u64, process: u64) -> String {
+    format!("{epoch:08}-{n}-{process:012}.staged")
 }
 
-/// The epoch that was open when a staged file was begun.
+/// The epoch that was open when a staged file, or a process, began.
 pub(super) fn staged_epoch(name: &str) -> Option<u64> {
     name.split_once('-')?.0.parse().ok()
 }

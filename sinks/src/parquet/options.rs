@@ -9,14 +9,18 @@ use super::layout::Layout;
 use super::plan::Plan;
 use crate::error::SinkError;
 use crate::sink::SinkContext;
+use crate::store::{Location, StoreOptions, without_credentials};
 use crate::units::{ByteSize, Period};
 
 /// The keys of a `[sinks.NAME]` table with `connector = "parquet"`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParquetOptions {
-    /// The folder: a local path, absolute or relative to the current folder, or a `file://` URL.
+    /// The folder: a local path, absolute or relative to the current folder, or the URL of a place in an object store.
     pub url: String,
+    /// What that store wants to know.
+    #[serde(skip)]
+    pub store: StoreOptions,
     /// Folder levels: `region` (from the region file), `date` and `hour` (from the window's start or the event time, in
     /// UTC), or any output column, which then is not repeated inside the files. Nulls and empty strings go to the folder
     /// `__HIVE_DEFAULT_PARTITION__`.
@@ -86,6 +90,7 @@ impl ParquetOptions {
     pub fn at(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            store: StoreOptions::default(),
             partition_by: default_partition_by(),
             roll: Roll::default(),
             compression: Compression::default(),
@@ -96,7 +101,7 @@ impl ParquetOptions {
 
     /// Checks these options against the output of a pipeline, without touching the folder.
     pub fn check(&self, context: &SinkContext) -> Result<(), SinkError> {
-        self.local_path()?;
+        self.check_place()?;
         Plan::new(self, context).map(drop)
     }
 
@@ -105,49 +110,27 @@ impl ParquetOptions {
         Layout::new(self, context)
     }
 
-    /// The folder that `url` names.
-    pub fn local_path(&self) -> Result<PathBuf, SinkError> {
-        let url = self.url.as_str();
-        if url.is_empty() {
-            return Err(SinkError::config("url: is empty; write the folder for the files, such as \"lake/orders\""));
-        }
-        let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) else {
-            return Ok(PathBuf::from(url));
+    /// Checks `url`, and that the keys beside it are for such a place; gives it.
+    pub fn check_place(&self) -> Result<Location, SinkError> {
+        let location = Location::of(&self.url)?;
+        let cloud = match &location {
+            Location::Folder(_) => None,
+            Location::Store(cloud) => Some(*cloud),
         };
-        if !scheme.eq_ignore_ascii_case("file") {
-            return Err(SinkError::config(format!(
-                "url: {url:?}: {scheme}:// is not supported by this build yet; write a local path or a file:// URL"
-            )));
-        }
-        let path = rest.strip_prefix("localhost").unwrap_or(rest);
-        if !path.starts_with('/') {
-            return Err(SinkError::config(format!(
-                "url: {url:?} names a host; a local folder has three slashes, as in \"file:///var/lake\""
-            )));
-        }
-        percent_decoded(path)
-            .map(PathBuf::from)
-            .ok_or_else(|| SinkError::config(format!("url: {url:?} has a broken % escape; write % itself as %25")))
-    }
-}
-
-fn is_scheme(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        if byte == b'%' {
-            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = &after[2..];
-        } else {
-            bytes.push(byte);
-            rest = after;
+        match self.store.wrong_for(cloud) {
+            Some((_, why)) => Err(SinkError::config(why)),
+            None => Ok(location),
         }
     }
-    String::from_utf8(bytes).ok()
+
+    /// The folder that `url` names; an error if it leads elsewhere.
+    pub fn local_path(&self) -> Result<PathBuf, SinkError> {
+        match self.check_place()? {
+            Location::Folder(folder) => Ok(folder),
+            Location::Store(cloud) => {
+                let url = without_credentials(&self.url);
+                Err(SinkError::config(format!("url: {url:?} is a place of {cloud}, not a local folder")))
+            }
+        }
+    }
 }

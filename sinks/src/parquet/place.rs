@@ -1,32 +1,36 @@
-//! The folder of a parquet sink, as an object store: probing, listing, publishing, sweeping.
+//! The place of a parquet sink, as an object store: probing, listing, and the two ways of showing files.
 //!
 //! The one idea: everything is named by its key below the root, so that what was prepared in one process is found by the
 //! next, whatever the current folder is then.
+//!
+//! | place | a file that is being written | a file that is prepared | shown by |
+//! |---|---|---|---|
+//! | a local folder | `_watershed/staged/…` | the same, synced | a rename that replaces nothing |
+//! | an object store | the parts of an upload | the same, all of them | completing the upload |
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind};
-use std::path::{Path as DiskPath, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use serde::{Deserialize, Serialize};
 
+use super::file::Finished;
 use super::names;
+use super::rename::{Renaming, StagedFile};
 use super::trouble::{Repeat, trouble};
+use super::upload::{UploadFile, Uploading};
 use crate::error::SinkError;
+use crate::store::{Cloud, Deed, refusal};
 
-/// How much of two files is compared at a time.
-const COMPARED_BYTES: u64 = 4 << 20;
-
-/// One file on its way from staged to visible, as it travels in the manifest.
+/// One file on its way from prepared to visible, as it travels in the manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct PreparedFile {
-    /// Key of the staged file.
-    pub(super) staged: String,
+    /// Where it is until then.
+    #[serde(flatten)]
+    pub(super) hidden: Hidden,
     /// Key under which readers will see it.
     #[serde(rename = "final")]
     pub(super) target: String,
@@ -36,20 +40,105 @@ pub(super) struct PreparedFile {
     pub(super) bytes: u64,
 }
 
-/// The folder of a parquet sink.
-#[derive(Debug, Clone)]
-pub(super) struct Place {
-    store: Arc<dyn ObjectStore>,
-    root: Path,
-    /// The root as the user wrote it, for messages.
-    url: Arc<str>,
-    /// The root on this machine, if it is a local folder: only there, files must be synced to survive a power cut.
-    disk: Option<Arc<DiskPath>>,
+/// Where a finished file is until it is shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Hidden {
+    /// A file under another name.
+    Staged {
+        /// Its key.
+        staged: String,
+    },
+    /// An upload that lacks only its completion.
+    Upload {
+        /// Its id.
+        upload: String,
+        /// What the store said to each part.
+        parts: Vec<String>,
+        /// What the file ends with.
+        tail: Tail,
+    },
 }
 
-impl Place {
-    pub(super) fn new(store: Arc<dyn ObjectStore>, root: Path, url: &str, disk: Option<PathBuf>) -> Self {
-        Self { store, root, url: url.trim_end_matches('/').into(), disk: disk.map(Arc::from) }
+/// The end of a file: its footer, which names where everything before it lies, and what that is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tail {
+    pub(super) bytes: u64,
+    pub(super) crc32: u32,
+}
+
+impl PreparedFile {
+    /// What it is called while it is hidden.
+    pub(super) fn handle(&self) -> &str {
+        match &self.hidden {
+            Hidden::Staged { staged } => staged,
+            Hidden::Upload { .. } => &self.target,
+        }
+    }
+}
+
+/// What a new file is called, once its place knows how.
+#[derive(Debug, Clone)]
+pub(super) struct Claim {
+    pub(super) pipeline: Arc<str>,
+    /// Where the pipeline keeps what is not to be seen.
+    pub(super) staging: Arc<str>,
+    /// The folder in which readers will see it.
+    pub(super) folder: String,
+    /// The epoch that is open.
+    pub(super) epoch: u64,
+    /// Counts up over the files of this process.
+    pub(super) number: u64,
+    /// The process.
+    pub(super) process: u64,
+}
+
+/// A file that takes bytes.
+#[derive(Debug)]
+pub(super) enum FileWriter {
+    Staged(StagedFile),
+    Upload(UploadFile),
+}
+
+/// A file that has all its bytes.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) hidden: Hidden,
+    /// The key under which readers will see it, if that is fixed by now.
+    pub(super) target: Option<String>,
+}
+
+impl FileWriter {
+    /// Takes bytes.
+    pub(super) async fn put(&mut self, bytes: Bytes) -> Result<(), SinkError> {
+        match self {
+            Self::Staged(file) => file.put(bytes).await,
+            Self::Upload(file) => file.put(bytes).await,
+        }
+    }
+
+    /// Ends the file in this epoch.
+    pub(super) async fn finish(self, epoch: u64) -> Result<Written, SinkError> {
+        match self {
+            Self::Staged(file) => file.finish().await,
+            Self::Upload(file) => file.finish(epoch).await,
+        }
+    }
+}
+
+/// A root in a store, and how it is called.
+#[derive(Debug, Clone)]
+pub(super) struct Root {
+    pub(super) store: Arc<dyn ObjectStore>,
+    path: Path,
+    /// As the user wrote it, for messages.
+    url: Arc<str>,
+    cloud: Option<Cloud>,
+}
+
+impl Root {
+    pub(super) fn new(store: Arc<dyn ObjectStore>, path: Path, url: &str, cloud: Option<Cloud>) -> Self {
+        Self { store, path, url: url.trim_end_matches('/').into(), cloud }
     }
 
     /// A key as people find it.
@@ -57,177 +146,220 @@ impl Place {
         format!("{}/{key}", self.url)
     }
 
-    fn path(&self, key: &str) -> Result<Path, SinkError> {
-        let path = if self.root.is_root() { Path::parse(key) } else { Path::parse(format!("{}/{key}", self.root)) };
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn path(&self, key: &str) -> Result<Path, SinkError> {
+        if key.is_empty() {
+            return Ok(self.path.clone());
+        }
+        let path = if self.path.is_root() { Path::parse(key) } else { Path::parse(format!("{}/{key}", self.path)) };
         path.map_err(|error| SinkError::config(format!("{:?} is no path of an object: {error}", self.shown(key))))
     }
 
-    /// Starts a file. Nothing is sent before its first part is full.
-    pub(super) fn begin(&self, key: &str) -> Result<BufWriter, SinkError> {
-        // 5 MiB is the least that S3 takes for a part; a disk has no such minimum, and half-written files cost less memory.
-        let part = if self.disk.is_some() { 1 << 20 } else { 5 << 20 };
-        Ok(BufWriter::with_capacity(Arc::clone(&self.store), self.path(key)?, part))
+    /// The key of a path below the root.
+    pub(super) fn key(&self, path: &Path) -> Option<String> {
+        Some(path.prefix_match(&self.path)?.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/"))
     }
 
-    /// Finds out whether files can be made here, by making one and removing it.
-    pub(super) async fn probe(&self, key: &str) -> Result<(), SinkError> {
-        let path = self.path(key)?;
-        let failed = |error| trouble(format!("write to {}", self.url), error, Repeat::Safe);
-        let content = PutPayload::from_static(b"a probe of watershed; it may be removed\n");
-        match self.store.put_opts(&path, content, PutMode::Create.into()).await {
-            // There from an attempt that could not remove it.
-            Ok(_) | Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {}
-            Err(error) => return Err(failed(error)),
-        }
-        self.store.delete(&path).await.map_err(failed)
-    }
-
-    /// The greatest epoch among the visible files of `pipeline` below the folder `under` (all, if empty).
-    pub(super) async fn last_epoch(&self, under: &str, pipeline: &str) -> Result<Option<u64>, SinkError> {
-        let prefix = if under.is_empty() { self.root.clone() } else { self.path(under)? };
-        let files = list_visible(&*self.store, &self.root, &prefix).await.map_err(|error| self.cannot_list(error))?;
-        let names = files.iter().filter_map(|file| file.location.filename());
-        Ok(names.filter_map(|name| names::visible_epoch(name, pipeline)).max())
-    }
-
-    fn cannot_list(&self, error: StoreError) -> SinkError {
-        trouble(format!("list the files in {}", self.url), error, Repeat::Safe)
-    }
-
-    /// Keys of all files in the staging folder `folder`, the unfinished ones of a dead process included.
-    pub(super) async fn staged(&self, folder: &str) -> Result<Vec<String>, SinkError> {
-        let Some(disk) = &self.disk else {
-            let files: Vec<_> =
-                self.store.list(Some(&self.path(folder)?)).try_collect().await.map_err(|e| self.cannot_list(e))?;
-            let names = files.iter().filter_map(|file| file.location.filename());
-            return Ok(names.map(|name| format!("{folder}/{name}")).collect());
-        };
-        // A store on a disk does not list the parts of unfinished files.
-        let (on_disk, folder) = (disk.join(folder), folder.to_owned());
-        let listed = blocking(move || match fs::read_dir(on_disk) {
-            Ok(entries) => entries
-                .map(|entry| entry.map(|entry| format!("{folder}/{}", entry.file_name().to_string_lossy())))
-                .collect::<io::Result<Vec<_>>>(),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
-        });
-        listed.await.map_err(|error| trouble(format!("list the staged files in {}", self.url), error, Repeat::Safe))
-    }
-
-    /// Removes leftovers. They are in nobody's way, so a failure is only worth a warning.
-    pub(super) async fn sweep(&self, keys: Vec<String>) {
-        for key in keys {
-            let removed = match &self.disk {
-                Some(disk) => {
-                    let path = disk.join(&key);
-                    blocking(move || fs::remove_file(path)).await.or_else(|error| match error.kind() {
-                        ErrorKind::NotFound => Ok(()),
-                        _ => Err(error.to_string()),
-                    })
-                }
-                None => self.remove(&key).await.map_err(|error| error.to_string()),
-            };
-            if let Err(error) = removed {
-                tracing::warn!(file = self.shown(&key), error, "cannot remove a leftover of an earlier run");
-            }
+    /// Sorts what stopped `doing`, such as "write s3://lake/orders/x.parquet".
+    pub(super) fn trouble(&self, deed: Deed, doing: String, cause: StoreError, repeat: Repeat) -> SinkError {
+        match self.cloud.and_then(|cloud| refusal(&cause, cloud, deed)) {
+            Some(why) => SinkError::config(format!("cannot {doing}: {why}")),
+            None => trouble(doing, cause, repeat),
         }
     }
 
-    async fn remove(&self, key: &str) -> Result<(), SinkError> {
+    pub(super) async fn size(&self, key: &str) -> Result<Option<u64>, SinkError> {
+        match self.store.head(&self.path(key)?).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.trouble(Deed::Read, format!("look at {}", self.shown(key)), error, Repeat::Safe)),
+        }
+    }
+
+    pub(super) async fn remove(&self, key: &str) -> Result<(), SinkError> {
         match self.store.delete(&self.path(key)?).await {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(trouble(format!("remove {}", self.shown(key)), error, Repeat::Safe)),
+            Err(error) => Err(self.trouble(Deed::Delete, format!("remove {}", self.shown(key)), error, Repeat::Safe)),
         }
     }
 
-    /// Makes finished files survive a power cut, their folders included.
-    pub(super) async fn sync_files(&self, keys: Vec<String>) -> Result<(), SinkError> {
-        self.sync(keys, true).await.map_err(|error| trouble(format!("write to {}", self.url), error, Repeat::LosesRows))
+    pub(super) fn cannot_list(&self, error: StoreError) -> SinkError {
+        self.trouble(Deed::List, format!("list the files in {}", self.url), error, Repeat::Safe)
     }
 
-    /// Makes the names of published files survive a power cut.
-    pub(super) async fn sync_folders(&self, keys: Vec<String>) -> Result<(), SinkError> {
-        self.sync(keys, false).await.map_err(|error| trouble(format!("publish in {}", self.url), error, Repeat::Safe))
-    }
-
-    async fn sync(&self, keys: Vec<String>, contents: bool) -> io::Result<()> {
-        match &self.disk {
-            Some(disk) if !keys.is_empty() => {
-                let disk = Arc::clone(disk);
-                blocking(move || sync_on_disk(&disk, &keys, contents)).await
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Shows a prepared file: a rename that never replaces anything, and that may be repeated.
-    ///
-    /// | staged | final | |
-    /// |---|---|---|
-    /// | there | – | renamed |
-    /// | – | there, same size | done before |
-    /// | there | there, same content | cut short before: the staged one is removed |
-    /// | there or not | there, but different | fatal: another watershed wrote it |
-    /// | – | – | fatal: lost |
-    pub(super) async fn publish(&self, file: &PreparedFile) -> Result<(), SinkError> {
-        let (staged, target) = (self.path(&file.staged)?, self.path(&file.target)?);
-        match self.store.rename_if_not_exists(&staged, &target).await {
-            Ok(()) => Ok(()),
-            Err(StoreError::NotFound { .. }) => match self.size(&file.target).await? {
-                Some(bytes) if bytes == file.bytes => Ok(()),
-                Some(_) => Err(self.taken(file)),
-                None => Err(self.lost(file)),
-            },
-            // Some stores answer one, some the other.
-            Err(error @ (StoreError::AlreadyExists { .. } | StoreError::Precondition { .. })) => {
-                match (self.size(&file.staged).await?, self.size(&file.target).await?) {
-                    // A store may say so although nothing landed.
-                    (_, None) => Err(SinkError::retry(format!("cannot publish {}", self.shown(&file.target)), error)),
-                    (None, Some(bytes)) if bytes == file.bytes => Ok(()),
-                    (Some(a), Some(b)) if a == b && self.same_content(&staged, &target, a).await? => {
-                        self.remove(&file.staged).await
-                    }
-                    _ => Err(self.taken(file)),
-                }
-            }
-            Err(error) => Err(trouble(format!("publish {}", self.shown(&file.target)), error, Repeat::Safe)),
-        }
-    }
-
-    fn taken(&self, file: &PreparedFile) -> SinkError {
+    pub(super) fn taken(&self, file: &PreparedFile) -> SinkError {
         SinkError::fatal(
             format!("another watershed wrote {}", self.shown(&file.target)),
             "its content differs from what this pipeline prepared; let only one write there",
         )
     }
 
-    fn lost(&self, file: &PreparedFile) -> SinkError {
+    pub(super) fn lost(&self, file: &PreparedFile) -> SinkError {
         SinkError::fatal(
-            format!("prepared file lost: {}", self.shown(&file.staged)),
+            format!("prepared file lost: {}", self.shown(file.handle())),
             format!("{} rows of {} are neither staged nor visible", file.rows, self.shown(&file.target)),
         )
     }
+}
 
-    async fn size(&self, key: &str) -> Result<Option<u64>, SinkError> {
-        match self.store.head(&self.path(key)?).await {
-            Ok(meta) => Ok(Some(meta.size)),
-            Err(StoreError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(trouble(format!("look at {}", self.shown(key)), error, Repeat::Safe)),
+/// The place of a parquet sink.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    root: Root,
+    way: Way,
+}
+
+/// How files are shown there.
+#[derive(Debug, Clone)]
+enum Way {
+    Rename(Renaming),
+    Upload(Uploading),
+}
+
+impl Place {
+    /// A local folder.
+    pub(super) fn folder(renaming: Renaming) -> Self {
+        Self { root: renaming.root.clone(), way: Way::Rename(renaming) }
+    }
+
+    /// A place in an object store.
+    pub(super) fn store(uploading: Uploading) -> Self {
+        Self { root: uploading.root.clone(), way: Way::Upload(uploading) }
+    }
+
+    /// A key as people find it.
+    pub(super) fn shown(&self, key: &str) -> String {
+        self.root.shown(key)
+    }
+
+    /// How many files are shown at a time: enough to hide the latency of a store.
+    pub(super) fn at_a_time(&self) -> usize {
+        match &self.way {
+            Way::Rename(_) => 4,
+            Way::Upload(uploading) => uploading.at_a_time(),
         }
     }
 
-    async fn same_content(&self, a: &Path, b: &Path, bytes: u64) -> Result<bool, SinkError> {
-        let failed = |error| trouble(format!("read {a}"), error, Repeat::Safe);
-        let mut start = 0;
-        while start < bytes {
-            let range = start..bytes.min(start + COMPARED_BYTES);
-            start = range.end;
-            let a = self.store.get_range(a, range.clone()).await.map_err(failed)?;
-            if a != self.store.get_range(b, range).await.map_err(failed)? {
-                return Ok(false);
+    /// Starts a file. Nothing is sent before its first part is full.
+    pub(super) fn begin(&self, claim: Claim) -> Result<FileWriter, SinkError> {
+        Ok(match &self.way {
+            Way::Rename(renaming) => FileWriter::Staged(renaming.begin(&claim)?),
+            Way::Upload(uploading) => FileWriter::Upload(uploading.begin(claim)),
+        })
+    }
+
+    /// Finds out whether files can be made here, by making one and removing it.
+    pub(super) async fn probe(&self, key: &str) -> Result<(), SinkError> {
+        let path = self.root.path(key)?;
+        let failed =
+            |deed, error| self.root.trouble(deed, format!("write to {}", self.root.url()), error, Repeat::Safe);
+        let content = PutPayload::from_static(b"a probe of watershed; it may be removed\n");
+        match self.root.store.put_opts(&path, content, PutMode::Create.into()).await {
+            // There from an attempt that could not remove it.
+            Ok(_) | Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {}
+            Err(error) => return Err(failed(Deed::Write, error)),
+        }
+        match self.root.store.delete(&path).await {
+            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failed(Deed::Delete, error)),
+        }
+    }
+
+    /// Finds out what a run will want beside that: that uploads can be begun, listed and forgotten. Says what it found.
+    pub(super) async fn probe_uploads(&self, key: &str) -> Result<String, SinkError> {
+        match &self.way {
+            Way::Rename(_) => Ok("wrote, listed and removed a probe".to_owned()),
+            Way::Upload(uploading) => uploading.probe(key).await,
+        }
+    }
+
+    /// The greatest epoch among the visible files of `pipeline` below the folder `under` (all, if empty).
+    pub(super) async fn last_epoch(&self, under: &str, pipeline: &str) -> Result<Option<u64>, SinkError> {
+        let prefix = self.root.path(under)?;
+        let files = list_visible(&*self.root.store, &self.root.path, &prefix).await;
+        let files = files.map_err(|error| self.root.cannot_list(error))?;
+        let names = files.iter().filter_map(|file| file.location.filename());
+        Ok(names.filter_map(|name| names::visible_epoch(name, pipeline)).max())
+    }
+
+    /// Keys of all that processes left in the staging folder `folder`, the unfinished files of a dead one included.
+    pub(super) async fn leftovers(&self, folder: &str) -> Result<Vec<String>, SinkError> {
+        match &self.way {
+            Way::Rename(renaming) => renaming.leftovers(folder).await,
+            Way::Upload(_) => {
+                let listed = self.root.store.list(Some(&self.root.path(folder)?)).try_collect::<Vec<_>>().await;
+                let files = listed.map_err(|error| self.root.cannot_list(error))?;
+                let names = files.iter().filter_map(|file| file.location.filename());
+                Ok(names.map(|name| format!("{folder}/{name}")).collect())
             }
         }
-        Ok(true)
+    }
+
+    /// Removes leftovers, and whatever they stand for, but for `unpublished` files. They are in nobody's way, so a failure
+    /// is only worth a warning.
+    pub(super) async fn sweep(
+        &self,
+        leftovers: Vec<String>,
+        pipeline: &str,
+        under: &str,
+        unpublished: &BTreeSet<String>,
+    ) {
+        match &self.way {
+            Way::Rename(renaming) => {
+                renaming.sweep(leftovers.into_iter().filter(|key| !unpublished.contains(key)).collect()).await;
+            }
+            Way::Upload(uploading) => uploading.sweep(leftovers, pipeline, under, unpublished).await,
+        }
+    }
+
+    /// Makes finished files survive a power cut, their folders included.
+    pub(super) async fn make_durable(&self, files: &[Finished]) -> Result<(), SinkError> {
+        match &self.way {
+            Way::Rename(renaming) => {
+                renaming.sync_files(files.iter().filter_map(|file| file.written.hidden.staged()).collect()).await
+            }
+            // Each part was durable when the store said so.
+            Way::Upload(_) => Ok(()),
+        }
+    }
+
+    /// Shows prepared files. May be repeated, by any process.
+    pub(super) async fn publish(&self, file: &PreparedFile) -> Result<(), SinkError> {
+        match (&self.way, &file.hidden) {
+            (Way::Rename(renaming), Hidden::Staged { staged }) => renaming.publish(file, staged).await,
+            (Way::Upload(uploading), Hidden::Upload { upload, parts, tail }) => {
+                uploading.publish(file, upload, parts, *tail).await
+            }
+            (Way::Rename(_), Hidden::Upload { .. }) | (Way::Upload(_), Hidden::Staged { .. }) => {
+                Err(SinkError::config(format!(
+                    "{} was prepared at another url than {}; run once more with the former, which shows it, then change it",
+                    file.target,
+                    self.root.url()
+                )))
+            }
+        }
+    }
+
+    /// Makes the names of published files survive a power cut.
+    pub(super) async fn settle(&self, files: &[PreparedFile]) -> Result<(), SinkError> {
+        match &self.way {
+            Way::Rename(renaming) => {
+                renaming.sync_folders(files.iter().map(|file| file.target.clone()).collect()).await
+            }
+            Way::Upload(_) => Ok(()),
+        }
+    }
+}
+
+impl Hidden {
+    fn staged(&self) -> Option<String> {
+        match self {
+            Self::Staged { staged } => Some(staged.clone()),
+            Self::Upload { .. } => None,
+        }
     }
 }
 
@@ -249,29 +381,4 @@ async fn list_visible(store: &dyn ObjectStore, root: &Path, prefix: &Path) -> Re
         Err(StoreError::NotFound { .. }) => Ok(Vec::new()),
         listed => listed,
     }
-}
-
-/// Runs disk work where it holds up no I/O worker.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-fn sync_on_disk(root: &DiskPath, keys: &[String], contents: bool) -> io::Result<()> {
-    let mut folders = BTreeSet::new();
-    for key in keys {
-        let file = root.join(key);
-        if contents {
-            File::open(&file)?.sync_all()?;
-        }
-        folders
-            .extend(file.ancestors().skip(1).take_while(|folder| folder.starts_with(root)).map(DiskPath::to_path_buf));
-    }
-    for folder in folders {
-        match File::open(folder)?.sync_all() {
-            // Some network file systems cannot sync a folder.
-            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {}
-            synced => synced?,
-        }
-    }
-    Ok(())
 }

@@ -11,22 +11,24 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
-use object_store::path::Path;
 use serde::Deserialize;
 
 use super::cursor::{Came, Cursor, Moment, Resumed, RowPlace};
 use super::file::{Finished, Shape};
-use super::files::{AT_A_TIME, OpenFiles};
+use super::files::OpenFiles;
 use super::names;
 use super::options::ParquetOptions;
 use super::partition;
 use super::place::{Place, PreparedFile};
 use super::plan::{Level, Plan};
+use super::rename::Renaming;
 use super::trouble::{Repeat, trouble};
 use super::types::to_file_types;
+use super::upload::Uploading;
 use crate::error::SinkError;
 use crate::numbers::Numbers;
 use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
+use crate::store::{self, Location, Patience, Store};
 
 /// Tells the time for rolling by age and idleness; tests move it by hand.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
@@ -48,9 +50,9 @@ pub struct ParquetSink {
     held: Option<Held>,
     /// The epoch that was prepared last, and how many files it has.
     numbered: (u64, u64),
-    /// Staged files of dead processes.
+    /// What dead processes left in the staging folder.
     leftovers: Vec<String>,
-    /// Staged files that a commit named and could not show yet; they are nobody's leftovers.
+    /// Hidden files that a commit named and could not show yet; they are nobody's leftovers.
     unpublished: BTreeSet<String>,
     prepared_here: bool,
     /// Why rows were lost in this process; from then on it takes no more.
@@ -69,16 +71,21 @@ impl fmt::Debug for ParquetSink {
 }
 
 impl ParquetSink {
-    /// A sink that writes below `root` in `store`. Checks everything that can be checked without touching the store.
-    pub fn new(
-        options: ParquetOptions,
-        context: SinkContext,
-        store: Arc<dyn ObjectStore>,
-        root: Path,
-        clock: Clock,
-    ) -> Result<Self, SinkError> {
+    /// A sink that writes to where `options.url` leads.
+    pub fn at(options: ParquetOptions, context: SinkContext, clock: Clock) -> Result<Self, SinkError> {
+        match Location::of(&options.url)? {
+            Location::Folder(_) => Self::local(options, context, clock),
+            Location::Store(_) => {
+                let store = store::open(&options.url, &options.store, Patience::Sink)?;
+                Self::new(options, context, store, clock)
+            }
+        }
+    }
+
+    /// A sink that writes to `store`, whatever the url. Checks everything that can be checked without touching the store.
+    pub fn new(options: ParquetOptions, context: SinkContext, store: Store, clock: Clock) -> Result<Self, SinkError> {
         let plan = Plan::new(&options, &context)?;
-        let place = Place::new(store, root, &options.url, None);
+        let place = Place::store(Uploading::new(store, &options.store, options.roll.size.0));
         Ok(Self::with_place(options, &context, plan, place, clock))
     }
 
@@ -106,7 +113,7 @@ impl ParquetSink {
         let disk = folder.canonicalize().map_err(cannot_make)?;
         let store = LocalFileSystem::new_with_prefix(&disk)
             .map_err(|error| trouble(format!("write to {}", folder.display()), error, Repeat::Safe))?;
-        let place = Place::new(wrap(Arc::new(store)), Path::ROOT, &options.url, Some(disk));
+        let place = Place::folder(Renaming::new(wrap(Arc::new(store)), &options.url, disk));
         Ok(Self::with_place(options, &context, plan, place, clock))
     }
 
@@ -127,6 +134,23 @@ impl ParquetSink {
             unpublished: BTreeSet::new(),
             prepared_here: false,
             broken: None,
+        }
+    }
+
+    /// Finds out whether everything that a run will ask of the place is allowed, as [`Sink::open`] does and beyond that.
+    /// Says what it found; nothing stays there.
+    pub async fn probe(&mut self) -> Result<String, SinkError> {
+        self.open().await?;
+        let staging = names::staged_folder(&self.region, &self.pipeline);
+        self.shape.place.probe_uploads(&format!("{staging}/probe-{}", self.files.process)).await
+    }
+
+    /// The folder below which all files of this sink lie: where the region is the outermost one, the others' files need
+    /// not be listed.
+    fn under(&self) -> String {
+        match self.shape.plan.levels.first() {
+            Some(Level::Region) => names::partition("region", Some(&self.region)),
+            _ => String::new(),
         }
     }
 
@@ -179,11 +203,13 @@ impl ParquetSink {
             self.numbered = (epoch, 0);
         }
         let mut prepared = Vec::with_capacity(finished.len());
-        for Finished { folder, staged, rows, bytes } in finished {
-            self.numbered.1 += 1;
-            let name = names::visible(&self.pipeline, epoch, self.numbered.1);
-            let target = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-            prepared.push(PreparedFile { staged, target, rows, bytes });
+        for Finished { folder, written, rows, bytes } in finished {
+            let target = written.target.unwrap_or_else(|| {
+                self.numbered.1 += 1;
+                let name = names::visible(&self.pipeline, epoch, self.numbered.1);
+                if folder.is_empty() { name } else { format!("{folder}/{name}") }
+            });
+            prepared.push(PreparedFile { hidden: written.hidden, target, rows, bytes });
         }
         Ok(prepared)
     }
@@ -197,16 +223,16 @@ impl ParquetSink {
     }
 
     async fn publish(&mut self, files: &[PreparedFile]) -> Result<(), SinkError> {
-        self.unpublished.extend(files.iter().map(|file| file.staged.clone()));
+        self.unpublished.extend(files.iter().map(|file| file.handle().to_owned()));
         let place = &self.shape.place;
         let publishing = files.iter().cloned().map(|file| {
             let place = place.clone();
             async move { place.publish(&file).await }
         });
-        stream::iter(publishing).buffered(AT_A_TIME).try_collect::<()>().await?;
-        place.sync_folders(files.iter().map(|file| file.target.clone()).collect()).await?;
+        stream::iter(publishing).buffered(place.at_a_time()).try_collect::<()>().await?;
+        place.settle(files).await?;
         for file in files {
-            self.unpublished.remove(&file.staged);
+            self.unpublished.remove(file.handle());
         }
         Ok(())
     }
@@ -217,14 +243,9 @@ impl Sink for ParquetSink {
     async fn open(&mut self) -> Result<u64, SinkError> {
         let place = &self.shape.place;
         let staging = names::staged_folder(&self.region, &self.pipeline);
-        place.probe(&format!("{staging}/probe-{}", self.files.nonce)).await?;
-        let leftovers = place.staged(&staging).await?;
-        // Where the region is the outermost folder, the others' files need not be listed.
-        let under = match self.shape.plan.levels.first() {
-            Some(Level::Region) => names::partition("region", Some(&self.region)),
-            _ => String::new(),
-        };
-        let visible = place.last_epoch(&under, &self.pipeline).await?;
+        place.probe(&format!("{staging}/probe-{}", self.files.process)).await?;
+        let leftovers = place.leftovers(&staging).await?;
+        let visible = place.last_epoch(&self.under(), &self.pipeline).await?;
         let staged = leftovers.iter().filter_map(|key| names::staged_epoch(key.rsplit('/').next()?)).max();
         self.leftovers = leftovers;
         self.files.epoch = visible.max(staged).unwrap_or(0) + 1;
@@ -304,9 +325,8 @@ impl Sink for ParquetSink {
             committed.bytes = files.iter().map(|file| file.bytes).sum();
         }
         if self.prepared_here && !self.leftovers.is_empty() {
-            let mut leftovers = std::mem::take(&mut self.leftovers);
-            leftovers.retain(|key| !self.unpublished.contains(key));
-            self.shape.place.sweep(leftovers).await;
+            let leftovers = std::mem::take(&mut self.leftovers);
+            self.shape.place.sweep(leftovers, &self.pipeline, &self.under(), &self.unpublished).await;
         }
         Ok(committed)
     }

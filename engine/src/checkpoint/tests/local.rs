@@ -2,11 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use watershed_sinks::store::StoreOptions;
+
 use super::*;
 use crate::environment::System;
 
 fn opened(url: &str) -> Chain {
-    let place = Place::open(url).unwrap();
+    let place = Place::open(url, &StoreOptions::default()).unwrap();
     Chain::open(place.store, &place.root, &place.shown, Arc::new(System::new()))
 }
 
@@ -35,7 +37,7 @@ async fn a_chain_on_a_disk_is_found_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_at_once_one_creates_the_object() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::open(&folder.path().display().to_string()).unwrap();
+    let place = Place::open(&folder.path().display().to_string(), &StoreOptions::default()).unwrap();
     for round in 0..20 {
         let path = Path::from(format!("checkpoints/{round}"));
         let tries = (0..8).map(|number| {
@@ -51,7 +53,7 @@ async fn of_many_at_once_one_creates_the_object() {
 #[tokio::test]
 async fn a_disk_store_replaces_and_creates() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Place::open(&folder.path().display().to_string()).unwrap().store;
+    let store = Place::open(&folder.path().display().to_string(), &StoreOptions::default()).unwrap().store;
     let path = Path::from("a/b/c");
     store.put(&path, "one".into()).await.unwrap();
     store.put(&path, "two".into()).await.unwrap();
@@ -74,7 +76,7 @@ fn abandoned_files_are_removed_on_opening_and_young_ones_are_not() {
             file.set_times(old).unwrap();
         }
     }
-    Place::open(&folder.path().display().to_string()).unwrap();
+    Place::open(&folder.path().display().to_string(), &StoreOptions::default()).unwrap();
     let mut left: Vec<_> = std::fs::read_dir(&segments).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["b.seg#12", "c.seg", "d#e"]);
@@ -88,13 +90,16 @@ fn places_that_cannot_be_opened_say_why_and_keep_secrets() {
     let below = file.join("state").display().to_string();
     let cases = [
         (below.as_str(), format!("can't open the state folder {below}: a part of the path is a file")),
-        ("ftp://user:secret@host/x?sig=secret", "can't open the state store ftp://host/x: unknown scheme `ftp`".into()),
+        (
+            "ftp://user:secret@host/x?sig=secret",
+            "can't open the state store ftp://host/x: url: \"ftp://host/x\": unknown scheme".into(),
+        ),
         ("s3://user:secret@/x", "can't open the state store s3:///x: ".into()),
-        ("file://host/x", "can't open the state store file://host/x: a file url is written".into()),
+        ("file://host/x", "can't open the state store file://host/x: url: \"file://host/x\" names a host".into()),
         ("az://a.b/x?sv=secret", "can't open the state store az://a.b/x: ".into()),
     ];
     for (url, said) in cases {
-        let error = Place::open(url).unwrap_err();
+        let error = Place::open(url, &StoreOptions::default()).unwrap_err();
         assert!(matches!(error, StateError::Config { .. }));
         let text = error.to_string();
         assert!(text.starts_with(&said), "{text}");
@@ -104,9 +109,9 @@ fn places_that_cannot_be_opened_say_why_and_keep_secrets() {
 
 #[test]
 fn cloud_urls_open_without_a_request() {
-    let s3 = Place::open("s3://bucket/some/folder/").unwrap();
+    let s3 = Place::open("s3://bucket/some/folder/", &StoreOptions::default()).unwrap();
     assert_eq!((s3.root.as_ref(), s3.shown.as_str()), ("some/folder", "s3://bucket/some/folder/"));
-    let azure = Place::open("abfss://box@account.dfs.core.windows.net/x").unwrap();
+    let azure = Place::open("abfss://box@account.dfs.core.windows.net/x", &StoreOptions::default()).unwrap();
     assert_eq!((azure.root.as_ref(), azure.shown.as_str()), ("x", "abfss://box@account.dfs.core.windows.net/x"));
 }
 

@@ -73,6 +73,45 @@ late = "none"
 "#;
 
 #[test]
+fn the_keys_beside_a_url_arrive_wherever_it_stands() {
+    let keys = "aws_region = \"eu-west-1\"\naccess_key_id = \"id\"\nsecret_access_key = \"MARKED\"\nsse = \"aws:kms\"";
+    let inline = keys.replace('\n', ", ");
+    let region = good(&format!(
+        r#"
+region = "eu-west-1"
+[residency]
+allow = ["eu-*"]
+[checkpoint]
+url = "s3://acme/state"
+{keys}
+[sources.orders]
+connector = "stdin"
+schema = {{ a = "bigint" }}
+dead_letters = {{ url = "s3://acme/letters", {inline} }}
+[tables.products]
+url = "s3://acme/products.csv"
+{keys}
+[sinks.lake]
+connector = "parquet"
+url = "s3://acme/orders"
+timeout = "5s"
+{keys}
+"#
+    ));
+    let SinkOptions::Parquet(lake) = &region.sinks["lake"].options else { panic!("not parquet") };
+    assert_eq!(region.sources["orders"].dead_letters, "s3://acme/letters");
+    let sources = &region.sources["orders"];
+    for store in [&region.checkpoint.store, &sources.dead_letters_store, &region.tables["products"].store, &lake.store]
+    {
+        assert_eq!(store.aws_region.as_deref(), Some("eu-west-1"));
+        assert_eq!(store.secret_access_key.as_deref(), Some("MARKED"));
+    }
+    assert_eq!(lake.store.timeout(), Duration::from_secs(5));
+    assert!(!format!("{region:?}").contains("MARKED"));
+    assert!(!region.secrets.redact("it is MARKED").contains("MARKED"));
+}
+
+#[test]
 fn every_key_arrives() {
     let region = good(FULL);
     assert_eq!((&*region.name, region.lanes, region.linger), ("eu-west-1", 3, Duration::from_millis(2)));

@@ -13,7 +13,7 @@ use watershed_sinks::{MemoryRows, MemorySink, ParquetOptions, Sink, SinkContext,
 
 use crate::checkpoint::faulty::{Fault, FaultyStore, Operation};
 use crate::checkpoint::{Place, StateError};
-use crate::config::{ConnectorOptions, Deduplicate, Region, SinkConfig, SourceConfig};
+use crate::config::{Checkpoint, ConnectorOptions, Deduplicate, Region, SinkConfig, SourceConfig};
 use crate::environment::{Environment, Simulated};
 use crate::run::world::{Connect, World};
 
@@ -273,7 +273,7 @@ impl Connect for Outside {
         Ok(Box::new(MemorySink::new(format!("{} dead", context.pipeline), self.rows.clone())))
     }
 
-    fn state(&self, _url: &str) -> Result<Place, StateError> {
-        Ok(Place { store: Arc::new(self.store.clone()), root: Path::from("state"), shown: "memory".to_string() })
+    fn state(&self, _checkpoint: &Checkpoint) -> Result<Place, StateError> {
+        Ok(Place::of(Arc::new(self.store.clone()), Path::from("state"), "memory".to_string()))
     }
 }

@@ -8,9 +8,11 @@ mod crash;
 mod folders;
 mod options;
 mod rolling;
+mod services;
 mod store;
 mod trouble;
 mod types;
+mod uploads;
 mod zombie;
 
 use std::collections::BTreeMap;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
@@ -13,6 +14,7 @@ use object_store::{
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::store::{MemoryUploads, Store, Unfinished, Uploads};
 
 /// What a store is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +25,18 @@ pub(super) enum Step {
     Copy,
     Delete,
     List,
+    Begin,
+    Part,
+    Complete,
+    Abort,
+    ListUploads,
 }
 
 type Fails = Box<dyn Fn(Step, &str) -> Option<Error> + Send + Sync>;
+
+fn nothing() -> Mutex<Fails> {
+    Mutex::new(Box::new(|_, _| None))
+}
 
 /// Holds up one step of a store.
 pub(super) struct Gate {
@@ -63,7 +74,9 @@ impl Gate {
 /// A store whose steps fail or pause as told.
 pub(super) struct FailingStore {
     inner: Arc<dyn ObjectStore>,
+    uploads: Arc<dyn Uploads>,
     fails: Mutex<Fails>,
+    loses: Mutex<Fails>,
     gate: Mutex<Option<Arc<Gate>>>,
 }
 
@@ -73,7 +86,18 @@ impl FailingStore {
     }
 
     pub(super) fn over(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
-        Arc::new(Self { inner, fails: Mutex::new(Box::new(|_, _| None)), gate: Mutex::default() })
+        let uploads = Arc::new(MemoryUploads::new(Arc::clone(&inner)));
+        Self::beside(inner, uploads)
+    }
+
+    /// Another way to a store whose uploads are these.
+    pub(super) fn beside(inner: Arc<dyn ObjectStore>, uploads: Arc<dyn Uploads>) -> Arc<Self> {
+        Arc::new(Self { inner, uploads, fails: nothing(), loses: nothing(), gate: Mutex::default() })
+    }
+
+    /// The folder `root` in it.
+    pub(super) fn place(self: &Arc<Self>, root: &str) -> Store {
+        Store::new(Arc::clone(self) as _, Arc::clone(self) as _, Path::from(root), "mem/lake")
     }
 
     /// From now on, `step` fails with an I/O error of `kind`.
@@ -86,6 +110,18 @@ impl FailingStore {
 
     pub(super) fn fail_with(&self, fails: impl Fn(Step, &str) -> Option<Error> + Send + Sync + 'static) {
         *self.fails.lock().unwrap() = Box::new(fails);
+    }
+
+    /// From now on, what is asked of uploads is done, and answered with these errors.
+    pub(super) fn lose_with(&self, loses: impl Fn(Step, &str) -> Option<Error> + Send + Sync + 'static) {
+        *self.loses.lock().unwrap() = Box::new(loses);
+    }
+
+    fn answer<T>(&self, step: Step, path: &Path, done: Result<T>) -> Result<T> {
+        match (self.loses.lock().unwrap())(step, path.as_ref()) {
+            Some(error) if done.is_ok() => Err(error),
+            _ => done,
+        }
     }
 
     pub(super) fn heal(&self) {
@@ -171,5 +207,37 @@ impl ObjectStore for FailingStore {
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.check(Step::Copy, to).await?;
         self.inner.copy_opts(from, to, options).await
+    }
+}
+
+#[async_trait]
+impl Uploads for FailingStore {
+    async fn begin(&self, key: &Path) -> Result<String> {
+        self.check(Step::Begin, key).await?;
+        let done = self.uploads.begin(key).await;
+        self.answer(Step::Begin, key, done)
+    }
+
+    async fn part(&self, key: &Path, id: &str, number: usize, bytes: Bytes) -> Result<String> {
+        self.check(Step::Part, key).await?;
+        let done = self.uploads.part(key, id, number, bytes).await;
+        self.answer(Step::Part, key, done)
+    }
+
+    async fn complete(&self, key: &Path, id: &str, parts: &[String]) -> Result<()> {
+        self.check(Step::Complete, key).await?;
+        let done = self.uploads.complete(key, id, parts).await;
+        self.answer(Step::Complete, key, done)
+    }
+
+    async fn abort(&self, key: &Path, id: &str) -> Result<()> {
+        self.check(Step::Abort, key).await?;
+        let done = self.uploads.abort(key, id).await;
+        self.answer(Step::Abort, key, done)
+    }
+
+    async fn unfinished(&self, below: &Path) -> Result<Vec<Unfinished>> {
+        self.check(Step::ListUploads, below).await?;
+        self.uploads.unfinished(below).await
     }
 }

@@ -1,6 +1,5 @@
 use std::io::ErrorKind;
 
-use object_store::ObjectStore;
 use object_store::{Error, ObjectStoreExt};
 
 use super::store::{FailingStore, Step};
@@ -8,9 +7,9 @@ use super::*;
 
 fn sink_in(store: &Arc<FailingStore>, change: impl FnOnce(&mut ParquetOptions)) -> ParquetSink {
     let mut options = ParquetOptions { partition_by: Vec::new(), ..ParquetOptions::at("mem/lake") };
+    options.store.patience = Some(Duration::ZERO);
     change(&mut options);
-    let store: Arc<dyn ObjectStore> = Arc::clone(store) as _;
-    ParquetSink::new(options, context("orders"), store, Path::from("some/root"), HandClock::new().clock()).unwrap()
+    ParquetSink::new(options, context("orders"), store.place("some/root"), HandClock::new().clock()).unwrap()
 }
 
 /// A place in an object store, below a root of its own.
@@ -28,10 +27,9 @@ impl Bucket {
 #[async_trait]
 impl Fixture for Bucket {
     fn sink(&self, pipeline: &str) -> Box<dyn Sink> {
-        let store: Arc<dyn ObjectStore> = Arc::clone(&self.store) as _;
         let options = (self.options)(ParquetOptions::at("mem/lake"));
-        let root = Path::from("some/root");
-        Box::new(ParquetSink::new(options, context(pipeline), store, root, HandClock::new().clock()).unwrap())
+        let place = self.store.place("some/root");
+        Box::new(ParquetSink::new(options, context(pipeline), place, HandClock::new().clock()).unwrap())
     }
 
     async fn visible(&self, pipeline: &str) -> Option<Vec<i64>> {
@@ -87,13 +85,13 @@ async fn passing_trouble_at_open_and_commit_is_tried_again() {
     let epoch = sink.open().await.unwrap();
     sink.write(0, batch(&[1])).await.unwrap();
     let prepared = sink.prepare(epoch, Flush::All).await.unwrap();
-    store.fail(Step::Copy, ErrorKind::TimedOut);
+    store.fail(Step::Complete, ErrorKind::TimedOut);
     let error = sink.commit(&prepared).await.unwrap_err();
     assert!(
         matches!(&error, SinkError::Retry { .. }) && error.to_string().contains("publish mem/lake/orders-"),
         "{error}"
     );
-    store.fail(Step::Copy, ErrorKind::StorageFull);
+    store.fail(Step::Complete, ErrorKind::StorageFull);
     assert!(config_error(sink.commit(&prepared).await).contains("disk full"));
     store.heal();
     assert_eq!(sink.commit(&prepared).await.unwrap().files, 1);
@@ -109,7 +107,7 @@ async fn a_conflict_where_nothing_landed_is_tried_again() {
         |path: &str| Error::AlreadyExists { path: path.to_owned(), source: "409".into() },
         |path: &str| Error::Precondition { path: path.to_owned(), source: "412".into() },
     ] {
-        store.fail_with(move |step, path| (step == Step::Copy).then(|| conflict(path)));
+        store.fail_with(move |step, path| (step == Step::Complete).then(|| conflict(path)));
         let error = sink.commit(&prepared).await.unwrap_err();
         assert!(matches!(error, SinkError::Retry { .. }), "{error}");
     }
@@ -117,22 +115,25 @@ async fn a_conflict_where_nothing_landed_is_tried_again() {
     sink.commit(&prepared).await.unwrap();
     // The answer to the first commit got lost: the second one finds all done.
     store.fail_with(|step, path| {
-        (step == Step::Copy).then(|| Error::Precondition { path: path.to_owned(), source: "412".into() })
+        (step == Step::Complete).then(|| Error::Precondition { path: path.to_owned(), source: "412".into() })
     });
     sink.commit(&prepared).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_failed_upload_ends_the_sink_loudly() {
-    for (kind, is_config) in [(ErrorKind::StorageFull, true), (ErrorKind::ConnectionReset, false)] {
+    let kinds = [(ErrorKind::StorageFull, true), (ErrorKind::ConnectionReset, false)];
+    let steps = [Step::Put, Step::Begin, Step::Part];
+    for ((kind, is_config), step) in kinds.into_iter().flat_map(|kind| steps.map(|step| (kind, step))) {
         let store = FailingStore::new();
         let mut sink = sink_in(&store, |_| {});
         sink.write(0, batch(&[1])).await.unwrap();
-        store.fail(Step::Put, kind);
+        store.fail(step, kind);
         let error = sink.prepare(1, Flush::All).await.unwrap_err();
         assert_eq!(matches!(error, SinkError::Config { .. }), is_config, "{error}");
         assert_eq!(matches!(error, SinkError::Fatal { .. }), !is_config, "{error}");
-        assert!(error.to_string().contains("mem/lake/_watershed/staged/eu-west-1/orders/"), "{error}");
+        let place = if step == Step::Put { "mem/lake/_watershed/staged/eu-west-1/orders/" } else { "mem/lake/orders-" };
+        assert!(error.to_string().contains(place), "{error}");
 
         // From here on rows are missing, so nothing may look like success.
         store.heal();
@@ -146,7 +147,7 @@ async fn a_failed_upload_ends_the_sink_loudly() {
 #[tokio::test]
 async fn a_disk_that_fills_up_in_the_middle_of_a_file_is_named() {
     let store = FailingStore::new();
-    store.fail(Step::Multipart, ErrorKind::StorageFull);
+    store.fail(Step::Part, ErrorKind::StorageFull);
     let mut sink = sink_in(&store, |options| {
         options.row_group_size = ByteSize(1_000_000);
         options.compression = Compression::None;
@@ -162,7 +163,7 @@ async fn a_disk_that_fills_up_in_the_middle_of_a_file_is_named() {
         }
     }
     let error = config_error(result);
-    assert!(error.contains("cannot write mem/lake/_watershed/") && error.contains("disk full"), "{error}");
+    assert!(error.contains("cannot write mem/lake/orders-") && error.contains("disk full"), "{error}");
 }
 
 #[tokio::test]

@@ -1,0 +1,102 @@
+//! Why a store said no, in words that tell what to do.
+//!
+//! The one idea: a cloud's "forbidden" names no permission, but it is known what was asked for.
+
+use std::error::Error;
+
+use object_store::Error as StoreError;
+
+use super::Cloud;
+
+/// What a store was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// To store an object, or a part of one.
+    Write,
+    /// To read an object, or what it is like.
+    Read,
+    /// To list objects.
+    List,
+    /// To remove an object.
+    Delete,
+    /// To list unfinished uploads.
+    ListUploads,
+    /// To forget an unfinished upload.
+    Abort,
+}
+
+/// What only the user can mend, and how; none if it may be passing trouble.
+pub fn refusal(error: &(dyn Error + 'static), cloud: Cloud, deed: Deed) -> Option<String> {
+    Some(match status(error)? {
+        401 => "the credentials are not accepted; renew them, or give others".to_owned(),
+        403 => {
+            let why = match code(error) {
+                Some(code) => format!(" ({code})"),
+                None => String::new(),
+            };
+            format!("permission denied{why}; allow {}, or check the credentials", permission(cloud, deed))
+        }
+        404 => match cloud {
+            Cloud::Azure => "there is no such container, or no such account; make it, or mend the url".to_owned(),
+            Cloud::S3 | Cloud::Google => "there is no such bucket; make it, or mend the url".to_owned(),
+        },
+        _ => return None,
+    })
+}
+
+/// What has to be allowed.
+fn permission(cloud: Cloud, deed: Deed) -> &'static str {
+    match (cloud, deed) {
+        (Cloud::S3, Deed::Write) => {
+            "s3:PutObject (and of the key, where there is one, kms:GenerateDataKey and kms:Decrypt)"
+        }
+        (Cloud::S3, Deed::Read) => "s3:GetObject",
+        (Cloud::S3, Deed::List) => "s3:ListBucket",
+        (Cloud::S3, Deed::Delete) => "s3:DeleteObject",
+        (Cloud::S3, Deed::ListUploads) => "s3:ListBucketMultipartUploads",
+        (Cloud::S3, Deed::Abort) => "s3:AbortMultipartUpload",
+        (Cloud::Azure, Deed::Write) => "Microsoft.Storage/…/blobs/write (role Storage Blob Data Contributor)",
+        (Cloud::Azure, Deed::Read | Deed::List | Deed::ListUploads) => {
+            "Microsoft.Storage/…/blobs/read (role Storage Blob Data Contributor)"
+        }
+        (Cloud::Azure, Deed::Delete | Deed::Abort) => {
+            "Microsoft.Storage/…/blobs/delete (role Storage Blob Data Contributor)"
+        }
+        (Cloud::Google, Deed::Write) => "storage.objects.create",
+        (Cloud::Google, Deed::Read) => "storage.objects.get",
+        (Cloud::Google, Deed::List) => "storage.objects.list",
+        (Cloud::Google, Deed::Delete) => "storage.objects.delete",
+        (Cloud::Google, Deed::ListUploads) => "storage.multipartUploads.list",
+        (Cloud::Google, Deed::Abort) => "storage.multipartUploads.abort",
+    }
+}
+
+/// The status that a cloud answered, where only the user can mend it.
+fn status(error: &(dyn Error + 'static)) -> Option<u16> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref() {
+            Some(StoreError::PermissionDenied { .. }) => return Some(403),
+            Some(StoreError::Unauthenticated { .. }) => return Some(401),
+            Some(StoreError::NotFound { .. }) => return Some(404),
+            // With listings the kind is lost: only the text tells.
+            Some(error @ StoreError::Generic { .. }) => {
+                if let Some((_, status)) = error.to_string().split_once("non-2xx status code: ") {
+                    return status.get(..3)?.parse().ok();
+                }
+            }
+            _ => {}
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The cloud's own word for it, such as `InvalidAccessKeyId`.
+fn code(error: &(dyn Error + 'static)) -> Option<String> {
+    let text = error.to_string();
+    let (_, rest) = text.split_once("<Code>")?;
+    let (code, _) = rest.split_once("</Code>")?;
+    let plain = !code.is_empty() && code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    plain.then(|| code.to_owned())
+}
