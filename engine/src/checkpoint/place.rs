@@ -56,18 +56,12 @@ impl Place {
     }
 
     /// Opens a place that is another's: as [`open`](Self::open), but nothing is made or tidied in it.
-    pub fn find(url: &str) -> Result<Self, StateError> {
-        let local = match Url::parse(url) {
-            Ok(parsed) if url.contains("://") => {
-                (parsed.scheme() == "file").then(|| parsed.to_file_path().ok()).flatten()
-            }
-            _ => Some(url.into()),
-        };
-        match local {
-            Some(folder) if !folder.is_dir() => {
+    pub fn find(url: &str, options: &StoreOptions) -> Result<Self, StateError> {
+        match Location::of(url).map_err(StateError::config)? {
+            Location::Folder(folder) if !folder.is_dir() => {
                 Err(StateError::config(format_args!("there is no folder {} on this machine", folder.display())))
             }
-            _ => Self::open(url),
+            _ => Self::open(url, options),
         }
     }
 

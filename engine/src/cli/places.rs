@@ -12,7 +12,7 @@ use super::failure::{Failure, Outcome};
 use crate::checkpoint::Place;
 use crate::config::{Checkpoint, OnBad, PipelineConfig, Region, SinkConfig, SinkOptions, SourceConfig};
 use crate::connect;
-use crate::diagnostic::{Diagnostic, Location};
+use crate::diagnostic::{self, Diagnostic};
 use crate::plan::{PlannedPipeline, PlannedRegion};
 use crate::registry::Registry;
 use crate::run::dead_letter_sink;
@@ -60,7 +60,7 @@ pub(super) fn check_sinks(region: &Region, planned: &PlannedRegion) -> Outcome {
 }
 
 /// A place that can't be opened: as a run would end, the user's to mend or not.
-fn failure(location: &Location, message: String, mends: bool) -> Failure {
+fn failure(location: &diagnostic::Location, message: String, mends: bool) -> Failure {
     match mends {
         true => Failure::wrong(Diagnostic::at(location.clone(), message)),
         false => Failure::running(message),

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use watershed_connectors::{Known, Predecessors, SourceError, SplitId};
+use watershed_sinks::store::StoreOptions;
 
 use super::error::RunError;
 use super::world::World;
-use crate::checkpoint::{Chain, Manifest, Place, SourceState, StateError, StateStore};
+use crate::checkpoint::{Chain, Manifest, Place, SourceState, StateError};
 
 /// A state that can't be had for so long is gone without: the split waits meanwhile.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,15 +28,24 @@ pub(super) struct StatesBefore {
     chain: Chain,
     chain_name: String,
     identity: String,
+    /// How states are reached.
+    options: StoreOptions,
     world: World,
 }
 
 impl StatesBefore {
-    /// For the source called `source`, which is `identity`, of the run that owns `chain`.
-    pub(super) async fn new(chain: &Chain, source: &str, identity: &str, world: &World) -> Result<Self, RunError> {
+    /// For the source called `source`, which is `identity`, of the run that owns `chain` and reaches it with `options`.
+    pub(super) async fn new(
+        chain: &Chain,
+        options: &StoreOptions,
+        source: &str,
+        identity: &str,
+        world: &World,
+    ) -> Result<Self, RunError> {
         let chain_name = chain.name().await?.ok_or(RunError::Lost("the first epoch"))?;
         let own = StateName { source, chain: &chain_name, url: chain.url() }.to_string();
-        Ok(Self { own, chain: chain.clone(), chain_name, identity: identity.to_string(), world: world.clone() })
+        let (identity, options) = (identity.to_string(), options.clone());
+        Ok(Self { own, chain: chain.clone(), chain_name, identity, options, world: world.clone() })
     }
 
     /// What `manifest` knows of the source called `source`; its positions must mean here what they mean there.
@@ -49,9 +59,9 @@ impl StatesBefore {
     }
 
     async fn open(&self, name: StateName<'_>) -> Result<Chain, SourceError> {
-        let Place { store, root, shown } = self.world.connect.predecessor(name.url).map_err(SourceError::config)?;
-        let store = StateStore::new(store, &shown, self.world.environment.clone()).with_patience(PATIENCE);
-        let chain = Chain::of(store, &root);
+        let place = self.world.connect.predecessor(name.url, &self.options).map_err(SourceError::config)?;
+        let place = Place { patience: PATIENCE, ..place };
+        let chain = Chain::at(&place, self.world.environment.clone());
         match chain.name().await.map_err(SourceError::config)? {
             Some(found) if found == name.chain => Ok(chain),
             Some(_) => Err(SourceError::config("another state lies there now, or that path is another machine's")),

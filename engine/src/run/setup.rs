@@ -109,7 +109,14 @@ pub(super) async fn assemble(planned: PlannedRegion, setup: Setup) -> Result<Ass
         for source in &mut live {
             if source.source.shares() {
                 let identity = source.config.connector.identity();
-                let before = StatesBefore::new(&recovered.chain, &source.name, &identity, &world).await?;
+                let before = StatesBefore::new(
+                    &recovered.chain,
+                    &planned.region.checkpoint.store,
+                    &source.name,
+                    &identity,
+                    &world,
+                )
+                .await?;
                 source.source.succeed(Arc::new(before));
             }
             let state = recovered.manifest.sources.get(source.name.as_ref()).cloned();

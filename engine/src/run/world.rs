@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use watershed_connectors::{Source, SourceError};
+use watershed_sinks::store::StoreOptions;
 use watershed_sinks::{ParquetOptions, Sink, SinkContext, SinkError};
 
 use super::step::Step;
@@ -36,9 +37,9 @@ pub trait Connect: Send + Sync {
         Place::open(&checkpoint.url, &checkpoint.store)
     }
 
-    /// The place of another daemon's state.
-    fn predecessor(&self, url: &str) -> Result<Place, StateError> {
-        Place::find(url)
+    /// The place of another daemon's state, reached as this daemon's own is.
+    fn predecessor(&self, url: &str, options: &StoreOptions) -> Result<Place, StateError> {
+        Place::find(url, options)
     }
 }
 

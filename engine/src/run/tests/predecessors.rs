@@ -9,6 +9,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use serde_json::json;
 use watershed_connectors::{Known, Position, Predecessors, SplitId};
+use watershed_sinks::store::StoreOptions;
 
 use crate::checkpoint::{Chain, MANIFEST_VERSION, Manifest, OutletState, Place, SourceState, SplitState, StateError};
 use crate::environment::Simulated;
@@ -20,9 +21,9 @@ use crate::run::world::{Connect, World};
 struct Stores(BTreeMap<&'static str, Arc<InMemory>>);
 
 impl Connect for Stores {
-    fn predecessor(&self, url: &str) -> Result<Place, StateError> {
+    fn predecessor(&self, url: &str, _: &StoreOptions) -> Result<Place, StateError> {
         let store = self.0.get(url).ok_or_else(|| StateError::config("out of reach"))?;
-        Ok(Place { store: store.clone(), root: Path::from("state"), shown: url.to_string() })
+        Ok(Place::of(store.clone(), Path::from("state"), url.to_string()))
     }
 }
 
@@ -44,7 +45,7 @@ impl Rig {
     async fn states(&self, chain: &Chain, source: &str, identity: &str) -> StatesBefore {
         let world =
             World { environment: self.environment.clone(), connect: self.stores.clone(), watch: Arc::new(|_| {}) };
-        StatesBefore::new(chain, source, identity, &world).await.expect("the chain has begun")
+        StatesBefore::new(chain, &StoreOptions::default(), source, identity, &world).await.expect("the chain has begun")
     }
 }
 
