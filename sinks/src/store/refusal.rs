@@ -79,10 +79,15 @@ fn status(error: &(dyn Error + 'static)) -> Option<u16> {
             Some(StoreError::PermissionDenied { .. }) => return Some(403),
             Some(StoreError::Unauthenticated { .. }) => return Some(401),
             Some(StoreError::NotFound { .. }) => return Some(404),
-            // With listings the kind is lost: only the text tells.
+            // With listings and removals the kind is lost: only the text tells.
             Some(error @ StoreError::Generic { .. }) => {
-                if let Some((_, status)) = error.to_string().split_once("non-2xx status code: ") {
+                let text = error.to_string();
+                if let Some((_, status)) = text.split_once("non-2xx status code: ") {
                     return status.get(..3)?.parse().ok();
+                }
+                // S3 is asked to remove many at once, and says yes to that, and no to each.
+                if text.contains("(code: AccessDenied)") {
+                    return Some(403);
                 }
             }
             _ => {}
@@ -95,8 +100,8 @@ fn status(error: &(dyn Error + 'static)) -> Option<u16> {
 /// The cloud's own word for it, such as `InvalidAccessKeyId`.
 fn code(error: &(dyn Error + 'static)) -> Option<String> {
     let text = error.to_string();
-    let (_, rest) = text.split_once("<Code>")?;
-    let (code, _) = rest.split_once("</Code>")?;
+    let quoted = |before: &str, behind: &str| Some(text.split_once(before)?.1.split_once(behind)?.0);
+    let code = quoted("<Code>", "</Code>").or_else(|| quoted("(code: ", ")"))?;
     let plain = !code.is_empty() && code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
     plain.then(|| code.to_owned())
 }

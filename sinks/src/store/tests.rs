@@ -102,6 +102,8 @@ fn a_refusal_names_what_to_allow() {
     let denied = |source: &str| Error::PermissionDenied { path: "x".to_owned(), source: source.to_owned().into() };
     let said = refusal(&denied("403: <Error><Code>AccessDenied</Code></Error>"), Cloud::S3, Deed::Delete).unwrap();
     assert_eq!(said, "permission denied (AccessDenied); allow s3:DeleteObject, or check the credentials");
+    let removing = Error::Generic { store: "S3", source: "request failed for key x: no (code: AccessDenied)".into() };
+    assert_eq!(refusal(&removing, Cloud::S3, Deed::Delete).as_deref(), Some(&*said));
     let listing = Error::Generic {
         store: "S3",
         source: "Error performing list request: Server returned non-2xx status code: 403 Forbidden: ".into(),
