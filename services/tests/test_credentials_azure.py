@@ -22,7 +22,7 @@ from ..marks import MARK
 from ..tls import TlsProxy
 from ..trial import region
 from .credentials import bare, drain, refused, written
-from .test_eventhubs import Hub
+from .hub import Hub
 
 NAMESPACE = "trial.servicebus.windows.net"
 KEY = f"shared-key-{MARK}"

@@ -6,9 +6,11 @@ import pytest
 from azure.eventhub import LoadBalancingStrategy
 from azure.eventhub.extensions.checkpointstoreblob import BlobCheckpointStore
 
-from ..azurite import ACCOUNT, CONTAINER, KEY
+from ..azurite import ACCOUNT, CONTAINERS, KEY
 from ..eventhubs import HUB, PARTITIONS
 from .hub import GROUP, NAMESPACE, SECRETS, reading
+
+CONTAINER = CONTAINERS[0]
 
 
 class Store(BlobCheckpointStore):

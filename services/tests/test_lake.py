@@ -100,7 +100,7 @@ def test_store_restarts(trial, tmp_path: Path, lasting):
         journeys.disturbed(suffering, store.restart, killed, killed)
 
 
-def test_zombie(growing, lake, kind):
+def test_zombie(growing):
     """A daemon is stopped in the middle, another takes over, and the first wakes up: it changes nothing, and ends."""
     disputed = growing()
     with disputed.load():
@@ -117,7 +117,6 @@ def test_zombie(growing, lake, kind):
         assert "another watershed owns this pipeline" in disputed.daemon.log.read_text()
         disputed.until_more()
     disputed.settle()
-    assert kind not in LISTED or not lake.unfinished()
 
 
 def test_every_place(lake, service, tmp_path: Path):

@@ -45,8 +45,9 @@ struct State {
 }
 
 /// How librdkafka says that an exchange broke off. It calls that a failed authentication, too, where it was one of SASL: a
-/// broker that restarts has turned nobody away.
-const BROKEN_OFF: [&str; 2] = ["Local: Broker transport failure", "Local: Timed out"];
+/// broker that restarts has turned nobody away, also where it comes up and is not yet ready to let anybody in.
+const BROKEN_OFF: [&str; 3] =
+    ["Local: Broker transport failure", "Local: Timed out", "Broker: Request not valid in current SASL state"];
 
 /// Sorts an error.
 pub(super) fn kind(code: RDKafkaErrorCode, reason: &str) -> Kind {

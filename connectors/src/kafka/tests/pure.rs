@@ -101,6 +101,8 @@ fn a_login_that_breaks_off_is_no_refusal() {
                   mechanisms: (n/a)";
     assert_eq!(kind(RDKafkaErrorCode::Authentication, broken), Kind::Connection);
     assert_eq!(kind(RDKafkaErrorCode::Authentication, "SASL authentication error: Local: Timed out"), Kind::Connection);
+    let not_ready = "SASL OAUTHBEARER mechanism handshake failed: Broker: Request not valid in current SASL state";
+    assert_eq!(kind(RDKafkaErrorCode::Authentication, not_ready), Kind::Connection);
     let refused = "SASL authentication error: Authentication failed: Invalid username or password";
     assert_eq!(kind(RDKafkaErrorCode::Authentication, refused), Kind::Refused);
 }
