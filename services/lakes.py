@@ -73,6 +73,10 @@ class Bucket(Lake):
         return path
 
 
+# moto lets everybody in. The daemon hides both wherever they stand, so they are no words.
+KEY = {"access_key_id": "AKIA0TRIAL0TRIAL", "secret_access_key": "0secret0of0nobody0"}
+
+
 class S3Lake(Bucket):
     scheme = "s3"
 
@@ -84,13 +88,12 @@ class S3Lake(Bucket):
             "s3",
             endpoint_url=f"http://{address}",
             region_name=s3.REGION,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_access_key_id=KEY["access_key_id"],
+            aws_secret_access_key=KEY["secret_access_key"],
         )
 
     def access(self, address: str) -> dict[str, str]:
-        keys = {"access_key_id": "test", "secret_access_key": "test"}
-        return {"endpoint": f"http://{address}", "aws_region": s3.REGION} | keys
+        return {"endpoint": f"http://{address}", "aws_region": s3.REGION} | KEY
 
     def listed(self) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=s3.BUCKET, Prefix=f"{self.name}/")

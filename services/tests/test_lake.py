@@ -80,7 +80,8 @@ def test_network(growing, lake, service, kind):
 
 @pytest.mark.parametrize("lasting", [Azurite, Gcs])
 def test_store_restarts(trial, tmp_path: Path, lasting):
-    """The store ends and comes back, and is killed and comes back. moto forgets everything, so it is left out."""
+    """The store ends and comes back; one that forgets nothing is killed, too. Azurite forgets what it has acknowledged when
+    it is killed, and moto whenever it ends."""
     path = tmp_path / "events.ndjson"
     path.touch()
 
@@ -97,7 +98,8 @@ def test_store_restarts(trial, tmp_path: Path, lasting):
 
         source = f'connector = "file"\npath = "{path}"\nfollow = true'
         suffering = trial(source, send, store=lake, lake=lake.keys(store.address))
-        journeys.disturbed(suffering, store.restart, killed, killed)
+        ends = [killed, killed] if lasting is Gcs else [store.restart]
+        journeys.disturbed(suffering, store.restart, *ends)
 
 
 def test_zombie(growing, lake, kind):
@@ -150,10 +152,11 @@ connector = "parquet"
 {at("")}
 [sinks.late]
 connector = "parquet"
+partition_by = ["date"]
 {at("/late")}
 [pipelines.events]
 sink = "lake"
-sql = "SELECT o.*, c.name FROM orders o LEFT JOIN countries c ON o.country = c.country"
+sql = "SELECT o.ts, o.country, c.name FROM orders o LEFT JOIN countries c ON o.country = c.country"
 [pipelines.counts]
 sink = "lake"
 late = "late"
@@ -180,7 +183,7 @@ sql = '''
         keys = lake.listed()
         letters = [key for key in keys if f"{lake.name}/letters/date=" in key]
         assert letters and [key for key in keys if f"{lake.name}/state/checkpoints/" in key]
-        assert [key for key in keys if f"{lake.name}/late/region=" in key]
+        assert [key for key in keys if f"{lake.name}/late/date=" in key]
         query = "SELECT count(*) AS n, count(name) AS named FROM events"
         asked = subprocess.run(
             [program(), "query", "region.toml", query, "--format", "json"], cwd=folder, capture_output=True, text=True
@@ -199,7 +202,7 @@ connector = "parquet"
 {lake}
 [pipelines.events]
 sink = "lake"
-sql = "SELECT * FROM orders"
+sql = "SELECT ts, country FROM orders"
 """
 
 
@@ -265,7 +268,8 @@ def test_permissions_of_s3(tmp_path: Path):
             iam.put_user_policy(UserName=name, PolicyName="lake", PolicyDocument=policy)
             users[missing] = iam.create_access_key(UserName=name)["AccessKey"]
         # From here on nobody is let in unasked.
-        reset = urllib.request.Request(f"http://{server.address}/moto-api/reset-auth", data=b"0", method="POST")
+        where = f"http://{server.address}/moto-api/reset-auth"
+        reset = urllib.request.Request(where, b"0", {"content-type": "text/plain"}, method="POST")
         urllib.request.urlopen(reset, timeout=30).close()
         lake = S3Lake(server.address, "permissions", tmp_path / "fetched")
         for missing, key in users.items():
