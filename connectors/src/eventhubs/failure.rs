@@ -135,7 +135,9 @@ pub(super) fn failed(settings: &Settings, doing: Doing<'_>, error: &EventHubsErr
 /// What to say of a hub that can't be reached, and may never be.
 pub(super) fn unreached(settings: &Settings) -> String {
     let Settings { namespace, hub, .. } = settings;
-    format!("event hub {namespace}/{hub} can't be reached; is `namespace` right, and port 5671 open from here?")
+    format!(
+        "event hub {namespace}/{hub} can't be reached; is `namespace` right, is port 5671 open from here, and is there an identity?"
+    )
 }
 
 /// The error for `trouble`, which the service tells in `words`.

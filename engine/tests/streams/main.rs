@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use watershed_connectors::{Source, SourceError};
 use watershed_engine::checkpoint::{Place, StateError};
-use watershed_engine::config::{self, SinkConfig, SourceConfig};
+use watershed_engine::config::{self, Checkpoint, SinkConfig, SourceConfig};
 use watershed_engine::environment::System;
 use watershed_engine::plan::plan_region;
 use watershed_engine::report::{Progress, RunReport};
@@ -92,8 +92,8 @@ impl Connect for Site {
         Ok(Box::new(MemorySink::new(context.pipeline.to_string(), self.rows.clone())))
     }
 
-    fn state(&self, _url: &str) -> Result<Place, StateError> {
-        Ok(Place { store: self.state.clone(), root: "state".into(), shown: "memory".to_string() })
+    fn state(&self, _: &Checkpoint) -> Result<Place, StateError> {
+        Ok(Place::of(self.state.clone(), "state".into(), "memory".to_string()))
     }
 }
 
