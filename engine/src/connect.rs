@@ -96,7 +96,7 @@ pub fn check_sink(config: &SinkConfig, context: &SinkContext) -> Result<(), Sink
 /// Makes a sink.
 pub fn sink(config: &SinkConfig, context: SinkContext) -> Result<Box<dyn Sink>, SinkError> {
     Ok(match &config.options {
-        SinkOptions::Parquet(options) => parquet(options.clone(), context)?,
+        SinkOptions::Parquet(options) => parquet(options.as_ref().clone(), context)?,
         SinkOptions::Stdout => Box::new(StdoutSink::new(context)),
         SinkOptions::Null => Box::new(NullSink::new()),
     })
@@ -110,7 +110,7 @@ pub fn parquet(options: ParquetOptions, context: SinkContext) -> Result<Box<dyn 
 /// Finds out whether a sink's place allows what a run will ask of it; says what it found.
 pub async fn probe_sink(config: &SinkConfig, context: SinkContext) -> Result<String, SinkError> {
     match &config.options {
-        SinkOptions::Parquet(options) => probe_parquet(options.clone(), context).await,
+        SinkOptions::Parquet(options) => probe_parquet(options.as_ref().clone(), context).await,
         SinkOptions::Stdout | SinkOptions::Null => sink(config, context)?.open().await.map(|_| "opened".to_string()),
     }
 }

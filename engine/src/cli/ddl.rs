@@ -40,15 +40,13 @@ pub(super) async fn ddl(arguments: Ddl, screen: &Arc<Screen>) -> Outcome {
 }
 
 fn check_names(region: &Region, wanted: &[String]) -> Outcome {
-    for name in wanted.iter().filter(|name| !region.pipelines.contains_key(*name)) {
-        let error = Diagnostic::in_file(&region.file, format!("there is no pipeline `{name}`"));
-        let names = || region.pipelines.keys().map(String::as_str);
-        return Err(Failure::wrong(error.help(match nearest(name, names()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("the pipelines are {}", names().collect::<Vec<_>>().join(", ")),
-        })));
-    }
-    Ok(())
+    let Some(name) = wanted.iter().find(|name| !region.pipelines.contains_key(*name)) else { return Ok(()) };
+    let error = Diagnostic::in_file(&region.file, format!("there is no pipeline `{name}`"));
+    let names = || region.pipelines.keys().map(String::as_str);
+    Err(Failure::wrong(error.help(match nearest(name, names()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the pipelines are {}", names().collect::<Vec<_>>().join(", ")),
+    })))
 }
 
 /// A pipeline's files at one sink.

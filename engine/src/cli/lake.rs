@@ -78,7 +78,7 @@ fn open(options: &ParquetOptions) -> std::result::Result<Option<Arc<dyn ObjectSt
 fn options<'r>(region: &'r Region, pipeline: &PipelineConfig) -> Outcome<&'r ParquetOptions> {
     let mut sinks = pipeline.sinks.iter().filter_map(|name| region.sinks.get(name));
     let options = sinks.find_map(|sink| match &sink.options {
-        SinkOptions::Parquet(options) => Some(options),
+        SinkOptions::Parquet(options) => Some(options.as_ref()),
         SinkOptions::Stdout | SinkOptions::Null => None,
     });
     options.ok_or_else(|| {

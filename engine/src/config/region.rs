@@ -191,7 +191,7 @@ pub struct SinkConfig {
 #[derive(Clone)]
 pub enum SinkOptions {
     /// Parquet files; a relative `url` starts from the current folder.
-    Parquet(ParquetOptions),
+    Parquet(Box<ParquetOptions>),
     /// Standard output.
     Stdout,
     /// Nowhere.

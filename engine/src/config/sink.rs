@@ -37,7 +37,7 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
     let options = match kind {
         "parquet" => {
             let (rest, store) = place::part(&rest, title, &known, context);
-            SinkOptions::Parquet(parquet(&rest, &store, title, context)?)
+            SinkOptions::Parquet(Box::new(parquet(&rest, &store, title, context)?))
         }
         _ => {
             without_unknown(&rest, title, &known, &context.document, &context.findings);

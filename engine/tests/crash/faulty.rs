@@ -53,7 +53,7 @@ impl Connect for Faulty {
     fn sink(&self, config: &SinkConfig, context: SinkContext) -> Result<Box<dyn Sink>, SinkError> {
         let SinkOptions::Parquet(options) = &config.options else { return connect::sink(config, context) };
         let wrap = |store| self.wrap(store, &LAKE);
-        Ok(Box::new(ParquetSink::local_with(options.clone(), context, Arc::new(Instant::now), wrap)?))
+        Ok(Box::new(ParquetSink::local_with(options.as_ref().clone(), context, Arc::new(Instant::now), wrap)?))
     }
 
     fn state(&self, checkpoint: &Checkpoint) -> Result<Place, StateError> {
