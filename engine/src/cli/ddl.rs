@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use watershed_sinks::SinkContext;
+use watershed_sinks::parquet::Layout;
+use watershed_sinks::{ParquetOptions, SinkContext};
 
 use super::args::Ddl;
 use super::failure::{Failure, Outcome, load, refused_sql};
@@ -52,6 +53,7 @@ fn check_names(region: &Region, wanted: &[String]) -> Outcome {
 /// A pipeline's files at one sink.
 struct Written<'r> {
     sink: &'r SinkConfig,
+    options: &'r ParquetOptions,
     url: &'r str,
     pipeline: &'r PlannedPipeline,
     context: SinkContext,
@@ -99,7 +101,7 @@ fn written<'r>(region: &'r Region, planned: &'r PlannedRegion) -> Vec<Written<'r
         for (sink, context) in sinks(region, pipeline) {
             if let SinkOptions::Parquet(options) = &sink.options {
                 let url = options.url.trim_end_matches('/');
-                all.push(Written { sink, url, pipeline, context, late: late == Some(&sink.name) });
+                all.push(Written { sink, options, url, pipeline, context, late: late == Some(&sink.name) });
             }
         }
     }
@@ -107,12 +109,9 @@ fn written<'r>(region: &'r Region, planned: &'r PlannedRegion) -> Vec<Written<'r
 }
 
 impl Written<'_> {
-    fn layout(&self) -> Outcome<watershed_sinks::parquet::Layout> {
-        match &self.sink.options {
-            SinkOptions::Parquet(options) => options.layout(&self.context),
-            SinkOptions::Stdout | SinkOptions::Null => Err(watershed_sinks::SinkError::config("no files")),
-        }
-        .map_err(|error| Failure::wrong(Diagnostic::at(self.sink.location.clone(), error.to_string())))
+    fn layout(&self) -> Outcome<Layout> {
+        let layout = self.options.layout(&self.context);
+        layout.map_err(|error| Failure::wrong(Diagnostic::at(self.sink.location.clone(), error.to_string())))
     }
 
     /// The pipeline's name; with the sink's where it writes to several.
@@ -135,8 +134,7 @@ impl Written<'_> {
 
     /// The `url`; where a container's account stands beside it, in the spelling that has both.
     fn url_with_account(&self) -> String {
-        let SinkOptions::Parquet(options) = &self.sink.options else { return self.url.to_owned() };
-        let Some((account, rest)) = options.store.account.as_ref().zip(self.url.strip_prefix("az://")) else {
+        let Some((account, rest)) = self.options.store.account.as_ref().zip(self.url.strip_prefix("az://")) else {
             return self.url.to_owned();
         };
         let (container, path) = rest.split_once('/').unwrap_or((rest, ""));

@@ -5,7 +5,7 @@ use watershed_sinks::parquet::{FolderLevel, LevelValues};
 
 use super::place::{Place, in_container};
 use super::text::{list, literal, quoted};
-use super::{LakeTable, Unfit};
+use super::{AZURE, LakeTable, Unfit};
 
 const NAME: &str = "DuckDB";
 
@@ -21,13 +21,12 @@ pub(super) fn statements(table: &LakeTable) -> Result<String, Unfit> {
             (None, path.display().to_string())
         }
         Place::Other => {
-            let example = "abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PREFIX";
-            return Err(table.unreachable(NAME, "s3://, gs://, abfss:// and folders", example));
+            return Err(table.unreachable(NAME, "s3://, gs://, abfss:// and folders", AZURE));
         }
     };
     let files = format!("{}/{}{}", escaped(&root), table.folders(), table.files());
     let mut arguments = vec![literal(&files), "union_by_name = true".to_owned()];
-    let types: Vec<_> = table.levels().iter().filter_map(level_type).collect();
+    let types: Vec<_> = table.levels().iter().map(level_type).collect();
     arguments.push(format!("hive_partitioning = {}", !table.levels().is_empty()));
     if !types.is_empty() {
         arguments.push(format!("hive_types = {{{}}}", types.join(", ")));
@@ -45,8 +44,8 @@ fn escaped(path: &str) -> String {
     path.chars().map(|c| if matches!(c, '*' | '?' | '[') { format!("[{c}]") } else { c.to_string() }).collect()
 }
 
-/// The type of a level, unless it is text.
-fn level_type(level: &FolderLevel) -> Option<String> {
+/// A level and its type.
+fn level_type(level: &FolderLevel) -> String {
     let sql_type = match &level.values {
         LevelValues::Region => "VARCHAR".to_owned(),
         LevelValues::Date => "DATE".to_owned(),
@@ -60,5 +59,5 @@ fn level_type(level: &FolderLevel) -> Option<String> {
             _ => "VARCHAR".to_owned(),
         },
     };
-    Some(format!("{}: {sql_type}", literal(&level.name)))
+    format!("{}: {sql_type}", literal(&level.name))
 }

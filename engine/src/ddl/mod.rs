@@ -130,3 +130,5 @@ impl LakeTable {
 const EPOCH_DIGITS: usize = 8;
 /// The folder that stands for null.
 const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
+/// How a place in Azure is written, in advice.
+const AZURE: &str = "abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PREFIX";

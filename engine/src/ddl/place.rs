@@ -29,6 +29,21 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// The place as Hadoop's file systems, and what reads by their names, spell it; `s3` is the scheme of S3. None if there
+    /// is no such spelling.
+    pub(super) fn url(self, s3: &str) -> Option<String> {
+        match self {
+            Self::S3(key) => Some(format!("{s3}://{key}")),
+            Self::Gcs(key) => Some(format!("gs://{key}")),
+            Self::Azure { account, container, path } => {
+                let container = format!("{container}@{account}.dfs.core.windows.net");
+                Some(format!("abfss://{}", in_container(&container, path)))
+            }
+            Self::Local(path) => Some(file_url(path)),
+            Self::Other => None,
+        }
+    }
+
     /// `container@account.dfs.core.windows.net/path`.
     fn by_file_system(rest: &'a str) -> Option<Self> {
         let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -54,7 +69,7 @@ pub(super) fn in_container(container: &str, path: &str) -> String {
 }
 
 /// A URL for a folder of this machine.
-pub(super) fn file_url(path: &str) -> String {
+fn file_url(path: &str) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
     format!("file://{}", path.display())
 }

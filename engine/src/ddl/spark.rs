@@ -3,31 +3,21 @@
 use arrow::datatypes::DataType;
 use watershed_sinks::parquet::{FolderLevel, LevelValues};
 
-use super::place::{Place, file_url, in_container};
 use super::text::{Unread, declared, fields, key_and_value, list, literal, plain, quoted, unread};
-use super::{LakeTable, Unfit};
+use super::{AZURE, LakeTable, Unfit};
 
 const NAME: &str = "Spark";
 
 pub(super) fn statements(table: &LakeTable) -> Result<String, Unfit> {
     // There is an option that selects files by name, but Spark forgets it where partitions are in its catalog.
     table.check_alone(NAME)?;
-    let location = match table.place() {
-        Place::S3(key) => format!("s3a://{key}"),
-        Place::Gcs(key) => format!("gs://{key}"),
-        Place::Azure { account, container, path } => {
-            format!("abfss://{}", in_container(&format!("{container}@{account}.dfs.core.windows.net"), path))
-        }
-        Place::Local(path) => file_url(path),
-        Place::Other => {
-            let example = "abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PREFIX";
-            return Err(table.unreachable(NAME, "s3://, gs://, abfss:// and folders", example));
-        }
+    let Some(location) = table.place().url("s3a") else {
+        return Err(table.unreachable(NAME, "s3://, gs://, abfss:// and folders", AZURE));
     };
     let name = quoted(&plain(&table.name), '`');
     let mut columns = declared(&table.columns(NAME, sql_type)?, '`');
     for level in table.levels() {
-        columns.push(format!("{} {}", quoted(&level.name, '`'), level_type(level)?));
+        columns.push(format!("{} {}", quoted(&level.name, '`'), level_type(level)));
     }
     let mut text = format!("CREATE TABLE IF NOT EXISTS {name} (\n{}\n)\nUSING PARQUET\n", list(columns));
     if !table.levels().is_empty() {
@@ -41,13 +31,13 @@ pub(super) fn statements(table: &LakeTable) -> Result<String, Unfit> {
     Ok(text)
 }
 
-fn level_type(level: &FolderLevel) -> Result<String, Unfit> {
-    Ok(match &level.values {
+fn level_type(level: &FolderLevel) -> String {
+    match &level.values {
         LevelValues::Region => "STRING".to_owned(),
         LevelValues::Date => "DATE".to_owned(),
         LevelValues::Hour => "INT".to_owned(),
         LevelValues::Column(of) => sql_type(of).unwrap_or_else(|_| "STRING".to_owned()),
-    })
+    }
 }
 
 fn sql_type(data_type: &DataType) -> Result<String, Unread> {

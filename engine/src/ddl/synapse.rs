@@ -7,7 +7,7 @@ use watershed_sinks::parquet::{FolderLevel, LevelValues};
 
 use super::place::{Place, in_container};
 use super::text::{Unread, list, literal, unread};
-use super::{EPOCH_DIGITS, LakeTable, NO_VALUE, Unfit};
+use super::{AZURE, EPOCH_DIGITS, LakeTable, NO_VALUE, Unfit};
 
 const NAME: &str = "Synapse";
 /// Compares bytes, as statistics in files do: only so are row groups left out by a filter on text.
@@ -15,24 +15,20 @@ const TEXT: &str = "VARCHAR(8000) COLLATE Latin1_General_100_BIN2_UTF8";
 
 pub(super) fn statements(table: &LakeTable) -> Result<String, Unfit> {
     let Place::Azure { account, container, path } = table.place() else {
-        return Err(table.unreachable(
-            NAME,
-            "Azure storage accounts",
-            "abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PREFIX",
-        ));
+        return Err(table.unreachable(NAME, "Azure storage accounts", AZURE));
     };
     let columns = table.columns(NAME, sql_type)?;
     let root = format!("https://{account}.dfs.core.windows.net/{}", in_container(container, path));
     let files = format!("{root}/{}{}*.parquet", table.folders(), table.layout.prefix);
     let selected = columns.iter().map(|column| format!("files.{}", bracketed(&column.name)));
     let levels = table.levels().iter().enumerate().map(|(at, level)| level_column(at + 1, level));
-    let declared = columns.iter().map(|column| format!("    {} {}", bracketed(&column.name), column.sql_type));
+    let declared = columns.iter().map(|column| format!("{} {}", bracketed(&column.name), column.sql_type));
     let mut text = format!(
         "CREATE OR ALTER VIEW {} AS\nSELECT\n{}\nFROM OPENROWSET(\n    BULK {},\n    FORMAT = 'PARQUET'\n)\nWITH (\n{}\n) AS files",
         bracketed(&table.name),
         list(selected.chain(levels)),
         literal(&files),
-        list(declared.map(|line| line.trim_start().to_owned())),
+        list(declared),
     );
     if table.neighbour.is_some() {
         let pattern = format!("{}{}-%", like(&table.layout.prefix), "[0-9]".repeat(EPOCH_DIGITS));

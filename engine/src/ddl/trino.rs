@@ -6,9 +6,8 @@
 use arrow::datatypes::DataType;
 use watershed_sinks::parquet::{FolderLevel, LevelValues};
 
-use super::place::{Place, file_url, in_container};
 use super::text::{Unread, declared, fields, key_and_value, list, literal, plain, quoted, unread};
-use super::{LakeTable, Unfit};
+use super::{AZURE, LakeTable, Unfit};
 
 const NAME: &str = "Trino";
 const CATALOG: &str = "\
@@ -17,17 +16,8 @@ const CATALOG: &str = "\
 
 pub(super) fn statements(table: &LakeTable) -> Result<String, Unfit> {
     table.check_alone(NAME)?;
-    let location = match table.place() {
-        Place::S3(key) => format!("s3://{key}"),
-        Place::Gcs(key) => format!("gs://{key}"),
-        Place::Azure { account, container, path } => {
-            format!("abfss://{}", in_container(&format!("{container}@{account}.dfs.core.windows.net"), path))
-        }
-        Place::Local(path) => file_url(path),
-        Place::Other => {
-            let example = "abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PREFIX";
-            return Err(table.unreachable(NAME, "s3://, gs:// and abfss://", example));
-        }
+    let Some(location) = table.place().url("s3") else {
+        return Err(table.unreachable(NAME, "s3://, gs:// and abfss://", AZURE));
     };
     let mut columns = declared(&table.columns(NAME, sql_type)?, '"');
     columns.extend(table.levels().iter().map(|level| level_column(level, &table.layout.region)));
