@@ -151,7 +151,7 @@ async fn what_could_not_be_shown_yet_is_no_leftover() {
     assert!(matches!(heir.commit(&durable).await, Err(SinkError::Retry { .. })));
     let own = prepared(&mut heir, 2, &[2]).await;
     store.fail_with(move |step, path| {
-        let first = step == Step::Complete && path.contains("00000001");
+        let first = step == Step::Complete && path.contains("orders-00000001-");
         first.then(|| Error::Generic { store: "test", source: "reset".into() })
     });
     heir.commit(&own).await.unwrap();
