@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
@@ -91,6 +92,20 @@ pub(super) struct Claim {
     pub(super) number: u64,
     /// The process.
     pub(super) process: u64,
+}
+
+/// Something in the staging folder that another process put there.
+#[derive(Debug, Clone)]
+pub(super) struct Leftover {
+    pub(super) key: String,
+    /// When it was put there, by the store's clock.
+    pub(super) put: Option<DateTime<Utc>>,
+}
+
+impl Leftover {
+    pub(super) fn name(&self) -> &str {
+        self.key.rsplit('/').next().unwrap_or(&self.key)
+    }
 }
 
 /// A file that takes bytes.
@@ -285,15 +300,18 @@ impl Place {
         Ok(names.filter_map(|name| names::visible_epoch(name, pipeline)).max())
     }
 
-    /// Keys of all that processes left in the staging folder `folder`, the unfinished files of a dead one included.
-    pub(super) async fn leftovers(&self, folder: &str) -> Result<Vec<String>, SinkError> {
+    /// All that processes left in the staging folder `folder`, the unfinished files of a dead one included.
+    pub(super) async fn leftovers(&self, folder: &str) -> Result<Vec<Leftover>, SinkError> {
         match &self.way {
             Way::Rename(renaming) => renaming.leftovers(folder).await,
             Way::Upload(_) => {
                 let listed = self.root.store.list(Some(&self.root.path(folder)?)).try_collect::<Vec<_>>().await;
                 let files = listed.map_err(|error| self.root.cannot_list(error))?;
-                let names = files.iter().filter_map(|file| file.location.filename());
-                Ok(names.map(|name| format!("{folder}/{name}")).collect())
+                let left = files.iter().filter_map(|file| {
+                    let key = format!("{folder}/{}", file.location.filename()?);
+                    Some(Leftover { key, put: Some(file.last_modified) })
+                });
+                Ok(left.collect())
             }
         }
     }
@@ -302,14 +320,18 @@ impl Place {
     /// is only worth a warning.
     pub(super) async fn sweep(
         &self,
-        leftovers: Vec<String>,
+        leftovers: Vec<Leftover>,
         pipeline: &str,
         under: &str,
         unpublished: &BTreeSet<String>,
     ) {
         match &self.way {
             Way::Rename(renaming) => {
-                renaming.sweep(leftovers.into_iter().filter(|key| !unpublished.contains(key)).collect()).await;
+                renaming
+                    .sweep(
+                        leftovers.into_iter().map(|left| left.key).filter(|key| !unpublished.contains(key)).collect(),
+                    )
+                    .await;
             }
             Way::Upload(uploading) => uploading.sweep(leftovers, pipeline, under, unpublished).await,
         }

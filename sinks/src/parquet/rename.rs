@@ -13,7 +13,7 @@ use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 use tokio::io::AsyncWriteExt;
 
 use super::names;
-use super::place::{Claim, Hidden, PreparedFile, Root, Written};
+use super::place::{Claim, Hidden, Leftover, PreparedFile, Root, Written};
 use super::trouble::{Repeat, trouble};
 use crate::error::SinkError;
 
@@ -69,11 +69,14 @@ impl Renaming {
     }
 
     /// A store on a disk does not list the parts of unfinished files.
-    pub(super) async fn leftovers(&self, folder: &str) -> Result<Vec<String>, SinkError> {
+    pub(super) async fn leftovers(&self, folder: &str) -> Result<Vec<Leftover>, SinkError> {
         let (on_disk, folder) = (self.disk.join(folder), folder.to_owned());
         let listed = blocking(move || match fs::read_dir(on_disk) {
             Ok(entries) => entries
-                .map(|entry| entry.map(|entry| format!("{folder}/{}", entry.file_name().to_string_lossy())))
+                .map(|entry| {
+                    let key = format!("{folder}/{}", entry?.file_name().to_string_lossy());
+                    Ok(Leftover { key, put: None })
+                })
                 .collect::<io::Result<Vec<_>>>(),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),

@@ -19,7 +19,7 @@ use super::files::OpenFiles;
 use super::names;
 use super::options::ParquetOptions;
 use super::partition;
-use super::place::{Place, PreparedFile};
+use super::place::{Leftover, Place, PreparedFile};
 use super::plan::{Level, Plan};
 use super::rename::Renaming;
 use super::trouble::{Repeat, trouble};
@@ -51,7 +51,7 @@ pub struct ParquetSink {
     /// The epoch that was prepared last, and how many files it has.
     numbered: (u64, u64),
     /// What dead processes left in the staging folder.
-    leftovers: Vec<String>,
+    leftovers: Vec<Leftover>,
     /// Hidden files that a commit named and could not show yet; they are nobody's leftovers.
     unpublished: BTreeSet<String>,
     prepared_here: bool,
@@ -246,7 +246,7 @@ impl Sink for ParquetSink {
         place.probe(&format!("{staging}/probe-{}", self.files.process)).await?;
         let leftovers = place.leftovers(&staging).await?;
         let visible = place.last_epoch(&self.under(), &self.pipeline).await?;
-        let staged = leftovers.iter().filter_map(|key| names::staged_epoch(key.rsplit('/').next()?)).max();
+        let staged = leftovers.iter().filter_map(|left| names::staged_epoch(left.name())).max();
         self.leftovers = leftovers;
         self.files.epoch = visible.max(staged).unwrap_or(0) + 1;
         Ok(self.files.epoch)

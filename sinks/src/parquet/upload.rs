@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use chrono::{TimeDelta, Utc};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStoreExt, PutPayload};
 use tokio::sync::{Mutex, Semaphore};
@@ -24,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::names;
-use super::place::{Claim, Hidden, PreparedFile, Root, Tail, Written};
+use super::place::{Claim, Hidden, Leftover, PreparedFile, Root, Tail, Written};
 use super::trouble::Repeat;
 use crate::error::SinkError;
 use crate::store::{Deed, Store, StoreOptions, Unfinished, Uploads};
@@ -48,6 +49,9 @@ const SLOW_LINE: u64 = 512 << 10;
 /// How long the object of an upload that is gone is looked for before the file is lost: a store may still be busy with
 /// putting it together for a process that died.
 const LOOKED_FOR: Duration = Duration::from_secs(30);
+
+/// How long the marker of a process stays.
+const MARKED_FOR: TimeDelta = TimeDelta::days(1);
 
 /// A place in an object store.
 #[derive(Debug, Clone)]
@@ -259,16 +263,16 @@ impl Uploading {
         Ok(crc32fast::hash(&end.map_err(failed)?) == tail.crc32)
     }
 
-    /// Aborts what dead processes left, by their markers, and removes those.
+    /// Aborts what dead processes left, by their markers. Those stay for a day: a process that was only paused may begin one
+    /// more upload when it wakes up, before it hears that it has been replaced, and the next start is to find that as well.
     pub(super) async fn sweep(
         &self,
-        markers: Vec<String>,
+        leftovers: Vec<Leftover>,
         pipeline: &str,
         under: &str,
         unpublished: &BTreeSet<String>,
     ) {
-        let dead: BTreeSet<u64> =
-            markers.iter().filter_map(|key| names::marked_process(key.rsplit('/').next()?)).collect();
+        let dead: BTreeSet<u64> = leftovers.iter().filter_map(|left| names::marked_process(left.name())).collect();
         let swept = async {
             if !dead.is_empty() {
                 let listed = self.once(0, self.uploads.unfinished(&self.root.path(under)?)).await;
@@ -281,8 +285,10 @@ impl Uploading {
                     }
                 }
             }
-            for key in &markers {
-                self.root.remove(key).await?;
+            let now = Utc::now();
+            let is_old = |left: &&Leftover| left.put.is_none_or(|put| now - put > MARKED_FOR);
+            for left in leftovers.iter().filter(is_old) {
+                self.root.remove(&left.key).await?;
             }
             Ok::<(), SinkError>(())
         };

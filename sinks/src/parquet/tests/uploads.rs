@@ -136,7 +136,27 @@ async fn what_a_dead_process_left_is_aborted_and_nothing_else() {
     abroad.commit(&of_abroad).await.unwrap();
     assert_eq!(bucket.ids().await, [1, 2, 3, 4]);
     assert!(bucket.unfinished().await.is_empty());
-    assert_eq!(bucket.staged().await, 3, "one marker for each that lives");
+}
+
+#[tokio::test]
+async fn what_a_zombie_begins_when_it_wakes_up_is_found_by_the_next_start() {
+    let bucket = Shared::new();
+    let mut zombie = bucket.sink("orders");
+    zombie.open().await.unwrap();
+    let shown = prepared(&mut zombie, 1, &[1]).await;
+    zombie.commit(&shown).await.unwrap();
+    for life in 2..4 {
+        let mut heir = bucket.sink("orders");
+        heir.open().await.unwrap();
+        let own = prepared(&mut heir, life, &[life as i64]).await;
+        heir.commit(&own).await.unwrap();
+        if life == 2 {
+            // Its epoch will never be durable.
+            prepared(&mut zombie, 2, &[999]).await;
+        }
+        assert_eq!(bucket.unfinished().await.len(), if life == 2 { 1 } else { 0 });
+    }
+    assert_eq!(bucket.ids().await, [1, 2, 3]);
 }
 
 #[tokio::test]
