@@ -73,7 +73,7 @@ protocol = "kafka"
 hub = "{self.topic}"
 connection_string = "{self.given["WATERSHED_KAFKA_CONNECTION_STRING"]}"
 endpoint = "{self.given["WATERSHED_KAFKA_SASL_SSL"]}"
-ca = "{self.given["WATERSHED_KAFKA_CA"]}\""""
+tls.ca = "{self.given["WATERSHED_KAFKA_CA"]}\""""
 
     def client(self) -> dict[str, str]:
         return {
