@@ -6,11 +6,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chrono::Utc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::Response;
 use serde_json::json;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::Origin;
@@ -22,6 +24,9 @@ use crate::source::{Position, ReadLimits, ReadStatus, Reader, Source, SplitId};
 
 /// A longer event is set aside; as for files.
 const MAX_EVENT: usize = 16 << 20;
+
+/// Pieces of a connection that may wait for the reader: of some kilobytes each, and of half a megabyte at most.
+const AHEAD: usize = 16;
 
 /// The pause before a connection that has ended is made again, where the server does not say.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -90,7 +95,7 @@ enum Line {
 }
 
 struct Open {
-    response: Response,
+    pieces: mpsc::Receiver<Result<Bytes, reqwest::Error>>,
     parser: Parser,
     /// When something came last.
     heard: Instant,
@@ -136,18 +141,19 @@ impl Reader for SseReader {
                     let connected = connecting.await;
                     self.line = Line::Closed;
                     let parser = Parser::new(MAX_EVENT, self.id.clone());
-                    let open = Open { response: connected?, parser, heard: Instant::now(), alive: false };
-                    self.line = Line::Open(Box::new(open));
+                    let (sender, pieces) = mpsc::channel(AHEAD);
+                    tokio::spawn(pump(connected?, sender));
+                    self.line = Line::Open(Box::new(Open { pieces, parser, heard: Instant::now(), alive: false }));
                 }
                 Line::Open(open) => {
                     let piece = match handed {
-                        true => open.response.chunk().now_or_never(),
+                        true => open.pieces.recv().now_or_never(),
                         false => open.wait(deadline, self.origin.silence).await,
                     };
                     match piece {
-                        Some(Ok(Some(piece))) => self.take(&piece),
-                        Some(Ok(None)) => self.over(None)?,
-                        Some(Err(error)) => self.over(Some(error))?,
+                        Some(Some(Ok(piece))) => self.take(&piece),
+                        Some(Some(Err(error))) => self.over(Some(error))?,
+                        Some(None) => self.over(None)?,
                         None => return self.nothing(handed),
                     }
                 }
@@ -170,11 +176,27 @@ impl Open {
         &mut self,
         deadline: Option<Instant>,
         silence: Duration,
-    ) -> Option<Result<Option<bytes::Bytes>, reqwest::Error>> {
+    ) -> Option<Option<Result<Bytes, reqwest::Error>>> {
         let silent = self.heard.checked_add(silence);
         match deadline.into_iter().chain(silent).min() {
-            Some(until) => timeout_at(until, self.response.chunk()).await.ok(),
-            None => Some(self.response.chunk().await),
+            Some(until) => timeout_at(until, self.pieces.recv()).await.ok(),
+            None => Some(self.pieces.recv().await),
+        }
+    }
+}
+
+/// Reads on while nobody asks, so that the connection is not idle while its events are worked on. Ends with the connection, or
+/// when nobody will ask any more.
+async fn pump(mut response: Response, pieces: mpsc::Sender<Result<Bytes, reqwest::Error>>) {
+    loop {
+        let piece = tokio::select! {
+            piece = response.chunk() => piece.transpose(),
+            () = pieces.closed() => return,
+        };
+        let Some(piece) = piece else { return };
+        let broken = piece.is_err();
+        if pieces.send(piece).await.is_err() || broken {
+            return;
         }
     }
 }
