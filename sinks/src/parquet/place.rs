@@ -327,11 +327,8 @@ impl Place {
     ) {
         match &self.way {
             Way::Rename(renaming) => {
-                renaming
-                    .sweep(
-                        leftovers.into_iter().map(|left| left.key).filter(|key| !unpublished.contains(key)).collect(),
-                    )
-                    .await;
+                let keys = leftovers.into_iter().map(|left| left.key);
+                renaming.sweep(keys.filter(|key| !unpublished.contains(key)).collect()).await;
             }
             Way::Upload(uploading) => uploading.sweep(leftovers, pipeline, under, unpublished).await,
         }

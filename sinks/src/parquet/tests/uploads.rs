@@ -136,6 +136,7 @@ async fn what_a_dead_process_left_is_aborted_and_nothing_else() {
     abroad.commit(&of_abroad).await.unwrap();
     assert_eq!(bucket.ids().await, [1, 2, 3, 4]);
     assert!(bucket.unfinished().await.is_empty());
+    assert_eq!(bucket.staged().await, 5, "one marker for each process of the last day");
 }
 
 #[tokio::test]
