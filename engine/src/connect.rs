@@ -8,7 +8,7 @@ use watershed_connectors::{
     Container, EventTime, FileContent, FileSource, Framing, GeneratorSource, ReplayFormat, ReplaySource, Source,
     SourceError, StdinSource,
 };
-use watershed_sinks::{NullSink, ParquetOptions, ParquetSink, Sink, SinkContext, SinkError, StdoutSink};
+use watershed_sinks::{DeltaSink, NullSink, ParquetOptions, ParquetSink, Sink, SinkContext, SinkError, StdoutSink};
 
 use crate::config::{ConnectorOptions, Region, SinkConfig, SinkOptions, SourceConfig};
 use crate::decode::Format;
@@ -89,6 +89,7 @@ pub fn late_context(region: &Region, pipeline: &PlannedPipeline, source: &Source
 pub fn check_sink(config: &SinkConfig, context: &SinkContext) -> Result<(), SinkError> {
     match &config.options {
         SinkOptions::Parquet(options) => options.check(context),
+        SinkOptions::Delta(options) => watershed_sinks::delta::check(options, context),
         SinkOptions::Stdout | SinkOptions::Null => Ok(()),
     }
 }
@@ -97,6 +98,7 @@ pub fn check_sink(config: &SinkConfig, context: &SinkContext) -> Result<(), Sink
 pub fn sink(config: &SinkConfig, context: SinkContext) -> Result<Box<dyn Sink>, SinkError> {
     Ok(match &config.options {
         SinkOptions::Parquet(options) => parquet(options.as_ref().clone(), context)?,
+        SinkOptions::Delta(options) => Box::new(delta(options.as_ref().clone(), context)?),
         SinkOptions::Stdout => Box::new(StdoutSink::new(context)),
         SinkOptions::Null => Box::new(NullSink::new()),
     })
@@ -107,10 +109,15 @@ pub fn parquet(options: ParquetOptions, context: SinkContext) -> Result<Box<dyn 
     Ok(Box::new(ParquetSink::at(options, context, Arc::new(Instant::now))?))
 }
 
+fn delta(options: ParquetOptions, context: SinkContext) -> Result<DeltaSink, SinkError> {
+    DeltaSink::at(options, context, Arc::new(Instant::now))
+}
+
 /// Finds out whether a sink's place allows what a run will ask of it; says what it found.
 pub async fn probe_sink(config: &SinkConfig, context: SinkContext) -> Result<String, SinkError> {
     match &config.options {
         SinkOptions::Parquet(options) => probe_parquet(options.as_ref().clone(), context).await,
+        SinkOptions::Delta(options) => delta(options.as_ref().clone(), context)?.probe().await,
         SinkOptions::Stdout | SinkOptions::Null => sink(config, context)?.open().await.map(|_| "opened".to_string()),
     }
 }

@@ -1,4 +1,4 @@
-//! What a pipeline wrote to its parquet sink, as a table: its own files only, the levels of their folders as columns.
+//! What a pipeline wrote to its parquet or delta sink, as a table: its own files only, the levels of their folders as columns.
 //!
 //! The one idea: the files are listed once, and the table reads exactly those, through a store that shows nothing else.
 //! So a query sees one moment of the lake, other pipelines in the same folder do not matter, and nothing can be written.
@@ -25,6 +25,7 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
     PutOptions, PutPayload, PutResult, Result,
 };
+use watershed_sinks::delta;
 use watershed_sinks::parquet::visible_files;
 use watershed_sinks::store::{self, Location, Patience, without_credentials};
 use watershed_sinks::{ParquetOptions, SinkError};
@@ -38,7 +39,7 @@ const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// Makes what `pipeline` wrote the table of its name.
 pub(super) async fn register(session: &SessionContext, region: &Region, pipeline: &PipelineConfig) -> Outcome {
-    let options = options(region, pipeline)?;
+    let (options, is_delta) = options(region, pipeline)?;
     let shown = without_credentials(&options.url);
     let nothing = || {
         let error = Diagnostic::new(format!("pipeline `{}` has written nothing to {shown} yet", pipeline.name));
@@ -46,8 +47,15 @@ pub(super) async fn register(session: &SessionContext, region: &Region, pipeline
     };
     let cannot_read = |error: &dyn fmt::Display| Failure::running(format!("cannot read {shown}: {error}"));
     let Some(inner) = open(options).map_err(|error| cannot_read(&error))? else { return Err(nothing()) };
-    let mut files = visible_files(&*inner, &Path::ROOT).await.map_err(|error| cannot_read(&error))?;
-    files.retain(|file| file.location.filename().is_some_and(|name| is_of(name, &pipeline.name)));
+    let files = match is_delta {
+        // All that its log names, whoever wrote it, and nothing else.
+        true => delta::files(options).await.map(Option::unwrap_or_default),
+        false => visible_files(&*inner, &Path::ROOT).await.map(|mut files| {
+            files.retain(|file| file.location.filename().is_some_and(|name| is_of(name, &pipeline.name)));
+            files
+        }),
+    };
+    let files = files.map_err(|error| cannot_read(&error))?;
     let Some(first) = files.first() else { return Err(nothing()) };
     let levels = levels(&first.location);
     if let Some(other) = files.iter().find(|file| self::levels(&file.location) != levels) {
@@ -74,15 +82,13 @@ fn open(options: &ParquetOptions) -> std::result::Result<Option<Arc<dyn ObjectSt
     }
 }
 
-/// The pipeline's first parquet sink; where there are several, all hold the same rows.
-fn options<'r>(region: &'r Region, pipeline: &PipelineConfig) -> Outcome<&'r ParquetOptions> {
+/// The pipeline's first sink with files, and whether that is a Delta table; where there are several, all hold the same rows.
+fn options<'r>(region: &'r Region, pipeline: &PipelineConfig) -> Outcome<(&'r ParquetOptions, bool)> {
     let mut sinks = pipeline.sinks.iter().filter_map(|name| region.sinks.get(name));
-    let options = sinks.find_map(|sink| match &sink.options {
-        SinkOptions::Parquet(options) => Some(options.as_ref()),
-        SinkOptions::Stdout | SinkOptions::Null => None,
-    });
+    let options = sinks.find_map(|sink| Some((sink.options.files()?, matches!(sink.options, SinkOptions::Delta(_)))));
     options.ok_or_else(|| {
-        let error = format!("pipeline `{}` writes to no parquet sink, so there is nothing to query", pipeline.name);
+        let error =
+            format!("pipeline `{}` writes to no parquet or delta sink, so there is nothing to query", pipeline.name);
         Failure::wrong(Diagnostic::at(pipeline.location.clone(), error))
     })
 }

@@ -192,6 +192,8 @@ pub struct SinkConfig {
 pub enum SinkOptions {
     /// Parquet files; a relative `url` starts from the current folder.
     Parquet(Box<ParquetOptions>),
+    /// A Delta table of such files.
+    Delta(Box<ParquetOptions>),
     /// Standard output.
     Stdout,
     /// Nowhere.
@@ -304,8 +306,17 @@ impl SinkOptions {
     pub fn connector(&self) -> &'static str {
         match self {
             Self::Parquet(_) => "parquet",
+            Self::Delta(_) => "delta",
             Self::Stdout => "stdout",
             Self::Null => "null",
+        }
+    }
+
+    /// Where it writes files, and how; none if it writes none.
+    pub fn files(&self) -> Option<&ParquetOptions> {
+        match self {
+            Self::Parquet(options) | Self::Delta(options) => Some(options),
+            Self::Stdout | Self::Null => None,
         }
     }
 }

@@ -23,12 +23,13 @@ mod place;
 mod plan;
 mod rename;
 mod sink;
-mod trouble;
 mod types;
 mod upload;
 
 pub use layout::{FolderLevel, Layout, LevelValues};
+pub(crate) use names::partition_values;
 pub use options::{Compression, ParquetOptions, Roll};
+pub(crate) use place::PreparedFile;
 pub use place::visible_files;
 pub use sink::{Clock, ParquetSink};
 pub use types::file_schema;

@@ -14,8 +14,8 @@ use tokio::io::AsyncWriteExt;
 
 use super::names;
 use super::place::{Claim, Hidden, Leftover, PreparedFile, Root, Written};
-use super::trouble::{Repeat, trouble};
 use crate::error::SinkError;
+use crate::trouble::{Repeat, trouble};
 
 /// How much of two files is compared at a time.
 const COMPARED_BYTES: u64 = 4 << 20;
