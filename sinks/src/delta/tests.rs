@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::conformance::{self, Fixture, Nature, batch, context};
 use crate::error::SinkError;
-use crate::parquet::ParquetOptions;
+use crate::parquet::{ParquetOptions, visible_epoch};
 use crate::sink::{Flush, Sink, SinkContext};
 use crate::store::{MemoryUploads, Store};
 
@@ -33,6 +33,18 @@ struct Table(TempDir);
 impl Table {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
+    }
+
+    /// One whose first entry is another's, changed.
+    fn beginning_with(first: &[Value], change: impl FnMut(&mut Value)) -> Self {
+        let table = Self::new();
+        let folder = table.0.path().join("table/_delta_log");
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut actions = first.to_vec();
+        actions.iter_mut().for_each(change);
+        let lines: Vec<String> = actions.iter().map(Value::to_string).collect();
+        std::fs::write(folder.join("00000000000000000000.json"), lines.join("\n")).unwrap();
+        table
     }
 
     fn options(&self) -> ParquetOptions {
@@ -76,26 +88,13 @@ impl Table {
 
 /// What a reader makes of a path in the log.
 fn percent_decoded(path: &str) -> String {
-    url::Url::parse("x:/")
-        .unwrap()
-        .join(path)
-        .map(|url| {
-            let bytes = url.path().trim_start_matches('/').to_owned();
-            let mut out = Vec::new();
-            let mut rest = bytes.bytes();
-            while let Some(byte) = rest.next() {
-                out.push(match byte {
-                    b'%' => u8::from_str_radix(
-                        &String::from_utf8(vec![rest.next().unwrap(), rest.next().unwrap()]).unwrap(),
-                        16,
-                    )
-                    .unwrap(),
-                    other => other,
-                });
-            }
-            String::from_utf8(out).unwrap()
-        })
-        .unwrap()
+    let mut parts = path.split('%');
+    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
+        bytes.extend(part[2..].bytes());
+    }
+    String::from_utf8(bytes).unwrap()
 }
 
 fn ids(file: Bytes) -> Vec<i64> {
@@ -118,6 +117,13 @@ fn config_error<T: std::fmt::Debug>(result: Result<T, SinkError>) -> String {
     }
 }
 
+/// Where an added file lies, if a pipeline wrote it.
+fn own(add: &Value, pipeline: &str) -> Option<String> {
+    let path = percent_decoded(add["path"].as_str()?);
+    visible_epoch(path.rsplit('/').next()?, pipeline)?;
+    Some(path)
+}
+
 fn nature() -> Nature {
     Nature { shows_at_write: false, holds_back: true, remembers_epochs: true }
 }
@@ -129,12 +135,10 @@ impl Fixture for Table {
     }
 
     async fn visible(&self, pipeline: &str) -> Option<Vec<i64>> {
-        let own = |add: &Value| add["path"].as_str().unwrap().contains(&format!("/{pipeline}-0"));
-        let files = self.added().into_iter().filter(own);
-        let read = |add: Value| {
-            ids(std::fs::read(self.0.path().join("table").join(add["path"].as_str().unwrap())).unwrap().into())
-        };
-        Some(files.flat_map(read).collect())
+        let added = self.added();
+        let own = added.iter().filter_map(|add| own(add, pipeline));
+        let read = |path| ids(std::fs::read(self.0.path().join("table").join(path)).unwrap().into());
+        Some(own.flat_map(read).collect())
     }
 
     fn nature(&self) -> Nature {
@@ -171,11 +175,9 @@ impl Fixture for Bucket {
             let Ok(entry) = self.objects.get(&entry).await else { break };
             let entry = String::from_utf8(entry.bytes().await.unwrap().to_vec()).unwrap();
             for action in entry.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
-                let Some(path) = action["add"]["path"].as_str() else { continue };
-                if path.contains(&format!("/{pipeline}-0")) {
-                    let file = self.objects.get(&Path::from(format!("lake/table/{path}"))).await.unwrap();
-                    seen.extend(ids(file.bytes().await.unwrap()));
-                }
+                let Some(path) = own(&action["add"], pipeline) else { continue };
+                let file = self.objects.get(&Path::parse(format!("lake/table/{path}")).unwrap()).await.unwrap();
+                seen.extend(ids(file.bytes().await.unwrap()));
             }
         }
         Some(seen)
@@ -241,17 +243,39 @@ async fn two_pipelines_add_to_one_table_at_a_time() {
         let mut sink = table.process(pipeline);
         async move {
             sink.open().await.unwrap();
-            for n in 1..=12 {
+            for n in 1..=8 {
                 epoch(&mut sink, n, batch(&[first + n as i64])).await;
             }
         }
     };
     tokio::join!(writer("orders", 0), writer("returns", 100));
-    let expected: Vec<i64> = (1..=12).chain(101..=112).collect();
-    // Not all that the log names: a checkpoint has been made by now, and that is what the next one begins with.
-    assert!(table.0.path().join("table/_delta_log/_last_checkpoint").exists());
-    assert_eq!(table.ids(), expected);
-    assert_eq!(table.process("returns").open().await.unwrap(), 13);
+    assert_eq!(table.ids(), (1..=8).chain(101..=108).collect::<Vec<_>>());
+    assert_eq!(table.process("returns").open().await.unwrap(), 9);
+}
+
+#[tokio::test]
+async fn an_epoch_is_remembered_by_checkpoints_of_the_log() {
+    let begun = Table::new();
+    begun.process("orders").open().await.unwrap();
+    let often =
+        |action: &mut Value| set(action, "metaData", "configuration", json!({ "delta.checkpointInterval": "3" }));
+    let table = Table::beginning_with(&begun.log()[0], often);
+    let mut sink = table.process("orders");
+    sink.open().await.unwrap();
+    let last = 5;
+    let mut prepared = None;
+    for n in 1..=last {
+        prepared = Some(epoch(&mut sink, n, batch(&[n as i64])).await);
+    }
+    let log = table.0.path().join("table/_delta_log");
+    assert!(log.join("00000000000000000005.checkpoint.parquet").exists());
+    for entry in 0..=last {
+        std::fs::remove_file(log.join(format!("{entry:020}.json"))).unwrap();
+    }
+    let mut heir = table.process("orders");
+    heir.commit(&prepared.unwrap()).await.unwrap();
+    assert_eq!(heir.open().await.unwrap(), last + 1);
+    assert!(!log.join("00000000000000000006.json").exists(), "nothing was added");
 }
 
 #[tokio::test]
@@ -329,13 +353,7 @@ async fn a_table_that_asks_more_of_its_writers_is_refused() {
         ),
     ];
     for (change, expected) in cases {
-        let table = Table::new();
-        let folder = table.0.path().join("table/_delta_log");
-        std::fs::create_dir_all(&folder).unwrap();
-        let mut actions = first.clone();
-        actions.iter_mut().for_each(change);
-        let lines: Vec<String> = actions.iter().map(Value::to_string).collect();
-        std::fs::write(folder.join("00000000000000000000.json"), lines.join("\n")).unwrap();
+        let table = Table::beginning_with(first, change);
         let error = config_error(table.process("orders").open().await);
         assert!(error.contains(expected), "{expected}: {error}");
     }

@@ -28,6 +28,8 @@ mod upload;
 
 pub use layout::{FolderLevel, Layout, LevelValues};
 pub(crate) use names::partition_values;
+#[cfg(test)]
+pub(crate) use names::visible_epoch;
 pub use options::{Compression, ParquetOptions, Roll};
 pub(crate) use place::PreparedFile;
 pub use place::visible_files;

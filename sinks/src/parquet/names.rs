@@ -100,7 +100,7 @@ pub(super) fn visible(pipeline: &str, epoch: u64, n: u64) -> String {
 }
 
 /// The epoch of a visible file, if `pipeline` wrote it. Exact: `orders` does not claim the files of `orders_by_country`.
-pub(super) fn visible_epoch(name: &str, pipeline: &str) -> Option<u64> {
+pub(crate) fn visible_epoch(name: &str, pipeline: &str) -> Option<u64> {
     visible_parts(name, pipeline).map(|(epoch, _)| epoch)
 }
 
