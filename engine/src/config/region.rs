@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use globset::Glob;
+use url::Url;
 use watershed_connectors::{
-    FileOptions, GeneratorOptions, MetadataField, ReplayOptions, StdinOptions, StreamOptions, Surroundings,
+    FileOptions, GeneratorOptions, MetadataField, ReplayOptions, Secret, StdinOptions, StreamOptions, Surroundings,
 };
 use watershed_sinks::ParquetOptions;
 use watershed_sinks::store::StoreOptions;
@@ -81,10 +82,24 @@ pub struct Checkpoint {
 }
 
 /// `[http]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http {
     /// Address and port to answer on.
     pub listen: SocketAddr,
+    /// How others reach it, where that is another address.
+    pub url: Option<Url>,
+    /// What a request for aggregates must carry; none: there are no answers to such.
+    pub query_token: Option<Secret>,
+}
+
+impl Http {
+    /// Where others ask.
+    pub fn address(&self) -> String {
+        match &self.url {
+            Some(url) => url.as_str().trim_end_matches('/').to_string(),
+            None => format!("http://{}", self.listen),
+        }
+    }
 }
 
 /// `[residency]`.

@@ -11,7 +11,9 @@ use std::ops::Range;
 use std::path::{Path as DiskPath, PathBuf};
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use deltalake_core::DeltaTableError;
+use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitData, CommitProperties, TransactionError};
 use deltalake_core::kernel::{Action, Add, MetadataExt, Protocol, StructField, StructType, Transaction, new_metadata};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
@@ -115,8 +117,17 @@ fn store_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a S
     None
 }
 
-/// The files that the table at `options.url` consists of now, below its folder; none if there is no table.
-pub async fn files(options: &ParquetOptions) -> Result<Option<Vec<ObjectMeta>>, SinkError> {
+/// What a table consists of.
+#[derive(Debug, Clone)]
+pub struct Contents {
+    /// Its files, below its folder.
+    pub files: Vec<ObjectMeta>,
+    /// Its columns, those of partitions included.
+    pub columns: SchemaRef,
+}
+
+/// What the table at `options.url` consists of now; none if there is no table.
+pub async fn contents(options: &ParquetOptions) -> Result<Option<Contents>, SinkError> {
     let place = match options.check_place()? {
         store::Location::Folder(folder) if !folder.is_dir() => return Ok(None),
         store::Location::Folder(_) => Location::folder(options)?,
@@ -131,7 +142,8 @@ pub async fn files(options: &ParquetOptions) -> Result<Option<Vec<ObjectMeta>>, 
         }
         let table = DeltaTableState::try_new(&log, None).await?;
         let files = table.log_data().iter().map(|file| ObjectMeta::try_from(&file)).collect::<Result<_, _>>()?;
-        Ok(Some(files))
+        let columns = table.schema().as_ref().try_into_arrow().map_err(DeltaTableError::from)?;
+        Ok(Some(Contents { files, columns: Arc::new(columns) }))
     };
     read.await.map_err(|error| place.trouble(Deed::Read, "read", error))
 }

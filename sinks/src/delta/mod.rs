@@ -21,5 +21,5 @@ pub(crate) mod stats;
 #[cfg(test)]
 mod tests;
 
-pub use log::files;
+pub use log::{Contents, contents};
 pub use sink::{DeltaSink, check};
