@@ -70,6 +70,7 @@ fn event_time(config: &SourceConfig) -> Option<EventTime> {
 pub fn sink_context(region: &Region, pipeline: &PlannedPipeline) -> SinkContext {
     SinkContext {
         pipeline: pipeline.name.clone(),
+        late: false,
         region: region.name.clone(),
         sql_hash: pipeline.sql_hash.clone(),
         schema: pipeline.output_schema.clone(),
@@ -82,7 +83,7 @@ pub fn sink_context(region: &Region, pipeline: &PlannedPipeline) -> SinkContext 
 pub fn late_context(region: &Region, pipeline: &PlannedPipeline, source: &SourceConfig) -> Option<SinkContext> {
     let schema: SchemaRef = source.schema.as_ref()?.arrow_schema();
     let time_column = source.event_time.clone();
-    Some(SinkContext { schema, time_column, sort_by: Vec::new(), ..sink_context(region, pipeline) })
+    Some(SinkContext { late: true, schema, time_column, sort_by: Vec::new(), ..sink_context(region, pipeline) })
 }
 
 /// Checks a sink against the rows that it would get, without touching its place.

@@ -122,9 +122,20 @@ fn expand(text: &str) -> Outcome<Vec<PathBuf>> {
 fn check_tables(regions: &[Region], sql: &str) -> Outcome {
     let (_, named) = parse(&session(least_memory(regions))?, sql)?;
     for table in &named {
+        let mut tables = BTreeMap::new();
         for region in regions {
             match Table::find(region, table.table())? {
-                Some(Table::Lake(_)) => {}
+                Some(Table::Lake(lake)) => {
+                    if let Some(other) = lake.delta_table().and_then(|url| tables.insert(url, &region.name)) {
+                        let error =
+                            format!("regions `{other}` and `{}` write `{table}` into one Delta table", region.name);
+                        let help = format!(
+                            "ask one of them, which reads it all: watershed query {} '…'",
+                            region.file.display()
+                        );
+                        return Err(wrong(sql, SqlError::new(error).help(help)));
+                    }
+                }
                 Some(Table::Reference(_)) => {
                     let error =
                         format!("`{table}` is a reference table of region `{}`, and no pipeline wrote it", region.name);

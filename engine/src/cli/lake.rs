@@ -97,6 +97,11 @@ impl<'r> Lake<'r> {
         Self::in_sink(region, pipeline, pipeline.late.as_ref()?)
     }
 
+    /// The place of the Delta table that the rows are in, if they are in one.
+    pub(super) fn delta_table(&self) -> Option<&'r str> {
+        self.is_delta.then(|| self.options.url.trim_end_matches('/'))
+    }
+
     /// Makes the rows the table `name`. None if nothing is written yet.
     pub(super) async fn register(&self, session: &SessionContext, name: &str) -> Outcome<Option<Reading>> {
         let shown = without_credentials(&self.options.url);

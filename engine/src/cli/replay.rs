@@ -309,7 +309,8 @@ fn send_into(region: &mut Region, into: &Path) -> Outcome {
             Some(SinkConfig { name: name.clone(), options: SinkOptions::Parquet(Box::new(options)), ..sink.clone() })
         });
         let Some(sink) = parquet else {
-            let error = format!("pipeline `{name}` writes to no parquet or delta sink, so its replay has no place to go");
+            let error =
+                format!("pipeline `{name}` writes to no parquet or delta sink, so its replay has no place to go");
             return Err(Failure::wrong(Diagnostic::at(pipeline.location.clone(), error)));
         };
         pipeline.sinks = vec![name.clone()];

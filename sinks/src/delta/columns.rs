@@ -6,8 +6,9 @@
 use std::collections::HashSet;
 
 use arrow::datatypes::{DataType as ArrowType, Field, Schema};
+use chrono::NaiveDateTime;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
-use deltalake_core::kernel::{Metadata, Protocol, StructField, StructType};
+use deltalake_core::kernel::{DataType, Metadata, Protocol, StructField, StructType};
 
 use crate::error::SinkError;
 use crate::parquet::{Layout, LevelValues};
@@ -68,6 +69,15 @@ impl Columns {
         let schema = Schema::new(fields);
         let schema = (&schema).try_into_kernel().map_err(|error| SinkError::fatal("delta sink", error))?;
         Ok(Self { schema, partitions: layout.levels.iter().map(|level| level.name.clone()).collect() })
+    }
+
+    /// The value of a partition as the log writes it: times with their zone, for readers would take their own.
+    pub(super) fn partition_value(&self, level: &str, value: String) -> String {
+        let is_time = self.schema.field(level).is_some_and(|field| *field.data_type() == DataType::TIMESTAMP);
+        match NaiveDateTime::parse_from_str(&value, "%Y-%m-%d %H:%M:%S%.f") {
+            Ok(time) if is_time => time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
+            _ => value,
+        }
     }
 
     /// The columns that the table lacks and is to get; an error if it cannot take ours.
@@ -173,7 +183,9 @@ fn check_protocol(protocol: &Protocol, metadata: &Metadata) -> Result<(), SinkEr
 }
 
 fn check_column(column: &StructField) -> Result<(), SinkError> {
-    match DEMANDING.iter().find(|key| column.metadata().contains_key(**key)) {
+    // Of a field inside it, too.
+    let text = serde_json::to_string(column).map_err(|error| SinkError::fatal("delta sink", error))?;
+    match DEMANDING.iter().find(|key| text.contains(&format!("\"{key}\""))) {
         Some(key) => Err(SinkError::config(format!(
             "column {:?} of the table has {key}, which this sink does not keep up: write to another url",
             column.name()

@@ -5,19 +5,20 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::ops::Range;
 use std::path::{Path as DiskPath, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use chrono::Utc;
 use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitData, CommitProperties, TransactionError};
 use deltalake_core::kernel::{Action, Add, MetadataExt, Protocol, StructField, StructType, Transaction, new_metadata};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use deltalake_core::protocol::{DeltaOperation, OutputMode, SaveMode};
+use deltalake_core::table::config::TablePropertiesExt;
 use deltalake_core::table::state::DeltaTableState;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -28,7 +29,7 @@ use url::Url;
 
 use super::columns::Columns;
 use crate::error::SinkError;
-use crate::parquet::ParquetOptions;
+use crate::parquet::{ParquetOptions, PreparedFile, partition_values, sync_on_disk};
 use crate::store::{self, Cloud, Deed, Store, refusal};
 use crate::trouble::{Repeat, trouble};
 
@@ -84,8 +85,10 @@ impl Location {
         let base = match &self.disk {
             Some(folder) => Url::from_directory_path(folder).map_err(|()| wrong(&"not an absolute path"))?,
             None => {
-                let mut url = Url::parse("s3://lake/").map_err(|error| wrong(&error))?;
-                url.set_path(&format!("/{}/", self.root));
+                let mut url = Url::parse("s3://lake").map_err(|error| wrong(&error))?;
+                let mut path = url.path_segments_mut().map_err(|()| wrong(&"no folder"))?;
+                path.clear().extend(self.root.parts().map(|part| part.as_ref().to_owned())).push("");
+                drop(path);
                 url
             }
         };
@@ -100,9 +103,27 @@ impl Location {
                 Some(why) => SinkError::config(format!("cannot {doing}: {why}")),
                 None => trouble(doing, error, Repeat::Safe),
             },
+            None if may_pass(&error) => SinkError::retry(format!("cannot {doing}"), error),
             None => SinkError::fatal(format!("cannot {doing}"), error),
         }
     }
+}
+
+/// Whether it may be a store's trouble that has lost its cause on the way, or another writer's luck. To ask again is safe in any
+/// case.
+fn may_pass(error: &DeltaTableError) -> bool {
+    is_conflict(error) || matches!(error, DeltaTableError::KernelError(_) | DeltaTableError::Generic(_))
+}
+
+/// Whether another writer was quicker.
+fn is_conflict(error: &DeltaTableError) -> bool {
+    matches!(
+        error,
+        DeltaTableError::VersionAlreadyExists(_)
+            | DeltaTableError::Transaction {
+                source: TransactionError::CommitConflict(_) | TransactionError::MaxCommitAttempts(_)
+            }
+    )
 }
 
 /// What a store said, wherever it stands among the causes.
@@ -138,14 +159,25 @@ pub async fn contents(options: &ParquetOptions) -> Result<Option<Contents>, Sink
     let log = place.log()?;
     let read = async {
         if !log.is_delta_table_location().await? {
-            return Ok(None);
+            return Ok(Ok(None));
         }
         let table = DeltaTableState::try_new(&log, None).await?;
+        if table.log_data().iter().any(|file| file.deletion_vector_descriptor().is_some()) {
+            return Ok(Err(
+                "rows of it were deleted by deletion vectors, which a query does not read; purge them first, as by \
+                           REORG TABLE … APPLY (PURGE)",
+            ));
+        }
+        if table.metadata().configuration().get("delta.columnMapping.mode").is_some_and(|mode| mode != "none") {
+            return Ok(Err("it has column mapping, which a query does not read; ask by another engine"));
+        }
         let files = table.log_data().iter().map(|file| ObjectMeta::try_from(&file)).collect::<Result<_, _>>()?;
         let columns = table.schema().as_ref().try_into_arrow().map_err(DeltaTableError::from)?;
-        Ok(Some(Contents { files, columns: Arc::new(columns) }))
+        Ok(Ok(Some(Contents { files, columns: Arc::new(columns) })))
     };
-    read.await.map_err(|error| place.trouble(Deed::Read, "read", error))
+    let read: Result<Result<_, &str>, DeltaTableError> = read.await;
+    let read = read.map_err(|error| place.trouble(Deed::Read, "read", error))?;
+    read.map_err(|why| SinkError::config(format!("the table {} cannot be read: {why}", place.shown)))
 }
 
 /// The log of one pipeline's table.
@@ -155,8 +187,8 @@ pub(super) struct Log {
     columns: Columns,
     /// Whose epochs the log remembers.
     app: String,
-    /// The first entry that may not be on the disk yet.
-    settled: u64,
+    /// The first entry that may not be on the disk yet; none before the first look.
+    settled: Option<u64>,
     /// As of the last look; none if there is no table.
     table: Option<DeltaTableState>,
 }
@@ -174,7 +206,7 @@ impl fmt::Debug for Log {
 
 impl Log {
     pub(super) fn new(place: Location, columns: Columns, app: String) -> Result<Self, SinkError> {
-        Ok(Self { store: place.log()?, place, columns, app, settled: 0, table: None })
+        Ok(Self { store: place.log()?, place, columns, app, settled: None, table: None })
     }
 
     /// The last epoch of this pipeline that the table has; creates the table where there is none.
@@ -200,16 +232,38 @@ impl Log {
         })
     }
 
+    /// Whether the table has an epoch of this pipeline.
+    pub(super) async fn has(&mut self, epoch: u64) -> Result<bool, SinkError> {
+        self.look().await?;
+        Ok(self.last_epoch().await?.is_some_and(|last| last >= epoch))
+    }
+
+    /// What the log says of a file.
+    pub(super) fn added(&self, file: PreparedFile) -> Add {
+        let value = |(level, value): (String, Option<String>)| {
+            let value = value.map(|value| self.columns.partition_value(&level, value));
+            (level, value)
+        };
+        Add {
+            partition_values: partition_values(&file.target).into_iter().map(value).collect(),
+            path: file.target,
+            size: i64::try_from(file.bytes).unwrap_or(i64::MAX),
+            modification_time: Utc::now().timestamp_millis(),
+            data_change: true,
+            stats: file.stats,
+            ..Add::default()
+        }
+    }
+
     /// Adds the files of an epoch, unless the table has it.
     pub(super) async fn add(&mut self, epoch: u64, files: &[Add]) -> Result<(), SinkError> {
-        let mut failed = None;
+        let mut conflict = None;
         for _ in 0..TRIES {
-            self.look().await?;
+            if self.has(epoch).await? {
+                return self.settle().await;
+            }
             if self.table.is_none() {
                 self.create().await?;
-            }
-            if self.last_epoch().await?.is_some_and(|last| last >= epoch) {
-                return self.settle().await;
             }
             self.evolve().await?;
             let actions = files.iter().cloned().map(Action::Add).collect();
@@ -219,20 +273,31 @@ impl Log {
                 epoch_id: signed(epoch),
             };
             let transaction = Transaction::new(&self.app, signed(epoch));
-            let properties = CommitProperties::default().with_application_transaction(transaction);
+            let properties = CommitProperties::default()
+                .with_application_transaction(transaction)
+                .with_cleanup_expired_logs(Some(self.cleans_up()));
             match self.commit(properties, actions, operation).await {
                 Ok(()) => return self.settle().await,
-                // What it says may be of what came after the entry; and another may have been quicker. A look tells.
-                Err(error) => failed = Some(error),
+                Err(error) if is_conflict(&error) => conflict = Some(error),
+                // It may be of what comes behind the entry: a checkpoint of the log, and what that makes superfluous.
+                Err(error) if self.has(epoch).await? => {
+                    tracing::warn!(url = &*self.place.shown, %error, "the rows are in the table; its log was not tidied up");
+                    return self.settle().await;
+                }
+                Err(error) => return Err(self.place.trouble(Deed::Write, "write", error)),
             }
         }
-        Err(match failed {
-            Some(DeltaTableError::Transaction {
-                source: error @ (TransactionError::CommitConflict(_) | TransactionError::MaxCommitAttempts(_)),
-            }) => SinkError::retry(format!("others write to {} all the time", self.place.shown), error),
-            Some(error) => self.place.trouble(Deed::Write, "write", error),
+        Err(match conflict {
+            Some(error) => SinkError::retry(format!("others write to {} all the time", self.place.shown), error),
             None => SinkError::retry(format!("cannot write the log of {}", self.place.shown), "no try was made"),
         })
+    }
+
+    /// Whether the next entry gets a checkpoint of the log, behind which old entries may go.
+    fn cleans_up(&self) -> bool {
+        let Some(table) = &self.table else { return false };
+        let (interval, next) = (table.table_config().checkpoint_interval().get(), table.version() + 1);
+        (next + 1).is_multiple_of(interval) && table.table_config().enable_expired_log_cleanup()
     }
 
     async fn commit(
@@ -306,49 +371,55 @@ impl Log {
 
     /// Gives the table the columns that it lacks.
     async fn evolve(&mut self) -> Result<(), SinkError> {
-        let Some(table) = &self.table else { return Ok(()) };
-        let missing = self.missing(table)?;
-        if missing.is_empty() {
-            return Ok(());
+        for _ in 0..TRIES {
+            let Some(table) = &self.table else { return Ok(()) };
+            let missing = self.missing(table)?;
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let names: Vec<String> = missing.iter().map(|field| field.name().clone()).collect();
+            let fields: Vec<StructField> = table.schema().fields().cloned().chain(missing.clone()).collect();
+            let schema = StructType::try_new(fields).map_err(|error| SinkError::fatal("delta sink", error))?;
+            let metadata = table.metadata().clone().with_schema(&schema);
+            let metadata = metadata.map_err(|error| SinkError::fatal("delta sink", error))?;
+            let operation = DeltaOperation::AddColumn { fields: missing };
+            let properties = CommitProperties::default().with_cleanup_expired_logs(Some(false));
+            match self.commit(properties, vec![Action::Metadata(metadata)], operation).await {
+                Ok(()) => {
+                    tracing::info!(url = &*self.place.shown, ?names, "the table has new columns");
+                    return Ok(());
+                }
+                // Another may have added them, or others.
+                Err(error) if is_conflict(&error) => self.look().await?,
+                Err(error) => return Err(self.place.trouble(Deed::Write, "add columns to", error)),
+            }
         }
-        let names: Vec<String> = missing.iter().map(|field| field.name().clone()).collect();
-        let fields: Vec<StructField> = table.schema().fields().cloned().chain(missing.clone()).collect();
-        let schema = StructType::try_new(fields).map_err(|error| SinkError::fatal("delta sink", error))?;
-        let metadata = table.metadata().clone().with_schema(&schema);
-        let metadata = metadata.map_err(|error| SinkError::fatal("delta sink", error))?;
-        let operation = DeltaOperation::AddColumn { fields: missing };
-        let adding = self.commit(CommitProperties::default(), vec![Action::Metadata(metadata)], operation).await;
-        match adding {
-            Ok(()) => tracing::info!(url = &*self.place.shown, ?names, "the table has new columns"),
-            // Another may have added them.
-            Err(DeltaTableError::Transaction { source: TransactionError::CommitConflict(_) }) => self.look().await?,
-            Err(error) => return Err(self.place.trouble(Deed::Write, "add columns to", error)),
-        }
-        Ok(())
+        let why = "others change its columns all the time";
+        Err(SinkError::retry(format!("cannot add columns to {}", self.place.shown), why))
     }
 
     /// Makes the entries of a log on this machine's disk survive a power cut.
     async fn settle(&mut self) -> Result<(), SinkError> {
         let (Some(disk), Some(table)) = (&self.place.disk, &self.table) else { return Ok(()) };
-        let (disk, entries) = (disk.clone(), self.settled..table.version() + 1);
+        let (disk, entries) = (disk.clone(), self.settled.unwrap_or(table.version())..table.version() + 1);
         let next = entries.end;
         let synced = tokio::task::spawn_blocking(move || sync(&disk, entries)).await;
         let synced = synced.unwrap_or_else(|error| Err(io::Error::other(error)));
         synced.map_err(|error| trouble(format!("write the log of {}", self.place.shown), error, Repeat::Safe))?;
-        self.settled = next;
+        self.settled = Some(next);
         Ok(())
     }
 }
 
 fn sync(table: &DiskPath, entries: Range<u64>) -> io::Result<()> {
-    for entry in entries {
-        match File::open(table.join(entry_key(entry))).and_then(|file| file.sync_all()) {
-            // Old ones are cleaned up once a checkpoint of the log has what they said.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            synced => synced?,
-        }
+    let keys = entries.flat_map(|entry| [entry_key(entry), format!("{FOLDER}/{entry:020}.checkpoint.parquet")]);
+    // Not every entry has a checkpoint, and old ones go.
+    let mut keys: Vec<String> = keys.filter(|key| table.join(key).exists()).collect();
+    let hint = format!("{FOLDER}/_last_checkpoint");
+    if table.join(&hint).exists() {
+        keys.push(hint);
     }
-    File::open(table.join(FOLDER))?.sync_all()
+    sync_on_disk(table, &keys, true)
 }
 
 /// Where an entry lies, below the table.

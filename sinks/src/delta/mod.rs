@@ -12,7 +12,7 @@
 //! | `stats` | what a file's footer says of its columns, as the log has it |
 //!
 //! Two pipelines, or a pipeline and anybody else, may write to one table: appends do not disturb each other, and each
-//! pipeline has a `txn` of its own.
+//! pipeline, and its late rows, have a `txn` of their own.
 
 mod columns;
 mod log;

@@ -2,14 +2,13 @@
 
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use chrono::Utc;
 use deltalake_core::kernel::Add;
 use serde::{Deserialize, Serialize};
 
 use super::columns::Columns;
 use super::log::{Location, Log};
 use crate::error::SinkError;
-use crate::parquet::{Clock, ParquetOptions, ParquetSink, PreparedFile, partition_values};
+use crate::parquet::{Clock, ParquetOptions, ParquetSink, PreparedFile};
 use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 use crate::store::{self, Patience, Store};
 
@@ -70,24 +69,13 @@ pub fn check(options: &ParquetOptions, context: &SinkContext) -> Result<(), Sink
 
 fn log(place: Location, options: &ParquetOptions, context: &SinkContext) -> Result<Log, SinkError> {
     let columns = Columns::of(&options.layout(context)?)?;
-    // Regions may share a table, and each has epochs of its own.
-    Log::new(place, columns, format!("watershed/{}/{}", context.region, context.pipeline))
+    // Regions may share a table, and each has epochs of its own; a pipeline and its late rows have the same ones.
+    let late = if context.late { "/late" } else { "" };
+    Log::new(place, columns, format!("watershed/{}/{}{late}", context.region, context.pipeline))
 }
 
 fn with_stats(options: ParquetOptions) -> ParquetOptions {
     ParquetOptions { stats: true, ..options }
-}
-
-fn added(file: PreparedFile) -> Add {
-    Add {
-        partition_values: partition_values(&file.target),
-        path: file.target,
-        size: i64::try_from(file.bytes).unwrap_or(i64::MAX),
-        modification_time: Utc::now().timestamp_millis(),
-        data_change: true,
-        stats: file.stats,
-        ..Add::default()
-    }
 }
 
 #[async_trait]
@@ -123,11 +111,19 @@ impl Sink for DeltaSink {
         if prepared.is_nothing() {
             return self.files.commit(prepared).await;
         }
-        let unreadable = |error| SinkError::fatal("what the delta sink prepared cannot be read", error);
+        let unreadable = |error| {
+            let what =
+                "what was prepared is no delta sink's; run once more with the connector that it had, and stop it";
+            SinkError::fatal(what, error)
+        };
         let Entry { epoch, files } = Entry::deserialize(&prepared.0).map_err(unreadable)?;
         let names = Vec::<PreparedFile>::deserialize(&files).map_err(unreadable)?;
+        // Done before, so that others may have put other files in their place since.
+        if self.log.has(epoch).await? {
+            return Ok(Committed::default());
+        }
         let committed = self.files.commit(&Prepared(files)).await?;
-        let added: Vec<Add> = names.into_iter().map(added).collect();
+        let added: Vec<Add> = names.into_iter().map(|file| self.log.added(file)).collect();
         self.log.add(epoch, &added).await?;
         Ok(committed)
     }

@@ -3,19 +3,25 @@
 //! The one idea: the footer has it all, per row group. Arrow's own reader of those statistics gives arrays, of which the least
 //! and the greatest are taken, and Arrow's JSON writes them: a type is spelled as it is in any other JSON of ours.
 //!
-//! Nested columns have none, and neither have binary ones: readers skip by the others.
+//! Nested columns have none, and neither have binary ones and booleans: readers skip by the others.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StructArray};
-use arrow::compute::{SortColumn, SortOptions, lexsort_to_indices, take};
-use arrow::datatypes::{DataType, Field, Fields, Float32Type, Float64Type, Schema};
+use arrow::compute::{SortColumn, SortOptions, cast, lexsort_to_indices, take};
+use arrow::datatypes::{DataType, Field, Fields, Int64Type, Schema, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
 use arrow::json::writer::{LineDelimited, WriterBuilder};
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
+
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+/// 0001-01-01 to 9999-12-31, in days since 1970.
+const COMMON_DAYS: RangeInclusive<i64> = -719_162..=2_932_896;
 
 /// Delta's statistics of a file whose columns are `schema`, as the log has them: a JSON object.
 pub(crate) fn of_file(schema: &Schema, metadata: &ParquetMetaData) -> Result<String, ParquetError> {
@@ -28,9 +34,12 @@ pub(crate) fn of_file(schema: &Schema, metadata: &ParquetMetaData) -> Result<Str
         let counts = converter.row_group_null_counts(groups)?;
         let all_null = |group: usize| counts.is_valid(group) && counts.value(group) == groups[group].num_rows() as u64;
         let bounded = (0..groups.len()).all(|group| (mins.is_valid(group) && maxes.is_valid(group)) || all_null(group));
-        if bounded && !is_nan(&mins) && !is_nan(&maxes) {
+        if bounded && has_common_years(&mins)? && has_common_years(&maxes)? {
             least.push(field.name(), extreme(&mins, false)?);
-            greatest.push(field.name(), extreme(&maxes, true)?);
+            // Readers take not-a-number for the greatest of all, and Parquet leaves it out of its bounds.
+            if !field.data_type().is_floating() {
+                greatest.push(field.name(), extreme(&maxes, true)?);
+            }
         }
         if counts.null_count() == 0 {
             let count = counts.iter().flatten().sum::<u64>();
@@ -68,13 +77,19 @@ fn has_order(kind: &DataType) -> bool {
     !kind.is_nested() && !matches!(kind, DataType::Binary | DataType::FixedSizeBinary(_) | DataType::Boolean)
 }
 
-/// Bounds of which one is not a number bound nothing.
-fn is_nan(values: &ArrayRef) -> bool {
-    match values.data_type() {
-        DataType::Float32 => values.as_primitive::<Float32Type>().iter().flatten().any(f32::is_nan),
-        DataType::Float64 => values.as_primitive::<Float64Type>().iter().flatten().any(f64::is_nan),
-        _ => false,
-    }
+/// True unless one is a time before the year 1 or after 9999, which not every reader can parse.
+fn has_common_years(values: &ArrayRef) -> Result<bool, ArrowError> {
+    let per_day = match values.data_type() {
+        DataType::Date32 => 1,
+        DataType::Timestamp(TimeUnit::Microsecond, _) => MICROS_PER_DAY,
+        _ => return Ok(true),
+    };
+    let days = match values.data_type() {
+        DataType::Date32 => cast(&cast(values, &DataType::Int32)?, &DataType::Int64)?,
+        _ => cast(values, &DataType::Int64)?,
+    };
+    let days = days.as_primitive::<Int64Type>().iter().flatten().map(|value| value.div_euclid(per_day));
+    Ok(days.into_iter().all(|day| COMMON_DAYS.contains(&day)))
 }
 
 /// The least of `values`, or the greatest; null if there is none.

@@ -33,6 +33,7 @@ pub(crate) use names::visible_epoch;
 pub use options::{Compression, ParquetOptions, Roll};
 pub(crate) use place::PreparedFile;
 pub use place::visible_files;
+pub(crate) use rename::sync_on_disk;
 pub use sink::{Clock, ParquetSink};
 pub use types::file_schema;
 

@@ -170,7 +170,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-fn sync_on_disk(root: &DiskPath, keys: &[String], contents: bool) -> io::Result<()> {
+/// Syncs the folders of files below `root`, and their contents if asked to.
+pub(crate) fn sync_on_disk(root: &DiskPath, keys: &[String], contents: bool) -> io::Result<()> {
     let mut folders = BTreeSet::new();
     for key in keys {
         let file = root.join(key);
