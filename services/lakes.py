@@ -3,8 +3,9 @@
 import json
 import urllib.request
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
 from . import azurite, gcs, s3
@@ -24,6 +25,30 @@ class Folder(Lake):
 
     def files(self, pipeline: str) -> list[Path]:
         return list(self._folder.glob(f"region=*/**/{pipeline}-*.parquet"))
+
+
+class Table(Lake):
+    """A Delta table, of which delta-rs says what it consists of; a file is where `place` finds it by its key."""
+
+    def __init__(self, url: str, options: dict[str, str], place: Callable[[str], Path]):
+        self.url = url
+        self.options = options
+        self._place = place
+
+    def open(self):
+        from deltalake import DeltaTable
+
+        return DeltaTable(self.url, storage_options=self.options)
+
+    def files(self, pipeline: str) -> list[Path]:
+        from deltalake.exceptions import TableNotFoundError
+
+        try:
+            uris = self.open().file_uris()
+        except TableNotFoundError:
+            return []
+        keys = [unquote(uri).removeprefix(self.url).lstrip("/") for uri in uris]
+        return [self._place(key) for key in keys if key.rsplit("/", 1)[-1].startswith(f"{pipeline}-")]
 
 
 class Bucket(Lake):
@@ -65,6 +90,15 @@ class Bucket(Lake):
         keys = [key for key in self.listed() if key.startswith(below) and key.endswith(".parquet")]
         return [self._fetched(key) for key in keys if key.rsplit("/", 1)[-1].startswith(f"{pipeline}-")]
 
+    def table(self, address: str) -> Table:
+        """The lake as a Delta table."""
+        url = f"{self.scheme}://{s3.BUCKET}/{self.name}"
+        return Table(url, self.for_delta(address), lambda key: self._fetched(f"{self.name}/{key}"))
+
+    @abstractmethod
+    def for_delta(self, address: str) -> dict[str, str]:
+        """What delta-rs wants to know of a store at `address`."""
+
     def _fetched(self, key: str) -> Path:
         path = self._folder / key
         if not path.exists():
@@ -94,6 +128,10 @@ class S3Lake(Bucket):
 
     def access(self, address: str) -> dict[str, str]:
         return {"endpoint": f"http://{address}", "aws_region": s3.REGION} | KEY
+
+    def for_delta(self, address: str) -> dict[str, str]:
+        keys = {f"aws_{key}": value for key, value in KEY.items()}
+        return keys | {"aws_region": s3.REGION, "aws_endpoint_url": f"http://{address}", "aws_allow_http": "true"}
 
     def listed(self) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=s3.BUCKET, Prefix=f"{self.name}/")
@@ -126,6 +164,10 @@ class AzureLake(Bucket):
         keys = {"account": azurite.ACCOUNT, "account_key": azurite.KEY}
         return {"endpoint": f"http://{address}/{azurite.ACCOUNT}"} | keys
 
+    def for_delta(self, address: str) -> dict[str, str]:
+        keys = {"azure_storage_account_name": azurite.ACCOUNT, "azure_storage_account_key": azurite.KEY}
+        return keys | {"azure_storage_endpoint": f"http://{address}/{azurite.ACCOUNT}", "allow_http": "true"}
+
     def listed(self) -> list[str]:
         return list(self.client.list_blob_names(name_starts_with=f"{self.name}/"))
 
@@ -153,6 +195,11 @@ class GoogleLake(Bucket):
         key = self._folder.parent / f"{self.name}-{address.replace(':', '-')}.json"
         key.write_text(json.dumps(gcs.NOBODY))
         return {"endpoint": f"http://{address}", "credentials": str(key)}
+
+    def for_delta(self, address: str) -> dict[str, str]:
+        key = self._folder.parent / f"{self.name}-for-delta.json"
+        key.write_text(json.dumps(gcs.NOBODY | {"gcs_base_url": f"http://{address}"}))
+        return {"google_service_account": str(key), "allow_http": "true"}
 
     def listed(self) -> list[str]:
         keys, token = [], ""

@@ -48,7 +48,7 @@ event_time = "ts"
 {time}
 
 [sinks.lake]
-connector = "parquet"
+connector = "{sink}"
 {lake}
 partition_by = ["region"]
 roll = {{ size = "16MB", every = "1s", idle = "200ms" }}
@@ -76,9 +76,10 @@ def region(
     top: str = "",
     state: str = "",
     lake: str = LOCAL,
+    sink: str = "parquet",
 ) -> str:
     """A region file around the keys of a source."""
-    return REGION.format(source=source.strip(), schema=schema, time=time, top=top, state=state, lake=lake)
+    return REGION.format(source=source.strip(), schema=schema, time=time, top=top, state=state, lake=lake, sink=sink)
 
 
 def make(number: int, begin: datetime.datetime) -> Event:

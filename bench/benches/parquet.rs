@@ -25,6 +25,7 @@ fn parquet(criterion: &mut Criterion) {
             |folder| {
                 let context = SinkContext {
                     pipeline: "bench".into(),
+                    late: false,
                     region: "eu".into(),
                     sql_hash: "".into(),
                     schema: batches[0].schema(),

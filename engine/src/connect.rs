@@ -8,7 +8,7 @@ use watershed_connectors::{
     Container, EventTime, FileContent, FileSource, Framing, GeneratorSource, ReplayFormat, ReplaySource, Source,
     SourceError, StdinSource,
 };
-use watershed_sinks::{NullSink, ParquetOptions, ParquetSink, Sink, SinkContext, SinkError, StdoutSink};
+use watershed_sinks::{DeltaSink, NullSink, ParquetOptions, ParquetSink, Sink, SinkContext, SinkError, StdoutSink};
 
 use crate::config::{ConnectorOptions, Region, SinkConfig, SinkOptions, SourceConfig};
 use crate::decode::Format;
@@ -70,6 +70,7 @@ fn event_time(config: &SourceConfig) -> Option<EventTime> {
 pub fn sink_context(region: &Region, pipeline: &PlannedPipeline) -> SinkContext {
     SinkContext {
         pipeline: pipeline.name.clone(),
+        late: false,
         region: region.name.clone(),
         sql_hash: pipeline.sql_hash.clone(),
         schema: pipeline.output_schema.clone(),
@@ -82,13 +83,14 @@ pub fn sink_context(region: &Region, pipeline: &PlannedPipeline) -> SinkContext 
 pub fn late_context(region: &Region, pipeline: &PlannedPipeline, source: &SourceConfig) -> Option<SinkContext> {
     let schema: SchemaRef = source.schema.as_ref()?.arrow_schema();
     let time_column = source.event_time.clone();
-    Some(SinkContext { schema, time_column, sort_by: Vec::new(), ..sink_context(region, pipeline) })
+    Some(SinkContext { late: true, schema, time_column, sort_by: Vec::new(), ..sink_context(region, pipeline) })
 }
 
 /// Checks a sink against the rows that it would get, without touching its place.
 pub fn check_sink(config: &SinkConfig, context: &SinkContext) -> Result<(), SinkError> {
     match &config.options {
         SinkOptions::Parquet(options) => options.check(context),
+        SinkOptions::Delta(options) => watershed_sinks::delta::check(options, context),
         SinkOptions::Stdout | SinkOptions::Null => Ok(()),
     }
 }
@@ -97,6 +99,7 @@ pub fn check_sink(config: &SinkConfig, context: &SinkContext) -> Result<(), Sink
 pub fn sink(config: &SinkConfig, context: SinkContext) -> Result<Box<dyn Sink>, SinkError> {
     Ok(match &config.options {
         SinkOptions::Parquet(options) => parquet(options.as_ref().clone(), context)?,
+        SinkOptions::Delta(options) => Box::new(delta(options.as_ref().clone(), context)?),
         SinkOptions::Stdout => Box::new(StdoutSink::new(context)),
         SinkOptions::Null => Box::new(NullSink::new()),
     })
@@ -107,10 +110,15 @@ pub fn parquet(options: ParquetOptions, context: SinkContext) -> Result<Box<dyn 
     Ok(Box::new(ParquetSink::at(options, context, Arc::new(Instant::now))?))
 }
 
+fn delta(options: ParquetOptions, context: SinkContext) -> Result<DeltaSink, SinkError> {
+    DeltaSink::at(options, context, Arc::new(Instant::now))
+}
+
 /// Finds out whether a sink's place allows what a run will ask of it; says what it found.
 pub async fn probe_sink(config: &SinkConfig, context: SinkContext) -> Result<String, SinkError> {
     match &config.options {
         SinkOptions::Parquet(options) => probe_parquet(options.as_ref().clone(), context).await,
+        SinkOptions::Delta(options) => delta(options.as_ref().clone(), context)?.probe().await,
         SinkOptions::Stdout | SinkOptions::Null => sink(config, context)?.open().await.map(|_| "opened".to_string()),
     }
 }

@@ -101,7 +101,7 @@ fn init_check_run_query() {
 }
 
 #[test]
-fn rows_of_a_query_come_in_three_shapes() {
+fn rows_of_a_query_come_in_many_shapes() {
     let folder = folder_with(&[("eu.toml", ORDERS), ("orders.ndjson", RECORDS)]);
     let quiet = run(folder.path(), &["run", "eu.toml", "--quiet"]);
     assert_eq!((quiet.status.code(), stderr(&quiet).as_str()), (Some(0), ""));
@@ -110,11 +110,101 @@ fn rows_of_a_query_come_in_three_shapes() {
     let query = |format: &str| succeeds(folder.path(), &["query", "eu.toml", sql, "--format", format]);
     assert_eq!(query("csv"), "country,revenue,date\nDE,4.0,2026-03-01\nFR,9.0,2026-03-01\n");
     assert_eq!(
-        query("json"),
+        query("ndjson"),
         "{\"country\":\"DE\",\"revenue\":4.0,\"date\":\"2026-03-01\"}\n\
          {\"country\":\"FR\",\"revenue\":9.0,\"date\":\"2026-03-01\"}\n"
     );
+    let array: serde_json::Value = serde_json::from_str(&query("json")).unwrap();
+    assert_eq!(
+        array,
+        serde_json::json!([
+            { "country": "DE", "revenue": 4.0, "date": "2026-03-01" },
+            { "country": "FR", "revenue": 9.0, "date": "2026-03-01" },
+        ])
+    );
     assert!(query("table").contains("| DE      | 4.0     | 2026-03-01 |"), "{}", query("table"));
+}
+
+#[test]
+fn rows_of_a_query_go_into_a_file_that_is_whole_or_not_there() {
+    let folder = folder_with(&[("eu.toml", ORDERS), ("orders.ndjson", RECORDS)]);
+    succeeds(folder.path(), &["run", "eu.toml", "--quiet"]);
+    let sql = "SELECT country, sum(orders) AS orders FROM by_country GROUP BY country ORDER BY country";
+    let query = |more: &[&'static str]| [&["query", "eu.toml", sql], more].concat();
+    assert_eq!(succeeds(folder.path(), &query(&["--output", "rows.csv"])), "");
+    let written = || fs::read_to_string(folder.path().join("rows.csv")).unwrap();
+    assert_eq!(written(), "country,orders\nDE,2\nFR,2\n");
+    // By --format, whatever the name says; and a file takes the place of the last.
+    succeeds(folder.path(), &query(&["--output", "rows.csv", "--format", "ndjson"]));
+    assert_eq!(written(), "{\"country\":\"DE\",\"orders\":2}\n{\"country\":\"FR\",\"orders\":2}\n");
+    succeeds(folder.path(), &query(&["--output", "rows.parquet"]));
+    assert_eq!(&fs::read(folder.path().join("rows.parquet")).unwrap()[..4], b"PAR1");
+
+    let broken = "SELECT arrow_cast(country, 'Int64') FROM by_country";
+    let said = fails(folder.path(), 1, &["query", "eu.toml", broken, "--output", "rows.csv"]);
+    assert!(said.contains("the query failed"), "{said}");
+    assert!(written().starts_with("{\"country\""), "the file of before is still there");
+    let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.contains("rows")).count(), 2);
+
+    let said = fails(folder.path(), 2, &query(&["--format", "parquet"]));
+    assert!(said.contains("--output rows.parquet"), "{said}");
+    let said = fails(folder.path(), 1, &query(&["--output", "no/such/folder/rows.csv"]));
+    assert!(said.contains("cannot write the rows to no/such/folder/rows.csv"), "{said}");
+    let said = fails(folder.path(), 2, &["query", "eu.toml", "us.toml", "SELECT 1"]);
+    assert!(said.contains("watershed query --all FILE... SQL"), "{said}");
+}
+
+#[test]
+fn explain_says_which_files_were_opened() {
+    let folder = folder_with(&[("eu.toml", ORDERS), ("orders.ndjson", RECORDS)]);
+    let later = RECORDS.replace("T00:", "T05:");
+    fs::write(folder.path().join("orders.ndjson"), RECORDS.to_string() + &later).unwrap();
+    succeeds(folder.path(), &["run", "eu.toml", "--quiet"]);
+    let explain = |sql: &str| succeeds(folder.path(), &["query", "eu.toml", sql, "--explain"]);
+    let said = explain("SELECT sum(revenue + 1) FROM by_country WHERE hour = '05'");
+    assert!(said.contains("1 row\ntable by_country: 1 of 2 files opened\n") && said.contains("metrics=["), "{said}");
+    let said = explain("SELECT sum(revenue + 1) FROM by_country");
+    assert!(said.contains("2 of 2 files opened"), "{said}");
+}
+
+#[test]
+fn late_rows_and_reference_tables_are_tables_too() {
+    let config = r#"
+region = "eu"
+[sources.orders]
+connector = "generator"
+profile = "orders"
+events = 20_000
+seed = 1
+start = "2026-03-01T00:00:00Z"
+disorder = "5s"
+max_delay = "10ms"
+[tables.countries]
+url = "countries.csv"
+[sinks.lake]
+connector = "parquet"
+url = "lake"
+[sinks.late]
+connector = "parquet"
+url = "late"
+[pipelines.by_country]
+sql = """
+SELECT window_start, country, count(*) AS orders FROM tumble(orders, INTERVAL '10 milliseconds')
+GROUP BY window_start, country"""
+sink = "lake"
+late = "late"
+"#;
+    let folder = folder_with(&[("eu.toml", config), ("countries.csv", "code,name\nDE,Germany\nFR,France\n")]);
+    let report = succeeds(folder.path(), &["run", "eu.toml", "--quiet", "--report", "-"]);
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert!(report["late"].as_u64().unwrap() > 0, "{report}");
+    let query = |sql: &str| succeeds(folder.path(), &["query", "eu.toml", sql, "--format", "csv"]);
+    assert_eq!(query("SELECT count(*) AS n FROM by_country_late"), format!("n\n{}\n", report["late"]));
+    let joined = "SELECT name, sum(orders) > 0 AS some FROM by_country JOIN countries ON code = country GROUP BY name ORDER BY name";
+    assert_eq!(query(joined), "name,some\nFrance,true\nGermany,true\n");
+    let said = fails(folder.path(), 2, &["query", "eu.toml", "SELECT * FROM contries"]);
+    assert!(said.contains("did you mean `countries`?"), "{said}");
 }
 
 #[test]
@@ -249,7 +339,7 @@ fn a_reader_that_goes_away_is_no_failure() {
     let folder = folder_with(&[("eu.toml", ORDERS), ("orders.ndjson", RECORDS)]);
     succeeds(folder.path(), &["run", "eu.toml"]);
     let sql = "SELECT a.value FROM by_country, generate_series(1, 1000000) AS a";
-    for format in ["csv", "json", "table"] {
+    for format in ["csv", "json", "ndjson", "table"] {
         let mut child = watershed(folder.path())
             .args(["query", "eu.toml", sql, "--format", format])
             .stdout(Stdio::piped())

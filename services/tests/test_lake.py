@@ -185,7 +185,7 @@ sql = '''
         assert [key for key in keys if f"{lake.name}/late/date=" in key]
         query = "SELECT count(*) AS n, count(name) AS named FROM events"
         asked = subprocess.run(
-            [program(), "query", "region.toml", query, "--format", "json"], cwd=folder, capture_output=True, text=True
+            [program(), "query", "region.toml", query, "--format", "ndjson"], cwd=folder, capture_output=True, text=True
         )
         assert asked.returncode == 0, asked.stderr
         assert json.loads(asked.stdout.splitlines()[0])["n"] == good, asked.stdout

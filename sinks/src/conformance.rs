@@ -55,6 +55,7 @@ pub fn schema() -> SchemaRef {
 pub fn context(pipeline: &str) -> SinkContext {
     SinkContext {
         pipeline: pipeline.into(),
+        late: false,
         region: "eu-west-1".into(),
         sql_hash: "0123456789abcdef".into(),
         schema: schema(),

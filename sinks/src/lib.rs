@@ -4,6 +4,7 @@
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod delta;
 mod error;
 mod memory;
 mod null;
@@ -12,9 +13,11 @@ pub mod parquet;
 mod sink;
 mod stdout;
 pub mod store;
+mod trouble;
 mod types;
 mod units;
 
+pub use crate::delta::DeltaSink;
 pub use crate::error::SinkError;
 pub use crate::memory::{MemoryRows, MemorySink};
 pub use crate::null::NullSink;

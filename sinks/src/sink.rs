@@ -27,6 +27,8 @@ use crate::error::SinkError;
 pub struct SinkContext {
     /// Name of the pipeline that writes; part of file names and file metadata.
     pub pipeline: Arc<str>,
+    /// Whether the rows are those that came too late for the pipeline.
+    pub late: bool,
     /// The region file's `region`.
     pub region: Arc<str>,
     /// Hash of the pipeline's SQL, for file metadata.

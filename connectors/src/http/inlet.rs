@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use chrono::Utc;
 use tokio::sync::Notify;
@@ -15,7 +15,6 @@ use super::body::{self, Encoding, Incoming};
 use super::queue::{Batch, Queue};
 use super::refusal::{Refusal, answer};
 use super::space::{Buffer, Space};
-use super::token;
 use super::{Ack, HttpOptions};
 use crate::framing::Framing;
 use crate::records::Records;
@@ -82,7 +81,8 @@ impl Inlet {
         if head.method != Method::POST {
             return Err(Refusal::Method);
         }
-        if self.token.as_ref().is_some_and(|token| !token::carries(&head.headers, token)) {
+        let authorization = head.headers.get(header::AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
+        if self.token.as_ref().is_some_and(|token| !token.is_bearer(authorization)) {
             return Err(Refusal::Unauthorized);
         }
         let shape = Shape::of(self.framing, &head.headers)?;

@@ -22,7 +22,6 @@ mod refusal;
 mod space;
 #[cfg(test)]
 mod tests;
-mod token;
 
 use std::sync::Arc;
 

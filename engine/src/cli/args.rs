@@ -84,18 +84,28 @@ Exit codes:
   1  there is no state yet, or it cannot be read
   2  the region file or the command line is wrong";
 
+const QUERY_USAGE: &str = "\
+watershed query [OPTIONS] <FILE> <SQL>
+       watershed query --all [OPTIONS] <FILE>... <SQL>";
+
 const QUERY_HELP: &str = "\
 Each pipeline that writes to a parquet sink is a table of the pipeline's name; the levels of its folders (region, date, \
-hour, ...) are columns too. A name with a hyphen needs double quotes in SQL.
+hour, ...) are columns too, and a condition on them keeps files closed. Late rows in a parquet sink are a table with _late \
+behind the name, and reference tables have their own. A name with a hyphen needs double quotes in SQL.
+
+With --all the tables of several regions are one, with `region` as a column. Each region's daemon aggregates what lies \
+there, and only aggregates travel; docs/operations.md says which questions can be asked like that.
 
 Examples:
   watershed query eu-west-1.toml 'SELECT country, sum(revenue) FROM orders_by_country GROUP BY country'
-  watershed query eu-west-1.toml 'SELECT * FROM \"top-products\"' --format csv > top.csv
+  watershed query eu-west-1.toml 'SELECT * FROM \"top-products\"' --format csv | head
+  watershed query eu-west-1.toml 'SELECT * FROM orders_by_country' --output orders.parquet
+  watershed query --all regions/*.toml 'SELECT region, sum(revenue) FROM orders_by_country GROUP BY region'
 
 Exit codes:
   0  done
   1  nothing is written yet, or reading failed
-  2  the SQL, the region file or the command line is wrong";
+  2  the SQL, a region file or the command line is wrong; or rows would have to leave their region";
 
 const DDL_HELP: &str = "\
 One table for each pipeline and parquet sink, called as the pipeline; late rows that have a sink of their own are a table \
@@ -250,17 +260,27 @@ pub(super) struct Check {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = QUERY_HELP)]
+#[command(after_help = QUERY_HELP, override_usage = QUERY_USAGE)]
 pub(super) struct Query {
-    /// The region file
-    pub(super) file: PathBuf,
+    /// The region file, or with --all any number of them; the query comes last
+    #[arg(required = true, num_args = 1.., value_name = "FILE")]
+    pub(super) files_and_sql: Vec<String>,
 
-    /// The query
-    pub(super) sql: String,
+    /// Asks all the regions whose files are named; a pattern such as 'regions/*.toml' names several
+    #[arg(long)]
+    pub(super) all: bool,
 
-    /// How rows are printed; csv and json are printed as they are found
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub(super) format: RowFormat,
+    /// How rows are written, which is as they are found [default: by the name of --output, else table]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: Option<RowFormat>,
+
+    /// Writes the rows to this file, which is there once it is whole
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+
+    /// Runs the query and shows how, instead of its rows: the plan with its counts, and how many files were opened
+    #[arg(long, conflicts_with_all = ["all", "format", "output"])]
+    pub(super) explain: bool,
 }
 
 #[derive(Debug, Args)]
@@ -295,13 +315,17 @@ pub(super) enum LogFormat {
     Json,
 }
 
-/// How the rows of a query are printed.
+/// How the rows of a query are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum RowFormat {
-    /// A table, once all rows are there.
+    /// A table of text; its first 1000 rows decide the widths.
     Table,
     /// CSV with a header.
     Csv,
-    /// One JSON object a line.
+    /// One JSON array of objects.
     Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// Parquet; needs --output.
+    Parquet,
 }

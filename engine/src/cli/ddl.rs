@@ -86,6 +86,7 @@ fn tables<'r>(
             name: written.table_name(&wanted),
             location: written.location(region, arguments.location.as_deref())?,
             layout,
+            delta: matches!(written.sink.options, SinkOptions::Delta(_)),
             neighbour: neighbour.map(|other| other.pipeline.name.to_string()),
         };
         Ok((written.sink, table))
@@ -99,7 +100,7 @@ fn written<'r>(region: &'r Region, planned: &'r PlannedRegion) -> Vec<Written<'r
     for pipeline in &planned.pipelines {
         let late = region.pipelines.get(&*pipeline.name).and_then(|config| config.late.as_ref());
         for (sink, context) in sinks(region, pipeline) {
-            if let SinkOptions::Parquet(options) = &sink.options {
+            if let Some(options) = sink.options.files() {
                 let url = options.url.trim_end_matches('/');
                 all.push(Written { sink, options, url, pipeline, context, late: late == Some(&sink.name) });
             }

@@ -4,6 +4,7 @@
 //! finished by the next start of the same command. A file is replaced whole or not at all: one that holds rows of windows
 //! inside of the range and of others can't be, and the replay is refused before it begins.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -18,7 +19,7 @@ use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, Outcome};
-use super::lake::is_of;
+use super::lake::{is_of, numbers};
 use crate::checkpoint::Manifest;
 use crate::config::{Region, SinkOptions};
 use crate::diagnostic::Diagnostic;
@@ -95,7 +96,7 @@ impl Exchange {
         let sinks = region.pipelines.get(name).map_or(&[][..], |config| &config.sinks);
         let options = sinks.iter().find_map(|sink| match &region.sinks.get(sink)?.options {
             SinkOptions::Parquet(options) => Some(options),
-            SinkOptions::Stdout | SinkOptions::Null => None,
+            SinkOptions::Delta(_) | SinkOptions::Stdout | SinkOptions::Null => None,
         });
         let Some(options) = options else {
             return Err(refused("it writes to no parquet sink".to_string(), "there is nothing to replace"));
@@ -132,9 +133,9 @@ impl Exchange {
         let mut number = 0;
         for file in files(&self.folder, &self.pipeline).map_err(|error| failed("list", &self.folder, &error))? {
             // Behind the last file of the last epoch there: a name that no run has used or will use.
-            if let Some((e, n)) = numbers(&file, &self.pipeline) {
-                (epoch, number) = (epoch, number).max((e, n));
-            }
+            let name = file.file_name().and_then(OsStr::to_str);
+            (epoch, number) =
+                name.and_then(|name| numbers(name, &self.pipeline)).unwrap_or_default().max((epoch, number));
         }
         let fresh = files(&self.fresh, &self.pipeline).map_err(|error| failed("list", &self.fresh, &error))?;
         for file in fresh {
@@ -229,13 +230,6 @@ fn files(folder: &Path, pipeline: &str) -> io::Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
-}
-
-/// Epoch and number in a file's name.
-fn numbers(file: &Path, pipeline: &str) -> Option<(u64, u64)> {
-    let stem = file.file_stem()?.to_str()?.strip_prefix(pipeline)?.strip_prefix('-')?;
-    let (epoch, number) = stem.split_once('-')?;
-    Some((epoch.parse().ok()?, number.parse().ok()?))
 }
 
 /// The least and the greatest value of the column `time`, in microseconds; none if the file has no rows.

@@ -1,16 +1,21 @@
-//! What a pipeline wrote to its parquet sink, as a table: its own files only, the levels of their folders as columns.
+//! What a pipeline wrote to its parquet or delta sink, as a table: its own files only, the levels of their folders as columns.
 //!
 //! The one idea: the files are listed once, and the table reads exactly those, through a store that shows nothing else.
 //! So a query sees one moment of the lake, other pipelines in the same folder do not matter, and nothing can be written.
+//!
+//! Of all files only two are opened to learn the columns, the oldest and the newest: columns are added at the end of a
+//! pipeline's life, or go at some point of it. Which of the others are opened is up to the query.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::execution::context::SessionContext;
@@ -25,6 +30,7 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
     PutOptions, PutPayload, PutResult, Result,
 };
+use watershed_sinks::delta;
 use watershed_sinks::parquet::visible_files;
 use watershed_sinks::store::{self, Location, Patience, without_credentials};
 use watershed_sinks::{ParquetOptions, SinkError};
@@ -36,27 +42,131 @@ use crate::diagnostic::Diagnostic;
 /// The folder that stands for null.
 const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// Makes what `pipeline` wrote the table of its name.
-pub(super) async fn register(session: &SessionContext, region: &Region, pipeline: &PipelineConfig) -> Outcome {
-    let options = options(region, pipeline)?;
-    let shown = without_credentials(&options.url);
-    let nothing = || {
-        let error = Diagnostic::new(format!("pipeline `{}` has written nothing to {shown} yet", pipeline.name));
-        Failure::Running(error.help(format!("run it first: watershed run {}", region.file.display())))
-    };
-    let cannot_read = |error: &dyn fmt::Display| Failure::running(format!("cannot read {shown}: {error}"));
-    let Some(inner) = open(options).map_err(|error| cannot_read(&error))? else { return Err(nothing()) };
-    let mut files = visible_files(&*inner, &Path::ROOT).await.map_err(|error| cannot_read(&error))?;
-    files.retain(|file| file.location.filename().is_some_and(|name| is_of(name, &pipeline.name)));
-    let Some(first) = files.first() else { return Err(nothing()) };
-    let levels = levels(&first.location);
-    if let Some(other) = files.iter().find(|file| self::levels(&file.location) != levels) {
-        let error = format!("{} and {} have different folder levels", first.location, other.location);
-        let help = "partition_by was changed; query the old and the new files from folders of their own";
-        return Err(Failure::Running(Diagnostic::new(error).help(help)));
+/// Rows of one pipeline in one parquet or delta sink.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lake<'r> {
+    region: &'r Region,
+    pipeline: &'r PipelineConfig,
+    options: &'r ParquetOptions,
+    /// Whether a log says which files count.
+    is_delta: bool,
+}
+
+/// What there is to read.
+struct Found {
+    files: Vec<ObjectMeta>,
+    /// From which of them the columns are learned.
+    columns: Columns,
+}
+
+enum Columns {
+    /// From these files.
+    Of([ObjectMeta; 2]),
+    /// They are known.
+    Known(SchemaRef),
+}
+
+/// What a query reads of a lake.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    table: String,
+    files: usize,
+    opened: Arc<Mutex<BTreeSet<Path>>>,
+}
+
+impl<'r> Lake<'r> {
+    /// The rows of `pipeline` in its first sink with files; where there are several, all hold the same.
+    pub(super) fn of(region: &'r Region, pipeline: &'r PipelineConfig) -> Outcome<Self> {
+        let mut sinks = pipeline.sinks.iter();
+        sinks.find_map(|sink| Self::in_sink(region, pipeline, sink)).ok_or_else(|| {
+            let name = &pipeline.name;
+            let error = format!("pipeline `{name}` writes to no parquet or delta sink, so there is nothing to query");
+            Failure::wrong(Diagnostic::at(pipeline.location.clone(), error))
+        })
     }
-    let store = Arc::new(Snapshot { inner, files });
-    table(session, &pipeline.name, store, levels).await.map_err(|error| cannot_read(&error.strip_backtrace()))
+
+    fn in_sink(region: &'r Region, pipeline: &'r PipelineConfig, sink: &str) -> Option<Self> {
+        let sink = &region.sinks.get(sink)?.options;
+        let is_delta = matches!(sink, SinkOptions::Delta(_));
+        Some(Self { region, pipeline, options: sink.files()?, is_delta })
+    }
+
+    /// The late rows behind a table's name, which is that of the pipeline and `_late`; none if it is no such name.
+    pub(super) fn late(region: &'r Region, table: &str) -> Option<Self> {
+        let pipeline = region.pipelines.get(table.strip_suffix("_late")?)?;
+        Self::in_sink(region, pipeline, pipeline.late.as_ref()?)
+    }
+
+    /// The place of the Delta table that the rows are in, if they are in one.
+    pub(super) fn delta_table(&self) -> Option<&'r str> {
+        self.is_delta.then(|| self.options.url.trim_end_matches('/'))
+    }
+
+    /// Makes the rows the table `name`. None if nothing is written yet.
+    pub(super) async fn register(&self, session: &SessionContext, name: &str) -> Outcome<Option<Reading>> {
+        let shown = without_credentials(&self.options.url);
+        let cannot_read = |error: &dyn fmt::Display| Failure::running(format!("cannot read {shown}: {error}"));
+        let Some(inner) = open(self.options).map_err(|error| cannot_read(&error))? else { return Ok(None) };
+        let found = match self.is_delta {
+            true => self.named_by_log().await,
+            false => self.named_by_us(&*inner).await,
+        };
+        let Some(Found { files, columns }) = found.map_err(|error| cannot_read(&error))? else { return Ok(None) };
+        let Some(first) = files.first() else { return Ok(None) };
+        let levels = levels(&first.location);
+        if let Some(other) = files.iter().find(|file| self::levels(&file.location) != levels) {
+            let error = format!("{} and {} have different folder levels", first.location, other.location);
+            let help = "partition_by was changed; query the old and the new files from folders of their own";
+            return Err(Failure::Running(Diagnostic::new(error).help(help)));
+        }
+        let opened = Arc::default();
+        let reading = Reading { table: name.to_string(), files: files.len(), opened: Arc::clone(&opened) };
+        let store = Arc::new(Snapshot { inner, files, opened });
+        table(session, name, store, columns, levels).await.map_err(|error| cannot_read(&error.strip_backtrace()))?;
+        lock(&reading.opened).clear();
+        Ok(Some(reading))
+    }
+
+    /// All that the log of a table names, whoever wrote it, and nothing else.
+    async fn named_by_log(&self) -> std::result::Result<Option<Found>, SinkError> {
+        let contents = delta::contents(self.options).await?;
+        Ok(contents.map(|contents| Found { files: contents.files, columns: Columns::Known(contents.columns) }))
+    }
+
+    /// All files with the pipeline's name.
+    async fn named_by_us(&self, place: &dyn ObjectStore) -> std::result::Result<Option<Found>, SinkError> {
+        let pipeline = &self.pipeline.name;
+        let mut files = visible_files(place, &Path::ROOT).await?;
+        files.retain(|file| file.location.filename().is_some_and(|name| is_of(name, pipeline)));
+        let by_age = |file: &&ObjectMeta| file.location.filename().and_then(|name| numbers(name, pipeline));
+        let ends = files.iter().min_by_key(by_age).cloned().zip(files.iter().max_by_key(by_age).cloned());
+        Ok(ends.map(|(oldest, newest)| Found { files, columns: Columns::Of([oldest, newest]) }))
+    }
+
+    /// The failure where nothing is written yet.
+    pub(super) fn nothing(&self) -> Failure {
+        let (pipeline, shown) = (&self.pipeline.name, without_credentials(&self.options.url));
+        let error = Diagnostic::new(format!("pipeline `{pipeline}` has written nothing to {shown} yet"));
+        Failure::Running(error.help(format!("run it first: watershed run {}", self.region.file.display())))
+    }
+}
+
+impl Reading {
+    /// How many files the query has opened so far.
+    pub(super) fn opened(&self) -> usize {
+        lock(&self.opened).len()
+    }
+}
+
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "table {}: {} of {} files opened", self.table, self.opened(), self.files)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nobody panics while holding the lock.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The place that `options` name, as a store that holds nothing else; none if there is no such folder.
@@ -74,26 +184,19 @@ fn open(options: &ParquetOptions) -> std::result::Result<Option<Arc<dyn ObjectSt
     }
 }
 
-/// The pipeline's first parquet sink; where there are several, all hold the same rows.
-fn options<'r>(region: &'r Region, pipeline: &PipelineConfig) -> Outcome<&'r ParquetOptions> {
-    let mut sinks = pipeline.sinks.iter().filter_map(|name| region.sinks.get(name));
-    let options = sinks.find_map(|sink| match &sink.options {
-        SinkOptions::Parquet(options) => Some(options.as_ref()),
-        SinkOptions::Stdout | SinkOptions::Null => None,
-    });
-    options.ok_or_else(|| {
-        let error = format!("pipeline `{}` writes to no parquet sink, so there is nothing to query", pipeline.name);
-        Failure::wrong(Diagnostic::at(pipeline.location.clone(), error))
-    })
-}
-
 /// True for the files of `pipeline`: its name, the epoch and a number. `orders` does not claim those of `orders-1m`.
 pub(super) fn is_of(file: &str, pipeline: &str) -> bool {
-    let digits =
-        |part: Option<&str>| part.is_some_and(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
-    let Some(stem) = file.strip_suffix(".parquet") else { return false };
-    let mut parts = stem.rsplitn(3, '-');
-    digits(parts.next()) && digits(parts.next()) && parts.next() == Some(pipeline)
+    numbers(file, pipeline).is_some()
+}
+
+/// The epoch and the number in the name of a file of `pipeline`.
+pub(super) fn numbers(file: &str, pipeline: &str) -> Option<(u64, u64)> {
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten();
+    let (of, numbers) = file.strip_suffix(".parquet")?.rsplit_once('-').and_then(|(stem, number)| {
+        let (of, epoch) = stem.rsplit_once('-')?;
+        Some((of, (digits(epoch)?, digits(number)?)))
+    })?;
+    (of == pipeline).then_some(numbers)
 }
 
 /// The columns that a file's folders name, outermost first.
@@ -107,17 +210,21 @@ async fn table(
     session: &SessionContext,
     name: &str,
     store: Arc<Snapshot>,
+    columns: Columns,
     levels: Vec<String>,
 ) -> std::result::Result<(), DataFusionError> {
     let has_nulls = store.files.iter().any(|file| file.location.as_ref().contains(NO_VALUE));
     let root = format!("lake://{name}/");
-    session.register_object_store(ObjectStoreUrl::parse(&root)?.as_ref(), store);
+    let store: Arc<dyn ObjectStore> = store;
+    session.register_object_store(ObjectStoreUrl::parse(&root)?.as_ref(), Arc::clone(&store));
     let url = ListingTableUrl::parse(&root)?;
     let partitions = levels.iter().map(|level| (level.clone(), DataType::Utf8)).collect();
-    let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
-        .with_file_extension(".parquet")
-        .with_table_partition_cols(partitions);
-    let in_files = options.infer_schema(&session.state(), &url).await?;
+    let format = Arc::new(ParquetFormat::default());
+    let in_files = match columns {
+        Columns::Of(ends) => format.infer_schema(&session.state(), &store, &ends).await?,
+        Columns::Known(columns) => columns,
+    };
+    let options = ListingOptions::new(format).with_file_extension(".parquet").with_table_partition_cols(partitions);
     // A column that names a folder is not repeated inside; should a file have it all the same, the folder decides.
     let fields = in_files.fields().iter().filter(|field| !levels.contains(field.name()));
     let schema = Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()));
@@ -152,6 +259,8 @@ fn quoted(name: &str) -> datafusion::common::TableReference {
 struct Snapshot {
     inner: Arc<dyn ObjectStore>,
     files: Vec<ObjectMeta>,
+    /// Those of which anything was read.
+    opened: Arc<Mutex<BTreeSet<Path>>>,
 }
 
 impl fmt::Display for Snapshot {
@@ -175,10 +284,12 @@ impl ObjectStore for Snapshot {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        lock(&self.opened).insert(location.clone());
         self.inner.get_opts(location, options).await
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        lock(&self.opened).insert(location.clone());
         self.inner.get_ranges(location, ranges).await
     }
 

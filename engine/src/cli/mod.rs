@@ -8,6 +8,7 @@ mod check;
 mod ddl;
 mod exchange;
 mod failure;
+mod federation;
 mod infer;
 mod init;
 mod lake;
@@ -58,6 +59,7 @@ fn start(arguments: Arguments, screen: &Arc<Screen>) -> Outcome {
         match arguments.command {
             Command::Run(run) => run::run(run, screen).await,
             Command::Check(check) => check::check(check, screen).await,
+            Command::Query(query) if query.all => federation::query_all(query, screen).await,
             Command::Query(query) => query::query(query, screen).await,
             Command::Ddl(arguments) => ddl::ddl(arguments, screen).await,
             Command::Replay(replay) => replay::replay(replay, screen).await,

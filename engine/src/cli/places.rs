@@ -10,7 +10,7 @@ use watershed_sinks::{SinkContext, SinkError};
 
 use super::failure::{Failure, Outcome};
 use crate::checkpoint::Place;
-use crate::config::{Checkpoint, OnBad, PipelineConfig, Region, SinkConfig, SinkOptions, SourceConfig};
+use crate::config::{Checkpoint, OnBad, PipelineConfig, Region, SinkConfig, SourceConfig};
 use crate::connect;
 use crate::diagnostic::{self, Diagnostic};
 use crate::plan::{PlannedPipeline, PlannedRegion};
@@ -107,9 +107,9 @@ pub(super) async fn open_all(region: &Region, planned: &PlannedRegion) -> Outcom
                 failure(&config.location, message, mends)
             };
             let found = connect::probe_sink(config, context).await.map_err(failed)?;
-            let lies = match &config.options {
-                SinkOptions::Parquet(options) => lies_in(region, &options.url, &options.store).await,
-                SinkOptions::Stdout | SinkOptions::Null => Ok(String::new()),
+            let lies = match config.options.files() {
+                Some(options) => lies_in(region, &options.url, &options.store).await,
+                None => Ok(String::new()),
             };
             let lies = lies.map_err(failed)?;
             opened.push(format!("sink {} of pipeline {}: {found}{lies}", config.name, pipeline.name));

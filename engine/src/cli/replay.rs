@@ -222,7 +222,8 @@ fn found_archive(planned: &PlannedRegion, source: &str) -> Outcome<Archive> {
         let sinks = &planned.region.pipelines.get(plan.name.as_ref())?.sinks;
         sinks.iter().find_map(|sink| match &planned.region.sinks.get(sink)?.options {
             SinkOptions::Parquet(options) => Some((options.local_path().is_ok(), files_of(&options.url, &plan.name))),
-            SinkOptions::Stdout | SinkOptions::Null => None,
+            // Which of a table's files count is known to its log alone.
+            SinkOptions::Delta(_) | SinkOptions::Stdout | SinkOptions::Null => None,
         })
     };
     let found: Vec<(bool, String)> = planned.pipelines.iter().filter(keeps_all).filter_map(place).collect();
@@ -302,13 +303,14 @@ fn send_into(region: &mut Region, into: &Path) -> Outcome {
     let mut sinks = BTreeMap::new();
     for (name, pipeline) in &mut region.pipelines {
         let parquet = pipeline.sinks.iter().filter_map(|sink| region.sinks.get(sink)).find_map(|sink| {
-            let SinkOptions::Parquet(options) = &sink.options else { return None };
+            let options = sink.options.files()?;
             let (url, store) = (into.join(name).display().to_string(), StoreOptions::default());
-            let options = ParquetOptions { url, store, ..options.as_ref().clone() };
+            let options = ParquetOptions { url, store, ..options.clone() };
             Some(SinkConfig { name: name.clone(), options: SinkOptions::Parquet(Box::new(options)), ..sink.clone() })
         });
         let Some(sink) = parquet else {
-            let error = format!("pipeline `{name}` writes to no parquet sink, so its replay has no place to go");
+            let error =
+                format!("pipeline `{name}` writes to no parquet or delta sink, so its replay has no place to go");
             return Err(Failure::wrong(Diagnostic::at(pipeline.location.clone(), error)));
         };
         pipeline.sinks = vec![name.clone()];

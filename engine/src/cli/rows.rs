@@ -1,4 +1,9 @@
-//! Rows on standard output: a table, CSV, or one JSON object a line.
+//! Rows as they are asked for: a table, CSV, JSON, or Parquet.
+//!
+//! The one idea: each batch is written as it comes, so that an answer may be larger than memory.
+
+mod output;
+mod table;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,65 +13,87 @@ use arrow::csv;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json;
-use arrow::json::writer::LineDelimited;
+use arrow::json::writer::{JsonArray, LineDelimited};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use arrow::util::pretty::pretty_format_batches_with_options;
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::basic::{Compression, ZstdLevel};
+use datafusion::parquet::file::properties::WriterProperties;
+
+pub(super) use output::Output;
+use table::Table;
 
 use super::args::RowFormat;
 
-/// Prints batches as they come; a table only at the end, as its columns are as wide as their widest value.
-pub(super) enum Rows<W: Write> {
-    Table { out: W, schema: SchemaRef, batches: Vec<RecordBatch> },
+/// Size of a row group before it is encoded: what a Parquet answer takes of memory.
+const ROW_GROUP_BYTES: usize = 32 << 20;
+
+/// Writes batches as they come.
+pub(super) enum Rows<W: Write + Send> {
+    Table(Table<W>),
     Csv { writer: Box<csv::Writer<W>>, schema: SchemaRef },
-    Json { writer: json::Writer<W, LineDelimited> },
+    Json(json::Writer<W, JsonArray>),
+    Ndjson(json::Writer<W, LineDelimited>),
+    Parquet(Box<ArrowWriter<W>>),
 }
 
-impl<W: Write> Rows<W> {
-    pub(super) fn new(format: RowFormat, schema: SchemaRef, out: W) -> Self {
-        match format {
-            RowFormat::Table => Self::Table { out, schema, batches: Vec::new() },
+impl<W: Write + Send> Rows<W> {
+    pub(super) fn new(format: RowFormat, schema: SchemaRef, out: W) -> Result<Self, ArrowError> {
+        let json = json::WriterBuilder::new().with_explicit_nulls(true);
+        Ok(match format {
+            RowFormat::Table => Self::Table(Table::new(out, schema)),
             RowFormat::Csv => {
                 let schema = Arc::new(flat_schema(&schema));
                 Self::Csv { writer: Box::new(csv::WriterBuilder::new().with_header(true).build(out)), schema }
             }
-            RowFormat::Json => {
-                let writer = json::WriterBuilder::new().with_explicit_nulls(true);
-                Self::Json { writer: writer.build::<W, LineDelimited>(out) }
+            RowFormat::Json => Self::Json(json.build(out)),
+            RowFormat::Ndjson => Self::Ndjson(json.build(out)),
+            RowFormat::Parquet => {
+                let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
+                Self::Parquet(Box::new(ArrowWriter::try_new(out, schema, Some(properties.build()))?))
             }
-        }
+        })
     }
 
-    pub(super) fn write(&mut self, batch: RecordBatch) -> Result<(), ArrowError> {
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         match self {
-            Self::Table { batches, .. } => batches.push(batch),
-            Self::Csv { writer, schema } => writer.write(&flat(&batch, schema)?)?,
-            Self::Json { writer } => writer.write(&batch)?,
+            Self::Table(table) => table.write(batch)?,
+            Self::Csv { writer, schema } => writer.write(&flat(batch, schema)?)?,
+            Self::Json(writer) => writer.write(batch)?,
+            Self::Ndjson(writer) => writer.write(batch)?,
+            Self::Parquet(writer) => {
+                writer.write(batch)?;
+                if writer.in_progress_size() >= ROW_GROUP_BYTES {
+                    writer.flush()?;
+                }
+            }
         }
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Result<(), ArrowError> {
-        match self {
-            Self::Table { mut out, schema, batches } => {
-                let options = FormatOptions::default().with_null("NULL");
-                let batches = if batches.is_empty() { vec![RecordBatch::new_empty(schema)] } else { batches };
-                writeln!(out, "{}", pretty_format_batches_with_options(&batches, &options)?)?;
-                let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-                writeln!(out, "{rows} row{}", if rows == 1 { "" } else { "s" })?;
-                out.flush()?;
-            }
+    /// Writes what has to stand at the end; gives back what was written to.
+    pub(super) fn finish(self) -> Result<W, ArrowError> {
+        let mut out = match self {
+            Self::Table(table) => table.finish()?,
             Self::Csv { mut writer, schema } => {
                 // Writes the header even if there was nothing to write below it.
                 writer.write(&RecordBatch::new_empty(schema))?;
-                writer.into_inner().flush()?;
+                writer.into_inner()
             }
-            Self::Json { mut writer } => {
+            Self::Json(mut writer) => {
                 writer.finish()?;
-                writer.into_inner().flush()?;
+                let mut out = writer.into_inner();
+                out.write_all(b"\n")?;
+                out
             }
-        }
-        Ok(())
+            Self::Ndjson(mut writer) => {
+                writer.finish()?;
+                writer.into_inner()
+            }
+            Self::Parquet(writer) => writer.into_inner()?,
+        };
+        out.flush()?;
+        Ok(out)
     }
 }
 

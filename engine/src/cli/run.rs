@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,13 +11,14 @@ use tokio::time::MissedTickBehavior;
 
 use super::args::Run;
 use super::failure::{Failure, Outcome, load, refused_sql};
+use super::federation::Counter;
 use super::places::check_sinks;
 use super::progress::{self, REFRESH, Rate};
 use super::screen::Screen;
 use super::signals::Signals;
 use crate::config::{Http, Region};
 use crate::diagnostic::Diagnostic;
-use crate::http::Server;
+use crate::http::{Queries, Server};
 use crate::plan::{PlannedRegion, plan_region};
 use crate::report::{Progress, RunReport};
 use crate::run::{self, Board, RunOptions};
@@ -58,7 +58,7 @@ pub(super) async fn drive(region: Region, planned: PlannedRegion, drive: Drive, 
     let (sender, receiver) = watch::channel(Progress::default());
     let board = Arc::new(Board::default());
     let server = match &region.http {
-        Some(Http { listen }) => Some(listen_on(*listen, board.clone()).await?),
+        Some(http) => Some(listen_on(http, &region, &planned, board.clone()).await?),
         None => None,
     };
     let options = RunOptions {
@@ -99,8 +99,11 @@ pub(super) async fn drive(region: Region, planned: PlannedRegion, drive: Drive, 
 }
 
 /// Starts the daemon's own HTTP server.
-async fn listen_on(address: SocketAddr, board: Arc<Board>) -> Outcome<Server> {
-    Server::start(address, board).await.map_err(|error| {
+async fn listen_on(http: &Http, region: &Region, planned: &PlannedRegion, board: Arc<Board>) -> Outcome<Server> {
+    let token = http.query_token.clone();
+    let queries = token.map(|token| Queries::new(token, Counter::new(region, planned)));
+    let address = http.listen;
+    Server::start(address, board, queries).await.map_err(|error| {
         let error = Diagnostic::new(format!("cannot listen on {address}: {error}"));
         Failure::wrong(error.help("give [http] listen another address or port"))
     })

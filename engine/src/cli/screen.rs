@@ -4,7 +4,7 @@
 //! stands there, and takes filled-in values out of whatever passes.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -26,14 +26,14 @@ const WRAP: &str = "\x1b[?7h";
 #[derive(Debug)]
 pub(super) struct Screen {
     terminal: bool,
-    secrets: OnceLock<Secrets>,
+    secrets: RwLock<Secrets>,
     /// True while a progress line stands on the last line.
     progress: Mutex<bool>,
 }
 
 impl Screen {
     pub(super) fn new() -> Self {
-        Self { terminal: io::stderr().is_terminal(), secrets: OnceLock::new(), progress: Mutex::new(false) }
+        Self { terminal: io::stderr().is_terminal(), secrets: RwLock::default(), progress: Mutex::new(false) }
     }
 
     /// True if somebody is watching.
@@ -48,16 +48,13 @@ impl Screen {
 
     /// From now on these values are shown as they are written in the config.
     pub(super) fn hide(&self, secrets: &Secrets) {
-        // A process reads one region file; the first one stays.
-        let _ = self.secrets.set(secrets.clone());
+        // Of several region files none is forgotten; nobody panics while holding the lock.
+        self.secrets.write().unwrap_or_else(PoisonError::into_inner).join(secrets);
     }
 
     /// Text without filled-in values.
     pub(super) fn redact(&self, text: &str) -> String {
-        match self.secrets.get() {
-            Some(secrets) => secrets.redact(text),
-            None => text.to_string(),
-        }
+        self.secrets.read().unwrap_or_else(PoisonError::into_inner).redact(text)
     }
 
     /// Prints text that ends with a newline, above the progress line.

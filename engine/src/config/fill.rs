@@ -53,6 +53,11 @@ impl Secrets {
         forms.iter().fold(text.to_string(), |text, (form, written)| text.replace(form, written))
     }
 
+    /// Takes over what another file was filled with.
+    pub fn join(&mut self, others: &Self) {
+        self.values.extend(others.values.iter().map(|(value, written)| (value.clone(), written.clone())));
+    }
+
     /// Takes note of a secret that the file spells out; of one that was filled in, what it was written as is known already.
     pub(super) fn hide(&mut self, value: &str) {
         if !self.values.contains_key(value) {

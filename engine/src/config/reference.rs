@@ -38,7 +38,9 @@ pub fn reference() -> String {
     for kind in source::built() {
         out.push_str(&format!("| source `{kind}` | {} |\n", names(source::fields(kind))));
     }
-    out.push_str(&format!("| sink `parquet` | {} |\n", names(fields_of::<ParquetOptions>())));
+    for kind in ["parquet", "delta"] {
+        out.push_str(&format!("| sink `{kind}` | {} |\n", names(fields_of::<ParquetOptions>())));
+    }
     out
 }
 

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use globset::Glob;
+use url::Url;
 use watershed_connectors::{
-    FileOptions, GeneratorOptions, MetadataField, ReplayOptions, StdinOptions, StreamOptions, Surroundings,
+    FileOptions, GeneratorOptions, MetadataField, ReplayOptions, Secret, StdinOptions, StreamOptions, Surroundings,
 };
 use watershed_sinks::ParquetOptions;
 use watershed_sinks::store::StoreOptions;
@@ -81,10 +82,24 @@ pub struct Checkpoint {
 }
 
 /// `[http]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http {
     /// Address and port to answer on.
     pub listen: SocketAddr,
+    /// How others reach it, where that is another address.
+    pub url: Option<Url>,
+    /// What a request for aggregates must carry; none: there are no answers to such.
+    pub query_token: Option<Secret>,
+}
+
+impl Http {
+    /// Where others ask.
+    pub fn address(&self) -> String {
+        match &self.url {
+            Some(url) => url.as_str().trim_end_matches('/').to_string(),
+            None => format!("http://{}", self.listen),
+        }
+    }
 }
 
 /// `[residency]`.
@@ -192,6 +207,8 @@ pub struct SinkConfig {
 pub enum SinkOptions {
     /// Parquet files; a relative `url` starts from the current folder.
     Parquet(Box<ParquetOptions>),
+    /// A Delta table of such files.
+    Delta(Box<ParquetOptions>),
     /// Standard output.
     Stdout,
     /// Nowhere.
@@ -304,8 +321,17 @@ impl SinkOptions {
     pub fn connector(&self) -> &'static str {
         match self {
             Self::Parquet(_) => "parquet",
+            Self::Delta(_) => "delta",
             Self::Stdout => "stdout",
             Self::Null => "null",
+        }
+    }
+
+    /// Where it writes files, and how; none if it writes none.
+    pub fn files(&self) -> Option<&ParquetOptions> {
+        match self {
+            Self::Parquet(options) | Self::Delta(options) => Some(options),
+            Self::Stdout | Self::Null => None,
         }
     }
 }

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use globset::{Glob, GlobMatcher};
 use serde_spanned::Spanned as At;
+use url::Url;
+use watershed_connectors::Secret;
 
 use super::document::{Document, MAX_FILE_BYTES, Span, read_limited, shorten};
 use super::fill::Filler;
 use super::keys::KeySet;
 use super::read::{Findings, read, without_unknown};
 use super::region::{Checkpoint, Http, Region, Residency, Written};
+use super::source::hide_secrets;
 use super::tree::{Entry, Node, Value};
 use super::written::{CheckpointKeys, HttpKeys, Period, RegionKeys, ResidencyKeys, SECTIONS};
 use super::{pipeline, place, sink, source, streams, table};
@@ -262,16 +265,30 @@ pub(super) fn is_given(url: &At<String>, key: &str, context: &Context<'_>) -> bo
 }
 
 fn http(node: &Node, context: &Context<'_>) -> Option<Http> {
+    hide_secrets(node, false, context);
     let keys: HttpKeys = context.read_section(node, "http")?;
-    match keys.listen.get_ref().parse() {
-        Ok(listen) => Some(Http { listen }),
-        Err(_) => {
-            let written = context.written(&keys.listen.span());
-            let message = format!("`listen` takes an address and a port, not \"{written}\"");
-            context.refuse(keys.listen.span(), message, "write it as \"127.0.0.1:8080\" or \"[::1]:8080\"");
-            None
-        }
+    let Ok(listen) = keys.listen.get_ref().parse() else {
+        let written = context.written(&keys.listen.span());
+        let message = format!("`listen` takes an address and a port, not \"{written}\"");
+        context.refuse(keys.listen.span(), message, "write it as \"127.0.0.1:8080\" or \"[::1]:8080\"");
+        return None;
+    };
+    let url = keys.url.as_ref().and_then(|url| reached_at(url, context));
+    if let Some(token) = keys.query_token.as_ref().filter(|token| token.get_ref().trim().is_empty()) {
+        context.refuse(token.span(), "`query_token` is empty", "give it a value, or leave it out: then nobody may ask");
     }
+    let query_token = keys.query_token.map(|token| Secret::new(token.into_inner()));
+    Some(Http { listen, url, query_token })
+}
+
+fn reached_at(url: &At<String>, context: &Context<'_>) -> Option<Url> {
+    let parsed = Url::parse(url.get_ref().trim()).ok();
+    let parsed = parsed.filter(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none());
+    if parsed.is_none() {
+        let message = format!("`url` takes an address of HTTP, not \"{}\"", context.written(&url.span()));
+        context.refuse(url.span(), message, "write it as \"https://watershed-eu.acme.internal\"");
+    }
+    parsed
 }
 
 fn residency(node: &Node, region: Option<&RegionKeys>, context: &Context<'_>) -> Option<Residency> {

@@ -14,10 +14,10 @@ use super::tree::{Entry, Node};
 use super::written::SinkKeys;
 
 /// Sinks of this build.
-pub(super) const BUILT: [&str; 3] = ["parquet", "stdout", "null"];
+pub(super) const BUILT: [&str; 4] = ["parquet", "delta", "stdout", "null"];
 
 /// Sinks that the design knows and this build lacks.
-const ELSEWHERE: [&str; 3] = ["delta", "kafka", "http"];
+const ELSEWHERE: [&str; 2] = ["kafka", "http"];
 
 /// A sink that has nothing to set.
 #[derive(Deserialize)]
@@ -30,14 +30,15 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
     let keys: SinkKeys = context.read(&own, title)?;
     let kind = connector_kind(&keys.connector, &BUILT, &ELSEWHERE, "sink", context)?;
     let fields = match kind {
-        "parquet" => fields_of::<ParquetOptions>(),
+        "parquet" | "delta" => fields_of::<ParquetOptions>(),
         _ => fields_of::<NoOptions>(),
     };
     let known: Vec<&str> = common.iter().chain(fields).copied().collect();
     let options = match kind {
-        "parquet" => {
+        "parquet" | "delta" => {
             let (rest, store) = place::part(&rest, title, &known, context);
-            SinkOptions::Parquet(Box::new(parquet(&rest, &store, title, context)?))
+            let options = Box::new(parquet(&rest, &store, title, context)?);
+            if kind == "delta" { SinkOptions::Delta(options) } else { SinkOptions::Parquet(options) }
         }
         _ => {
             without_unknown(&rest, title, &known, &context.document, &context.findings);

@@ -48,6 +48,7 @@ pub(super) const SECRET_KEYS: &[&str] = &[
     "headers",
     "key_password",
     "password",
+    "query_token",
     "sas_token",
     "secret_access_key",
     "session_token",

@@ -98,6 +98,10 @@ keys! {
     pub(super) struct HttpKeys {
         /// Address and port that the daemon answers on.
         listen: At<String> = required,
+        /// How others reach it, as in "https://watershed-eu.acme.internal"; `watershed query --all` asks there.
+        url: Option<At<String>> = words "http:// and `listen`",
+        /// Bearer token of whoever may ask for aggregates of what the pipelines wrote, at /query.
+        query_token: Option<At<String>> = words "nobody may ask",
     }
 }
 

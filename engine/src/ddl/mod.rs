@@ -5,6 +5,7 @@
 
 mod athena;
 mod bigquery;
+mod delta;
 mod duckdb;
 mod place;
 mod snowflake;
@@ -51,6 +52,8 @@ pub struct LakeTable {
     pub location: String,
     /// How they lie below it.
     pub layout: Layout,
+    /// Whether they are those of a Delta table, which says itself what they hold.
+    pub delta: bool,
     /// Another pipeline whose files lie below the same location.
     pub neighbour: Option<String>,
 }
@@ -73,6 +76,9 @@ impl Unfit {
 
 /// The statements that make `table` a table of `engine`, each ended by a semicolon and a line break.
 pub fn statements(engine: Engine, table: &LakeTable) -> Result<String, Unfit> {
+    if table.delta {
+        return delta::statements(engine, table);
+    }
     match engine {
         Engine::Athena => athena::statements(table),
         Engine::BigQuery => bigquery::statements(table),

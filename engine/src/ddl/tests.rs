@@ -40,6 +40,7 @@ fn table(location: &str, columns: Vec<Field>) -> LakeTable {
             prefix: "by_country-".to_owned(),
             region: "eu-west-1".to_owned(),
         },
+        delta: false,
         neighbour: None,
     }
 }
@@ -211,4 +212,23 @@ fn places_are_taken_apart() {
     ] {
         assert_eq!(Place::of(location), place, "{location}");
     }
+}
+
+#[test]
+fn a_delta_table_says_itself_what_it_holds() {
+    let delta = |engine| {
+        let table = LakeTable { delta: true, ..table(home(engine), vec![Field::new("it", DataType::Int64, true)]) };
+        statements(engine, &table).unwrap()
+    };
+    for engine in ALL {
+        let text = delta(engine);
+        assert!(text.to_lowercase().contains("delta"), "{text}");
+        assert!(text.contains("by_country") && text.contains("/orders"), "{text}");
+        assert!(!text.contains(" it ") && text.ends_with(";\n"), "{text}");
+    }
+    assert_eq!(
+        delta(Engine::Athena),
+        "CREATE EXTERNAL TABLE IF NOT EXISTS `by_country`\nLOCATION 's3://lake/orders/'\n\
+         TBLPROPERTIES ('table_type' = 'DELTA');\n"
+    );
 }

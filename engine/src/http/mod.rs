@@ -5,6 +5,7 @@
 //! | `POST /ingest/<source>` | what became of the records, by the source's connector |
 //! | `GET /metrics` | counts and gauges in the text format of OpenMetrics |
 //! | `GET /healthz` | 200 while epochs end, 503 and why when none has for long |
+//! | `POST /query/<region>` | aggregates of what the pipelines wrote, for whoever has the token |
 //!
 //! It speaks HTTP/1.1 and HTTP/2 in clear text and is meant for this machine; whatever faces a network needs a reverse
 //! proxy in front, which brings TLS. Nobody outside can make it hold much: connections, heads, bodies and the time
@@ -13,6 +14,7 @@
 mod connection;
 mod health;
 mod metrics;
+mod queries;
 mod routes;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -31,6 +33,7 @@ use tokio::task::JoinHandle;
 use crate::run::Board;
 use connection::{Client, Door};
 use metrics::Metrics;
+pub use queries::{Answers, NoAnswer, Queries};
 
 /// How long requests that are being answered may take once the run is over.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -44,13 +47,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on `address`, and answers from what `board` shows.
-    pub async fn start(address: SocketAddr, board: Arc<Board>) -> io::Result<Self> {
+    /// Listens on `address`, and answers from what `board` shows; where there are `queries`, it answers those, too.
+    pub async fn start(address: SocketAddr, board: Arc<Board>, queries: Option<Queries>) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let door = Door::new(listener);
         let metrics = Metrics::new(board.clone(), door.connections());
-        let routes = routes::routes(board, metrics).into_make_service_with_connect_info::<Client>();
+        let routes = routes::routes(board, metrics, queries).into_make_service_with_connect_info::<Client>();
         let (stop, stopped) = oneshot::channel();
         let serving = axum::serve(door, routes).with_graceful_shutdown(async {
             // A server that was dropped is stopped as well.

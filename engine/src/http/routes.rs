@@ -14,29 +14,34 @@ use axum::routing::{any, get};
 use super::connection::Client;
 use super::health::{self, Health};
 use super::metrics::Metrics;
+use super::queries::Queries;
 use crate::run::Board;
 
 /// What is read of a body that nobody takes.
 const PASSED: usize = 1 << 20;
 const PASSING: Duration = Duration::from_secs(2);
 
+const THERE_IS: &str = "there is /ingest/<source>, /metrics, /healthz and /query/<region>";
+
 /// What the routes share.
 #[derive(Debug, Clone)]
 struct Desk {
     board: Arc<Board>,
     metrics: Arc<Metrics>,
+    queries: Option<Queries>,
 }
 
 /// Every route.
-pub(super) fn routes(board: Arc<Board>, metrics: Arc<Metrics>) -> Router {
+pub(super) fn routes(board: Arc<Board>, metrics: Arc<Metrics>, queries: Option<Queries>) -> Router {
     Router::new()
         .route("/ingest/{source}", any(ingest))
         .route("/metrics", get(show_metrics))
         .route("/healthz", get(show_health))
-        .fallback(|| async { json(StatusCode::NOT_FOUND, &error("there is /ingest/<source>, /metrics and /healthz")) })
+        .route("/query/{region}", any(ask))
+        .fallback(|| async { json(StatusCode::NOT_FOUND, &error(THERE_IS)) })
         .method_not_allowed_fallback(|| async { json(StatusCode::METHOD_NOT_ALLOWED, &error("use GET")) })
         .layer(middleware::from_fn(mark))
-        .with_state(Desk { board, metrics })
+        .with_state(Desk { board, metrics, queries })
 }
 
 /// Keeps a connection from being idle while a request of it is answered.
@@ -81,12 +86,22 @@ async fn ingest_into(_board: &Board, _source: &str, request: Request) -> (bool, 
 
 /// Lets the body of a refused request pass by, within bounds: a client that is still sending when the connection closes
 /// would not see the answer. One that waits to be asked for its body is not asked.
-async fn pass_by(request: Request) {
+pub(super) async fn pass_by(request: Request) {
     if request.headers().contains_key(header::EXPECT) {
         return;
     }
     // One that is larger or slower is not waited for.
     let _ = tokio::time::timeout(PASSING, to_bytes(request.into_body(), PASSED)).await;
+}
+
+async fn ask(State(desk): State<Desk>, Path(region): Path<String>, request: Request) -> Response {
+    match &desk.queries {
+        Some(queries) => queries.ask(&region, request).await,
+        None => {
+            pass_by(request).await;
+            json(StatusCode::NOT_FOUND, &error("this daemon answers no queries: its [http] has no `query_token`"))
+        }
+    }
 }
 
 async fn show_metrics(State(desk): State<Desk>) -> Response {
@@ -110,11 +125,11 @@ async fn show_health(State(desk): State<Desk>) -> Response {
     json(status, &health.json())
 }
 
-fn error(what: &str) -> serde_json::Value {
+pub(super) fn error(what: &str) -> serde_json::Value {
     serde_json::json!({ "error": what })
 }
 
-fn json(status: StatusCode, body: &serde_json::Value) -> Response {
+pub(super) fn json(status: StatusCode, body: &serde_json::Value) -> Response {
     let mut response = Response::new(Body::from(format!("{body}\n")));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -13,6 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 pub use pipeline::{Column, CutPlan, CutWindow, PlannedBranch};
 pub use tables::{StaticTable, TableTarget};
+pub(crate) use tables::{open as open_table, physical_plan};
 
 use crate::config::{PipelineConfig, Region};
 use crate::sql::{Catalog, SqlError, StreamTable};

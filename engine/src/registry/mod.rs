@@ -17,6 +17,7 @@ use watershed_connectors::{Secret, SourceError};
 
 use crate::decode::{Registered, RegisteredSchema};
 use client::Client;
+pub(crate) use client::chain;
 
 /// How long an id that the registry did not know is taken to be none.
 const UNKNOWN_FOR: Duration = Duration::from_secs(30);

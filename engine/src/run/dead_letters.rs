@@ -160,6 +160,7 @@ impl LetterTask {
 pub(crate) fn sink_of(region: &Region, source: &SourceConfig) -> (ParquetOptions, SinkContext) {
     let context = SinkContext {
         pipeline: source.name.as_str().into(),
+        late: false,
         region: region.name.clone(),
         sql_hash: "".into(),
         schema: schema(),

@@ -16,6 +16,7 @@ use parquet::file::metadata::KeyValue;
 use super::cursor::{Came, Moment, RowPlace};
 use super::place::{Claim, FileWriter, Place, Written};
 use super::plan::Plan;
+use crate::delta;
 use crate::error::SinkError;
 
 /// What an array costs in memory beside its values: the array, its buffers' headers, its share of the batch.
@@ -33,6 +34,8 @@ pub(super) struct Shape {
     pub(super) place: Place,
     /// Rows are encoded when they take this much memory.
     pub(super) row_group_bytes: usize,
+    /// A log wants to know what is in the columns of each file.
+    pub(super) stats: bool,
 }
 
 /// A finished file: it has a footer and is durable, where nobody sees it.
@@ -43,6 +46,7 @@ pub(super) struct Finished {
     pub(super) written: Written,
     pub(super) rows: u64,
     pub(super) bytes: u64,
+    pub(super) stats: Option<String>,
 }
 
 /// A file that takes rows.
@@ -57,6 +61,7 @@ pub(super) struct OpenFile {
     buffered_bytes: usize,
     rows: u64,
     encoded_bytes: u64,
+    stats: Option<String>,
     begin: RowPlace,
     first_row: Moment,
     last_row: Moment,
@@ -76,6 +81,7 @@ impl OpenFile {
             buffered_bytes: 0,
             rows: 0,
             encoded_bytes: 0,
+            stats: None,
             begin,
             first_row: came.first,
             last_row: came.last,
@@ -157,7 +163,7 @@ impl OpenFile {
         let bytes = self.encode(Some(epoch)).await?;
         self.writer.put(bytes).await?;
         let written = self.writer.finish(epoch).await?;
-        Ok(Finished { folder: self.folder, written, rows: self.rows, bytes: self.encoded_bytes })
+        Ok(Finished { folder: self.folder, written, rows: self.rows, bytes: self.encoded_bytes, stats: self.stats })
     }
 
     /// Encodes the buffer, and the footer if this is the end; returns the bytes to send.
@@ -167,13 +173,14 @@ impl OpenFile {
         let encoder = self.encoder.take();
         let shape = Arc::clone(&self.shape);
         let work = tokio::task::spawn_blocking(move || encode(&shape, encoder, &rows, end));
-        let (encoder, bytes) = match work.await {
+        let (encoder, bytes, stats) = match work.await {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => return Err(SinkError::fatal(self.cannot_encode(), error)),
             Err(error) => return Err(SinkError::fatal(self.cannot_encode(), error)),
         };
         self.encoded_bytes = encoder.bytes_written() as u64;
         self.encoder = Some(encoder);
+        self.stats = stats;
         Ok(bytes)
     }
 
@@ -188,7 +195,7 @@ fn encode(
     encoder: Option<Encoder>,
     rows: &[RecordBatch],
     end: Option<u64>,
-) -> Result<(Encoder, Bytes), ParquetError> {
+) -> Result<(Encoder, Bytes, Option<String>), ParquetError> {
     let mut encoder = match encoder {
         Some(encoder) => encoder,
         None => {
@@ -200,12 +207,16 @@ fn encode(
         write_row_group(&mut encoder, &shape.plan, rows)?;
         encoder.flush()?;
     }
+    let mut stats = None;
     if let Some(epoch) = end {
         encoder.append_key_value_metadata(KeyValue::new("watershed.epoch".to_owned(), epoch.to_string()));
-        encoder.finish()?;
+        let metadata = encoder.finish()?;
+        if shape.stats {
+            stats = Some(delta::stats::of_file(&shape.plan.file, &metadata)?);
+        }
     }
     let bytes = std::mem::take(encoder.inner_mut());
-    Ok((encoder, Bytes::from(bytes)))
+    Ok((encoder, Bytes::from(bytes), stats))
 }
 
 /// Writes `rows` in order; nulls last, as the file's metadata says. Only the columns to sort by are put together, the rest

@@ -23,13 +23,17 @@ mod place;
 mod plan;
 mod rename;
 mod sink;
-mod trouble;
 mod types;
 mod upload;
 
 pub use layout::{FolderLevel, Layout, LevelValues};
+pub(crate) use names::partition_values;
+#[cfg(test)]
+pub(crate) use names::visible_epoch;
 pub use options::{Compression, ParquetOptions, Roll};
+pub(crate) use place::PreparedFile;
 pub use place::visible_files;
+pub(crate) use rename::sync_on_disk;
 pub use sink::{Clock, ParquetSink};
 pub use types::file_schema;
 

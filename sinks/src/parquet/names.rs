@@ -10,6 +10,8 @@
 //!
 //! A staged name does not end in `.parquet`, since `**/*.parquet` looks into `_watershed` too.
 
+use std::collections::HashMap;
+
 /// The folder for values that have no name: null, and the empty string (which readers would refuse).
 pub(super) const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
@@ -63,6 +65,30 @@ pub(super) fn encode(value: &str) -> String {
     name
 }
 
+/// What [`encode`] made a name of; none if it stands for no value.
+fn decode(name: &str) -> Option<String> {
+    if name == NO_VALUE {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = after
+            .get(..2)
+            .filter(|_| *first == b'%')
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &after[2..] } else { after };
+    }
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The values that the folders of a key stand for, by the names of their levels.
+pub(crate) fn partition_values(key: &str) -> HashMap<String, Option<String>> {
+    let levels = key.split('/').filter_map(|folder| folder.split_once('='));
+    levels.filter_map(|(name, value)| Some((decode(name)?, decode(value)))).collect()
+}
+
 /// One level of a partition's folder.
 pub(super) fn partition(column: &str, value: Option<&str>) -> String {
     format!("{}={}", encode(column), value.map_or_else(|| NO_VALUE.to_owned(), encode))
@@ -74,7 +100,7 @@ pub(super) fn visible(pipeline: &str, epoch: u64, n: u64) -> String {
 }
 
 /// The epoch of a visible file, if `pipeline` wrote it. Exact: `orders` does not claim the files of `orders_by_country`.
-pub(super) fn visible_epoch(name: &str, pipeline: &str) -> Option<u64> {
+pub(crate) fn visible_epoch(name: &str, pipeline: &str) -> Option<u64> {
     visible_parts(name, pipeline).map(|(epoch, _)| epoch)
 }
 

@@ -38,6 +38,9 @@ pub struct ParquetOptions {
     /// Size of a row group in memory, before it is encoded.
     #[serde(default = "default_row_group_size")]
     pub row_group_size: ByteSize,
+    /// Whether what is prepared says what is in the columns of each file: where a log wants to know.
+    #[serde(skip)]
+    pub(crate) stats: bool,
 }
 
 /// When a file is closed: at the first of these. A checkpoint alone closes none.
@@ -96,6 +99,7 @@ impl ParquetOptions {
             compression: Compression::default(),
             bloom_filters: Vec::new(),
             row_group_size: default_row_group_size(),
+            stats: false,
         }
     }
 

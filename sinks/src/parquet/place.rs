@@ -21,24 +21,27 @@ use serde::{Deserialize, Serialize};
 use super::file::Finished;
 use super::names;
 use super::rename::{Renaming, StagedFile};
-use super::trouble::{Repeat, trouble};
 use super::upload::{UploadFile, Uploading};
 use crate::error::SinkError;
 use crate::store::{Cloud, Deed, refusal};
+use crate::trouble::{Repeat, trouble};
 
 /// One file on its way from prepared to visible, as it travels in the manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct PreparedFile {
+pub(crate) struct PreparedFile {
     /// Where it is until then.
     #[serde(flatten)]
     pub(super) hidden: Hidden,
     /// Key under which readers will see it.
     #[serde(rename = "final")]
-    pub(super) target: String,
+    pub(crate) target: String,
     /// Rows in it.
     pub(super) rows: u64,
     /// Its size.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
+    /// What a log says of its columns; none where there is no log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stats: Option<String>,
 }
 
 /// Where a finished file is until it is shown.

@@ -14,8 +14,8 @@ use tokio::io::AsyncWriteExt;
 
 use super::names;
 use super::place::{Claim, Hidden, Leftover, PreparedFile, Root, Written};
-use super::trouble::{Repeat, trouble};
 use crate::error::SinkError;
+use crate::trouble::{Repeat, trouble};
 
 /// How much of two files is compared at a time.
 const COMPARED_BYTES: u64 = 4 << 20;
@@ -170,7 +170,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-fn sync_on_disk(root: &DiskPath, keys: &[String], contents: bool) -> io::Result<()> {
+/// Syncs the folders of files below `root`, and their contents if asked to.
+pub(crate) fn sync_on_disk(root: &DiskPath, keys: &[String], contents: bool) -> io::Result<()> {
     let mut folders = BTreeSet::new();
     for key in keys {
         let file = root.join(key);

@@ -22,13 +22,13 @@ use super::partition;
 use super::place::{Leftover, Place, PreparedFile};
 use super::plan::{Level, Plan};
 use super::rename::Renaming;
-use super::trouble::{Repeat, trouble};
 use super::types::to_file_types;
 use super::upload::Uploading;
 use crate::error::SinkError;
 use crate::numbers::Numbers;
 use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 use crate::store::{self, Location, Patience, Store};
+use crate::trouble::{Repeat, trouble};
 
 /// Tells the time for rolling by age and idleness; tests move it by hand.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
@@ -118,7 +118,8 @@ impl ParquetSink {
     }
 
     fn with_place(options: ParquetOptions, context: &SinkContext, plan: Plan, place: Place, clock: Clock) -> Self {
-        let shape = Arc::new(Shape { plan, place, row_group_bytes: options.row_group_size.as_usize() });
+        let shape =
+            Arc::new(Shape { plan, place, row_group_bytes: options.row_group_size.as_usize(), stats: options.stats });
         Self {
             pipeline: Arc::clone(&context.pipeline),
             region: Arc::clone(&context.region),
@@ -203,13 +204,13 @@ impl ParquetSink {
             self.numbered = (epoch, 0);
         }
         let mut prepared = Vec::with_capacity(finished.len());
-        for Finished { folder, written, rows, bytes } in finished {
+        for Finished { folder, written, rows, bytes, stats } in finished {
             let target = written.target.unwrap_or_else(|| {
                 self.numbered.1 += 1;
                 let name = names::visible(&self.pipeline, epoch, self.numbered.1);
                 if folder.is_empty() { name } else { format!("{folder}/{name}") }
             });
-            prepared.push(PreparedFile { hidden: written.hidden, target, rows, bytes });
+            prepared.push(PreparedFile { hidden: written.hidden, target, rows, bytes, stats });
         }
         Ok(prepared)
     }

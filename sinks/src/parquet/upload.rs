@@ -26,9 +26,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::names;
 use super::place::{Claim, Hidden, Leftover, PreparedFile, Root, Tail, Written};
-use super::trouble::Repeat;
 use crate::error::SinkError;
 use crate::store::{Deed, Store, StoreOptions, Unfinished, Uploads};
+use crate::trouble::Repeat;
 
 /// The least that S3 takes for a part that is not the last.
 const LEAST_PART: u64 = 5 << 20;

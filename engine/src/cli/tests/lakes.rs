@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array};
+use arrow::array::{ArrayRef, AsArray, Int64Array};
+use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::parquet::arrow::ArrowWriter;
@@ -14,10 +15,15 @@ use crate::cli::query::{plan, session};
 use crate::config::{self, Region};
 
 fn write(folder: &Path, file: &str, numbers: &[i64]) {
+    write_columns(folder, file, &[("n", numbers)]);
+}
+
+fn write_columns(folder: &Path, file: &str, columns: &[(&str, &[i64])]) {
     let path = folder.join(file);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let column: ArrayRef = Arc::new(Int64Array::from(numbers.to_vec()));
-    let batch = RecordBatch::try_from_iter([("n", column)]).unwrap();
+    let column = |numbers: &[i64]| Arc::new(Int64Array::from(numbers.to_vec())) as ArrayRef;
+    let columns = columns.iter().map(|(name, numbers)| (*name, column(numbers), true));
+    let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
     let mut writer = ArrowWriter::try_new(fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
@@ -36,8 +42,8 @@ fn region(folder: &Path) -> Region {
 
 /// The rows of a query as a table without its frame, or what went wrong.
 async fn rows(region: &Region, sql: &str) -> Outcome<Vec<String>> {
-    let session = session().unwrap();
-    let plan = plan(&session, region, sql).await?;
+    let session = session(region.memory).unwrap();
+    let plan = plan(&session, region, sql).await?.plan;
     let batches = session.execute_logical_plan(plan).await.unwrap().collect().await.unwrap();
     let table = pretty_format_batches(&batches).unwrap().to_string();
     let lines = table.lines().filter(|line| line.starts_with('|')).skip(1);
@@ -107,7 +113,7 @@ async fn what_is_not_there_is_told_apart_from_what_is_wrong() {
     write(&folder.path().join("lake"), "orders-00000001-0001.parquet", &[7]);
     let (code, shown) = refused(&region, "SELECT *\nFROM ordres").await;
     assert_eq!(code, 2);
-    assert!(shown.contains("there is no pipeline `ordres`") && shown.contains("did you mean `orders`?"), "{shown}");
+    assert!(shown.contains("there is no table `ordres`") && shown.contains("did you mean `orders`?"), "{shown}");
     assert!(shown.contains("--> SQL:2:6\n"), "{shown}");
 
     let (code, shown) = refused(&region, "SELECT nn FROM orders").await;
@@ -120,7 +126,7 @@ async fn what_is_not_there_is_told_apart_from_what_is_wrong() {
 
     let (code, shown) = refused(&region, "SELECT * FROM printed").await;
     assert_eq!(code, 2);
-    assert!(shown.contains("writes to no parquet sink"), "{shown}");
+    assert!(shown.contains("writes to no parquet or delta sink"), "{shown}");
 
     for sql in
         ["DROP TABLE orders", "CREATE TABLE x AS SELECT * FROM orders", "COPY orders TO 'x.csv'", "SELECT 1; SELECT 2"]
@@ -128,4 +134,40 @@ async fn what_is_not_there_is_told_apart_from_what_is_wrong() {
         let (code, _) = refused(&region, sql).await;
         assert_eq!(code, 2, "{sql}");
     }
+}
+
+#[tokio::test]
+async fn only_files_of_the_partitions_that_are_asked_for_are_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    for day in 1..=9 {
+        for hour in 0..4 {
+            let file = format!("region=eu/date=2026-03-0{day}/hour=0{hour}/orders-0000000{day}-000{hour}.parquet");
+            write(&folder.path().join("lake"), &file, &[day * 10 + hour]);
+        }
+    }
+    let region = region(folder.path());
+    for (condition, opened, sum) in [
+        ("date = '2026-03-05'", 4, 206),
+        ("date = '2026-03-05' AND hour = '03'", 1, 53),
+        ("date >= '2026-03-08' AND region = 'eu'", 8, 692),
+        ("region = 'us'", 0, 0),
+    ] {
+        let session = session(region.memory).unwrap();
+        let sql = format!("SELECT coalesce(sum(n + 0), 0) FROM orders WHERE {condition}");
+        let planned = plan(&session, &region, &sql).await.unwrap();
+        let rows = session.execute_logical_plan(planned.plan).await.unwrap().collect().await.unwrap();
+        assert_eq!(rows[0].column(0).as_primitive::<Int64Type>().value(0), sum, "{condition}");
+        let shown = format!("table orders: {opened} of 36 files opened");
+        assert_eq!(planned.readings.iter().map(ToString::to_string).collect::<Vec<_>>(), [shown], "{condition}");
+    }
+}
+
+#[tokio::test]
+async fn columns_of_the_oldest_and_the_newest_file_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    write(&lake, "orders-00000009-0001.parquet", &[1]);
+    write_columns(&lake, "orders-00000010-0001.parquet", &[("n", &[2]), ("added", &[20])]);
+    let region = region(folder.path());
+    assert_eq!(rows(&region, "SELECT n, added FROM orders ORDER BY n").await.unwrap(), ["1", "2 20"]);
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, ListArray, StringArray};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Int64Type, Schema};
 use arrow::record_batch::RecordBatch;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use crate::cli::args::RowFormat;
 use crate::cli::progress::{Rate, line, summary};
@@ -102,13 +104,15 @@ fn batch() -> RecordBatch {
 }
 
 fn printed(format: RowFormat, batches: &[RecordBatch]) -> String {
-    let mut out = Vec::new();
-    let mut rows = Rows::new(format, batch().schema(), &mut out);
+    String::from_utf8(written(format, batches)).unwrap()
+}
+
+fn written(format: RowFormat, batches: &[RecordBatch]) -> Vec<u8> {
+    let mut rows = Rows::new(format, batch().schema(), Vec::new()).unwrap();
     for batch in batches {
-        rows.write(batch.clone()).unwrap();
+        rows.write(batch).unwrap();
     }
-    rows.finish().unwrap();
-    String::from_utf8(out).unwrap()
+    rows.finish().unwrap()
 }
 
 #[test]
@@ -121,19 +125,59 @@ fn csv_has_its_header_once_and_quotes_what_must_be() {
 }
 
 #[test]
-fn json_has_every_column_in_every_line() {
-    assert_eq!(
-        printed(RowFormat::Json, &[batch()]),
-        "{\"name\":\"a,b\",\"n\":1,\"list\":[1,2]}\n{\"name\":null,\"n\":2,\"list\":null}\n"
-    );
-    assert_eq!(printed(RowFormat::Json, &[]), "");
+fn json_has_every_column_in_every_object() {
+    let (first, second) = ("{\"name\":\"a,b\",\"n\":1,\"list\":[1,2]}", "{\"name\":null,\"n\":2,\"list\":null}");
+    assert_eq!(printed(RowFormat::Ndjson, &[batch()]), format!("{first}\n{second}\n"));
+    assert_eq!(printed(RowFormat::Ndjson, &[]), "");
+    let array = format!("[{first},{second},{first},{second}]\n");
+    assert_eq!(printed(RowFormat::Json, &[batch(), batch()]), array);
+    assert_eq!(printed(RowFormat::Json, &[]), "[]\n");
 }
 
 #[test]
 fn a_table_counts_its_rows() {
-    let table = printed(RowFormat::Table, &[batch()]);
-    assert!(table.contains("| name | n | list   |") && table.contains("| NULL | 2 | NULL   |"), "{table}");
-    assert!(table.ends_with("2 rows\n"));
+    let expected = "\
++------+---+--------+
+| name | n | list   |
++------+---+--------+
+| a,b  | 1 | [1, 2] |
+| NULL | 2 | NULL   |
++------+---+--------+
+2 rows
+";
+    assert_eq!(printed(RowFormat::Table, &[batch()]), expected);
     let empty = printed(RowFormat::Table, &[]);
-    assert!(empty.contains("name") && empty.ends_with("0 rows\n"), "{empty}");
+    assert!(empty.contains("| name | n | list |") && empty.ends_with("0 rows\n"), "{empty}");
+}
+
+#[test]
+fn a_long_table_is_as_wide_as_its_first_rows() {
+    let names: Vec<String> =
+        (0..1500).map(|n| if n == 1400 { "a much wider one".into() } else { format!("é{n:04}") }).collect();
+    let names: ArrayRef = Arc::new(StringArray::from(names));
+    let batch = RecordBatch::try_from_iter([("name", names)]).unwrap();
+    let mut rows = Rows::new(RowFormat::Table, batch.schema(), Vec::new()).unwrap();
+    rows.write(&batch.slice(0, 1000)).unwrap();
+    rows.write(&batch.slice(1000, 500)).unwrap();
+    let printed = String::from_utf8(rows.finish().unwrap()).unwrap();
+    let lines: Vec<_> = printed.lines().collect();
+    assert_eq!((lines.len(), lines[0], lines[3], lines[1503 - 101]), (1505, "+-------+", "| é0000 |", "| é1399 |"));
+    assert_eq!((lines[1403], lines[1503], lines[1504]), ("| a much wider one |", "+-------+", "1500 rows"));
+}
+
+#[test]
+fn what_would_steer_a_terminal_is_spelled_out() {
+    let names: ArrayRef = Arc::new(StringArray::from(vec!["a\nb\u{1b}[2J"]));
+    let batch = RecordBatch::try_from_iter([("name", names)]).unwrap();
+    let mut rows = Rows::new(RowFormat::Table, batch.schema(), Vec::new()).unwrap();
+    rows.write(&batch).unwrap();
+    let printed = String::from_utf8(rows.finish().unwrap()).unwrap();
+    assert!(printed.contains(r"| a\nb\u{1b}[2J |"), "{printed}");
+}
+
+#[test]
+fn parquet_is_read_back_as_it_was() {
+    let bytes = bytes::Bytes::from(written(RowFormat::Parquet, &[batch(), batch()]));
+    let batches: Vec<_> = ParquetRecordBatchReader::try_new(bytes, 1024).unwrap().map(Result::unwrap).collect();
+    assert_eq!(batches, [concat_batches(&batch().schema(), [&batch(), &batch()]).unwrap()]);
 }

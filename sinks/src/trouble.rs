@@ -13,7 +13,7 @@ use crate::error::SinkError;
 
 /// Whether the step that failed can simply be taken again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeat {
+pub(crate) enum Repeat {
     /// Listing, probing, publishing: nothing is lost by trying again.
     Safe,
     /// An upload that broke off: its rows are gone from this process, only a restart from the checkpoint brings them back.
@@ -21,7 +21,7 @@ pub(super) enum Repeat {
 }
 
 /// Sorts `cause`, which stopped `doing`, such as "write lake/orders/x.parquet".
-pub(super) fn trouble<E>(doing: impl Display, cause: E, repeat: Repeat) -> SinkError
+pub(crate) fn trouble<E>(doing: impl Display, cause: E, repeat: Repeat) -> SinkError
 where
     E: Error + Send + Sync + 'static,
 {

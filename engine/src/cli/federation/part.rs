@@ -1,0 +1,184 @@
+//! A region's part of a query: its own rows, aggregated to states.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::common::Result as DataFusionResult;
+use datafusion::common::TableReference;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::execution::context::SessionContext;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::{DataFrame, ident, lit};
+use futures::TryStreamExt;
+
+use super::super::failure::{Failure, Outcome};
+use super::super::query::{Table, failed, parse, session};
+use super::split::{Part, Split};
+use super::wire::Answer;
+use crate::aggregate::GroupTable;
+use crate::config::Region;
+use crate::diagnostic::Diagnostic;
+use crate::sql::SqlError;
+
+/// The column that tells regions apart, where a table has none of that name.
+const REGION: &str = "region";
+
+/// Most groups in an answer: of a dozen keys and numbers each, some tens of megabytes.
+const MAX_GROUPS: usize = 100_000;
+
+/// Groups that may be as small as a single row. It is the size of a page that people look at.
+const FREE_GROUPS: usize = 1000;
+
+/// How many rows a group is made of on average, beyond those: with fewer, grouping hands out rows under another name.
+const ROWS_A_GROUP: usize = 2;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(in crate::cli) enum Refused {
+    /// The query moves rows.
+    Rows(SqlError),
+    /// Anything else.
+    Failed(Failure),
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// What an answer may take, and give away.
+#[derive(Debug, Clone)]
+pub(super) struct Limits {
+    /// Bytes that groups may take of memory.
+    pub(super) memory: usize,
+    /// Tables whose rows are events, each of which is to stay; none where rows may move anyway.
+    pub(super) events: BTreeSet<String>,
+}
+
+impl Limits {
+    /// For a part that is done where it is asked for.
+    pub(super) fn here(memory: usize) -> Self {
+        Self { memory, events: BTreeSet::new() }
+    }
+}
+
+/// Does the part of `region`.
+pub(super) async fn run(region: &Region, sql: &str, limits: Limits) -> Result<Answer, Refused> {
+    let session = session(limits.memory)?;
+    let Some(tables) = register(&session, region, sql).await? else {
+        return Ok(Answer { region: region.name.to_string(), ..Answer::default() });
+    };
+    let schemas = tables.iter().map(|(name, plan)| (name.clone(), Arc::new(plan.schema().as_arrow().clone())));
+    let schemas: BTreeMap<_, _> = schemas.collect();
+    let split = Split::of(&schemas, sql).await?;
+    let mut answer = Answer {
+        region: region.name.to_string(),
+        reads_nothing: tables.is_empty(),
+        tables: schemas.into_iter().collect(),
+        parts: Vec::new(),
+    };
+    for part in &split.parts {
+        let groups = aggregate(&session, region, part, &tables, &limits).await?;
+        answer.parts.push(groups.freeze().map_err(failed)?);
+    }
+    Ok(answer)
+}
+
+/// The rows of each table that the query names. None if the region has written nothing yet.
+async fn register(
+    session: &SessionContext,
+    region: &Region,
+    sql: &str,
+) -> Outcome<Option<BTreeMap<String, LogicalPlan>>> {
+    let (_, named) = parse(session, sql)?;
+    let mut tables = BTreeMap::new();
+    let mut missing = None;
+    for table in &named {
+        let name = table.table();
+        let Some(Table::Lake(lake)) = Table::find(region, name)? else {
+            let error = format!("region `{}` has no pipeline `{name}`", region.name);
+            return Err(Failure::wrong(Diagnostic::new(error)));
+        };
+        if lake.register(session, name).await?.is_none() {
+            missing = Some(lake);
+            continue;
+        }
+        let frame = session.table(TableReference::bare(name)).await.map_err(failed)?;
+        let frame = with_region(frame, &region.name).map_err(failed)?;
+        tables.insert(name.to_string(), frame.into_unoptimized_plan());
+    }
+    match missing {
+        None => Ok(Some(tables)),
+        Some(_) if tables.is_empty() => Ok(None),
+        // What is there cannot be counted without what is not.
+        Some(lake) => Err(lake.nothing()),
+    }
+}
+
+/// The rows of a region, with its name as a column.
+pub(super) fn with_region(frame: DataFrame, region: &str) -> DataFusionResult<DataFrame> {
+    match frame.schema().has_column_with_unqualified_name(REGION) {
+        true => Ok(frame),
+        false => frame.with_column(REGION, lit(region)),
+    }
+}
+
+async fn aggregate(
+    session: &SessionContext,
+    region: &Region,
+    part: &Part,
+    tables: &BTreeMap<String, LogicalPlan>,
+    limits: &Limits,
+) -> Outcome<GroupTable> {
+    let input = over_rows(&part.input, tables).map_err(failed)?;
+    let of_events = limits.events.iter().any(|name| reads(&part.input, name));
+    let state = session.state();
+    let plan = state.create_physical_plan(&input).await.map_err(failed)?;
+    let mut stream = execute_stream(plan, session.task_ctx()).map_err(failed)?;
+    let mut groups = GroupTable::new(part.spec.clone()).map_err(failed)?;
+    let mut rows = 0;
+    while let Some(batch) = stream.try_next().await.map_err(failed)? {
+        rows += batch.num_rows();
+        groups.update(&batch).map_err(failed)?;
+        if groups.len() > MAX_GROUPS || groups.size() > limits.memory {
+            return Err(too_many(region, &format!("there are more than {} groups", groups.len().min(MAX_GROUPS))));
+        }
+    }
+    if of_events && groups.len() > FREE_GROUPS && rows < ROWS_A_GROUP * groups.len() {
+        return Err(too_many(
+            region,
+            &format!("{rows} events are in {} groups, so most groups are an event", groups.len()),
+        ));
+    }
+    Ok(groups)
+}
+
+fn too_many(region: &Region, why: &str) -> Failure {
+    let error = format!("the answer of region `{}` is too fine: {why}", region.name);
+    Failure::wrong(Diagnostic::new(error).help("group by fewer keys or coarser ones, or ask for less by WHERE"))
+}
+
+/// The same plan over tables that have rows.
+fn over_rows(plan: &LogicalPlan, tables: &BTreeMap<String, LogicalPlan>) -> DataFusionResult<LogicalPlan> {
+    let replaced = plan.clone().transform_up(|node| {
+        let LogicalPlan::TableScan(scan) = &node else {
+            // Its schema follows those of its inputs.
+            let inputs = node.inputs().into_iter().cloned().collect();
+            return Ok(Transformed::yes(node.with_new_exprs(node.expressions(), inputs)?));
+        };
+        let Some(rows) = tables.get(scan.table_name.table()) else { return Ok(Transformed::no(node)) };
+        let columns = scan.projected_schema.fields().iter().map(|field| ident(field.name()));
+        let rows = LogicalPlanBuilder::from(rows.clone()).project(columns.collect::<Vec<_>>())?;
+        Ok(Transformed::yes(rows.alias(scan.table_name.clone())?.build()?))
+    })?;
+    Ok(replaced.data)
+}
+
+fn reads(plan: &LogicalPlan, table: &str) -> bool {
+    match plan {
+        LogicalPlan::TableScan(scan) => scan.table_name.table() == table,
+        other => other.inputs().into_iter().any(|input| reads(input, table)),
+    }
+}
