@@ -75,6 +75,8 @@ QUERIES = [
     "SELECT region, rank() OVER (ORDER BY sum(orders) DESC) AS place FROM counts GROUP BY region",
     "SELECT count(*) AS n, sum(amount) AS none FROM events WHERE amount < -1000",
     "SELECT country, count(*) AS n FROM events WHERE amount < -1000 GROUP BY country",
+    "SELECT count(*) AS n, avg(revenue) AS mean FROM counts WHERE region = 'asia'",
+    "SELECT count(*) AS n, max(revenue) AS most FROM counts WHERE region = 'mars'",
 ]
 
 ROWS = [
