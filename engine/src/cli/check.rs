@@ -143,6 +143,9 @@ fn about_pipeline(region: &Region, config: &PipelineConfig, planned: &PlannedPip
         .collect();
     let mut text = format!("\npipeline {} -> {}\n", config.name, sinks.join(", "));
     text.push_str(&columns(&planned.output_schema));
+    if planned.emit_empty {
+        text.push_str("  a window without rows, between two with rows, gives a row as well\n");
+    }
     text.push_str("  plan\n");
     for line in planned.describe().lines() {
         let _ = writeln!(text, "    {line}");

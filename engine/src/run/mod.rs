@@ -10,7 +10,7 @@
 //! | `sources`, `drivers`, `reader`, `attempts`, `schemas` | splits are found, and read chunk by chunk |
 //! | `predecessors` | what other daemons have read of them |
 //! | `lane`, `split`, `intake`, `redelivery`, `times`, `feed` | what came before, decode, lateness, panes |
-//! | `pipeline`, `upkeep` | windows close, rows leave, state stays small |
+//! | `pipeline`, `gaps`, `upkeep` | windows close, rows leave, state stays small |
 //! | `outlet`, `dead_letters` | rows on their way into files |
 //! | `barrier`, `cut`, `coordinator`, `acks`, `step` | an epoch ends |
 //! | `clock`, `tally`, `ledger`, `board` | watermarks and counts, and who may look at them |
@@ -26,6 +26,7 @@ mod dead_letters;
 mod drivers;
 mod error;
 mod feed;
+mod gaps;
 mod intake;
 mod lane;
 mod ledger;
