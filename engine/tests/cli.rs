@@ -509,3 +509,67 @@ fn regions_that_do_not_go_together_are_refused() {
     let said = fails(folder.path(), 2, &["query", "--all", "SELECT 1"]);
     assert!(said.contains("takes their files and the SQL"), "{said}");
 }
+
+/// The parquet files below a folder, made `hours` older than they are.
+fn age(folder: &Path, hours: u64) -> Vec<String> {
+    let (mut files, mut folders) = (Vec::new(), vec![folder.to_path_buf()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            match entry.path() {
+                path if path.is_dir() => folders.push(path),
+                path if path.extension().is_some_and(|extension| extension == "parquet") => {
+                    let file = fs::File::options().append(true).open(&path).unwrap();
+                    let modified = file.metadata().unwrap().modified().unwrap();
+                    file.set_modified(modified - std::time::Duration::from_secs(hours * 3600)).unwrap();
+                    files.push(path.parent().unwrap().file_name().unwrap().to_str().unwrap().to_string());
+                }
+                _ => {}
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn partitions_that_are_older_than_a_sink_retains_go() {
+    let config = ORDERS
+        .replace("path = \"orders.ndjson\"", "path = \"orders*.ndjson\"")
+        .replace("url = \"lake\"", "url = \"lake\"\npartition_by = [\"date\"]\nretain = \"30days\"");
+    let today = chrono::Utc::now().format("%Y-%m-%d").to_string();
+    let dated = |day: &str| RECORDS.replace("2026-03-01", day);
+    let records = dated("2026-01-01") + &dated("2026-02-01");
+    let folder = folder_with(&[("eu.toml", &config), ("orders1.ndjson", &records)]);
+    let said = succeeds(folder.path(), &["check", "eu.toml"]);
+    assert!(said.contains("lake keeps partitions for 30days, counted from their end"), "{said}");
+    let run = || {
+        let output = run(folder.path(), &["run", "eu.toml", "--quiet", "-v"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let lake = folder.path().join("lake");
+    // A file of another pipeline lies beside them.
+    run();
+    fs::copy(newest(&lake, "date=2026-01-01"), lake.join("date=2026-01-01/other-00000001-0001.parquet")).unwrap();
+    assert_eq!(age(&lake, 0), ["date=2026-01-01", "date=2026-01-01", "date=2026-02-01"]);
+    // They are no longer young.
+    age(&lake, 2);
+    fs::write(folder.path().join("orders2.ndjson"), dated(&today)).unwrap();
+    let said = run();
+    assert!(said.contains("old partitions are removed") && said.contains("date=2026-01-01, date=2026-02-01"), "{said}");
+    assert_eq!(age(&lake, 0), ["date=2026-01-01".to_string(), format!("date={today}")]);
+    assert!(!run().contains("old partitions"));
+    let said =
+        succeeds(folder.path(), &["query", "eu.toml", "SELECT DISTINCT date FROM by_country", "--format", "csv"]);
+    assert_eq!(said, format!("date\n{today}\n"));
+
+    let undated = config.replace("[\"date\"]", "[\"hour\"]");
+    fs::write(folder.path().join("undated.toml"), undated).unwrap();
+    let said = fails(folder.path(), 2, &["check", "undated.toml"]);
+    assert!(said.contains("retain: ") && said.contains("put \"date\" into partition_by"), "{said}");
+}
+
+/// The file in a partition that comes last by name.
+fn newest(lake: &Path, partition: &str) -> std::path::PathBuf {
+    fs::read_dir(lake.join(partition)).unwrap().map(|entry| entry.unwrap().path()).max().unwrap()
+}

@@ -22,6 +22,7 @@ mod partition;
 mod place;
 mod plan;
 mod rename;
+mod retain;
 mod sink;
 mod trouble;
 mod types;
@@ -30,6 +31,7 @@ mod upload;
 pub use layout::{FolderLevel, Layout, LevelValues};
 pub use options::{Compression, ParquetOptions, Roll};
 pub use place::visible_files;
+pub use retain::{Expired, Retention};
 pub use sink::{Clock, ParquetSink};
 pub use types::file_schema;
 

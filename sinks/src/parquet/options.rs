@@ -38,6 +38,9 @@ pub struct ParquetOptions {
     /// Size of a row group in memory, before it is encoded.
     #[serde(default = "default_row_group_size")]
     pub row_group_size: ByteSize,
+    /// How long partitions are kept, counted from their end; none: for ever. Needs the folder level `date`.
+    #[serde(default)]
+    pub retain: Option<Period>,
 }
 
 /// When a file is closed: at the first of these. A checkpoint alone closes none.
@@ -96,6 +99,7 @@ impl ParquetOptions {
             compression: Compression::default(),
             bloom_filters: Vec::new(),
             row_group_size: default_row_group_size(),
+            retain: None,
         }
     }
 
