@@ -158,14 +158,16 @@ fn rows_of_a_query_go_into_a_file_that_is_whole_or_not_there() {
 #[test]
 fn explain_says_which_files_were_opened() {
     let folder = folder_with(&[("eu.toml", ORDERS), ("orders.ndjson", RECORDS)]);
-    let later = RECORDS.replace("T00:", "T05:");
-    fs::write(folder.path().join("orders.ndjson"), RECORDS.to_string() + &later).unwrap();
+    let days: String = (1..=5).map(|day| RECORDS.replace("2026-03-01", &format!("2026-03-0{day}"))).collect();
+    fs::write(folder.path().join("orders.ndjson"), days).unwrap();
     succeeds(folder.path(), &["run", "eu.toml", "--quiet"]);
     let explain = |sql: &str| succeeds(folder.path(), &["query", "eu.toml", sql, "--explain"]);
-    let said = explain("SELECT sum(revenue + 1) FROM by_country WHERE hour = '05'");
-    assert!(said.contains("1 row\ntable by_country: 1 of 2 files opened\n") && said.contains("metrics=["), "{said}");
+    let said = explain("SELECT sum(revenue + 1) FROM by_country WHERE date = '2026-03-03'");
+    assert!(said.starts_with("1 row\ntable by_country: ") && said.contains("metrics=["), "{said}");
+    // Those of the partition, and at most two for the columns.
+    assert!(["1", "2", "3"].iter().any(|opened| said.contains(&format!(" {opened} of 5 files opened\n"))), "{said}");
     let said = explain("SELECT sum(revenue + 1) FROM by_country");
-    assert!(said.contains("2 of 2 files opened"), "{said}");
+    assert!(said.contains("5 of 5 files opened"), "{said}");
 }
 
 #[test]
@@ -188,6 +190,7 @@ url = "lake"
 [sinks.late]
 connector = "parquet"
 url = "late"
+partition_by = ["date"]
 [pipelines.by_country]
 sql = """
 SELECT window_start, country, count(*) AS orders FROM tumble(orders, INTERVAL '10 milliseconds')
@@ -433,4 +436,141 @@ fn ddl_says_why_a_lake_does_not_fit() {
     assert_eq!(output.status.code(), Some(2));
     let said = stderr(&output);
     assert!(said.contains("is filled in") && !said.contains("marked-lake"), "{said}");
+}
+
+/// Region files of three lakes in one folder; each has the four records as often as its place in the list says.
+fn three_regions() -> TempDir {
+    let folder = folder_with(&[]);
+    for (place, region) in ["eu", "us", "asia"].into_iter().enumerate() {
+        let config = ORDERS
+            .replace("region = \"eu\"", &format!("region = \"{region}\""))
+            .replace("orders.ndjson", &format!("{region}.ndjson"))
+            .replace("\"lake\"\n[pipelines", &format!("\"lakes/{region}\"\npartition_by = [\"date\"]\n[pipelines"));
+        // Each twice or three times where it stands: out of order they would be late.
+        let records: String = RECORDS.split_inclusive('\n').map(|line| line.repeat(place + 1)).collect();
+        fs::create_dir_all(folder.path().join("regions")).unwrap();
+        fs::write(folder.path().join(format!("regions/{region}.toml")), config).unwrap();
+        fs::write(folder.path().join(format!("{region}.ndjson")), records).unwrap();
+        succeeds(folder.path(), &["run", &format!("regions/{region}.toml"), "--quiet"]);
+    }
+    folder
+}
+
+#[test]
+fn many_regions_are_asked_as_one() {
+    let folder = three_regions();
+    let query = |sql: &str| succeeds(folder.path(), &["query", "--all", "regions/*.toml", sql, "--format", "csv"]);
+    let sql = "SELECT region, sum(orders) AS n, avg(revenue) AS mean FROM by_country GROUP BY region ORDER BY region";
+    assert_eq!(query(sql), "region,n,mean\nasia,12,13.0\neu,4,4.333333333333333\nus,8,8.666666666666666\n");
+    assert_eq!(query("SELECT count(*) AS n FROM by_country WHERE region <> 'us'"), "n\n6\n");
+    // No region keeps its rows, so they may move.
+    let rows = query("SELECT region, country FROM by_country WHERE revenue > 20 ORDER BY region LIMIT 1");
+    assert_eq!(rows, "region,country\nasia,FR\n");
+}
+
+#[test]
+fn a_region_that_keeps_its_rows_is_asked_by_its_daemon_or_not_at_all() {
+    let folder = three_regions();
+    let eu = folder.path().join("regions/eu.toml");
+    let config = fs::read_to_string(&eu).unwrap();
+    fs::write(&eu, format!("{config}[residency]\nallow = [\"eu\"]\n")).unwrap();
+    let asked = |code, sql: &str| fails(folder.path(), code, &["query", "--all", "regions/*.toml", sql]);
+    let said = asked(2, "SELECT sum(orders) FROM by_country");
+    assert!(said.contains("region `eu` has [residency], and no daemon that answers queries"), "{said}");
+    assert!(said.contains("query_token"), "{said}");
+    let said = asked(2, "SELECT * FROM by_country");
+    assert!(
+        said.contains("rows of region `eu` stay there") && said.contains("watershed query regions/eu.toml"),
+        "{said}"
+    );
+    // A port that nobody listens on.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let http = format!("[http]\nlisten = \"127.0.0.1:{port}\"\nquery_token = \"marked-token\"\n");
+    fs::write(&eu, format!("{config}[residency]\nallow = [\"eu\"]\n{http}")).unwrap();
+    let said = asked(1, "SELECT sum(orders) FROM by_country");
+    assert!(said.contains("the daemon of region `eu`") && said.contains("not read from here"), "{said}");
+    assert!(!said.contains("marked-token"), "{said}");
+    fs::write(&eu, format!("{config}{http}")).unwrap();
+    let said =
+        succeeds(folder.path(), &["query", "--all", "regions/eu.toml", "SELECT sum(orders) AS n FROM by_country"]);
+    assert!(said.contains("| 4 |"), "{said}");
+}
+
+#[test]
+fn regions_that_do_not_go_together_are_refused() {
+    let folder = three_regions();
+    let asked =
+        |files: &[&str]| fails(folder.path(), 2, &[&["query", "--all"], files, &["SELECT 1 FROM by_country"]].concat());
+    assert!(asked(&["regions/eu.toml", "regions/e?.toml"]).contains("are both of region `eu`"));
+    assert!(asked(&["regions/*.tml"]).contains("there is no such file"));
+    let us = folder.path().join("regions/us.toml");
+    fs::write(&us, fs::read_to_string(&us).unwrap().replace("[pipelines.by_country]", "[pipelines.other]")).unwrap();
+    let said = asked(&["regions/*.toml"]);
+    assert!(said.contains("there is no table `by_country` in region `us`"), "{said}");
+    let said = fails(folder.path(), 2, &["query", "--all", "SELECT 1"]);
+    assert!(said.contains("takes their files and the SQL"), "{said}");
+}
+
+/// The parquet files below a folder, made `hours` older than they are.
+fn age(folder: &Path, hours: u64) -> Vec<String> {
+    let (mut files, mut folders) = (Vec::new(), vec![folder.to_path_buf()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            match entry.path() {
+                path if path.is_dir() => folders.push(path),
+                path if path.extension().is_some_and(|extension| extension == "parquet") => {
+                    let file = fs::File::options().append(true).open(&path).unwrap();
+                    let modified = file.metadata().unwrap().modified().unwrap();
+                    file.set_modified(modified - std::time::Duration::from_secs(hours * 3600)).unwrap();
+                    files.push(path.parent().unwrap().file_name().unwrap().to_str().unwrap().to_string());
+                }
+                _ => {}
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn partitions_that_are_older_than_a_sink_retains_go() {
+    let config = ORDERS
+        .replace("path = \"orders.ndjson\"", "path = \"orders*.ndjson\"")
+        .replace("url = \"lake\"", "url = \"lake\"\npartition_by = [\"date\"]\nretain = \"30days\"");
+    let today = chrono::Utc::now().format("%Y-%m-%d").to_string();
+    let dated = |day: &str| RECORDS.replace("2026-03-01", day);
+    let records = dated("2026-01-01") + &dated("2026-02-01");
+    let folder = folder_with(&[("eu.toml", &config), ("orders1.ndjson", &records)]);
+    let said = succeeds(folder.path(), &["check", "eu.toml"]);
+    assert!(said.contains("lake keeps partitions for 30days, counted from their end"), "{said}");
+    let run = || {
+        let output = run(folder.path(), &["run", "eu.toml", "--quiet", "-v"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let lake = folder.path().join("lake");
+    // A file of another pipeline lies beside them.
+    run();
+    fs::copy(newest(&lake, "date=2026-01-01"), lake.join("date=2026-01-01/other-00000001-0001.parquet")).unwrap();
+    assert_eq!(age(&lake, 0), ["date=2026-01-01", "date=2026-01-01", "date=2026-02-01"]);
+    // They are no longer young.
+    age(&lake, 2);
+    fs::write(folder.path().join("orders2.ndjson"), dated(&today)).unwrap();
+    let said = run();
+    assert!(said.contains("old partitions are removed") && said.contains("date=2026-01-01, date=2026-02-01"), "{said}");
+    assert_eq!(age(&lake, 0), ["date=2026-01-01".to_string(), format!("date={today}")]);
+    assert!(!run().contains("old partitions"));
+    let said =
+        succeeds(folder.path(), &["query", "eu.toml", "SELECT DISTINCT date FROM by_country", "--format", "csv"]);
+    assert_eq!(said, format!("date\n{today}\n"));
+
+    let undated = config.replace("[\"date\"]", "[\"hour\"]");
+    fs::write(folder.path().join("undated.toml"), undated).unwrap();
+    let said = fails(folder.path(), 2, &["check", "undated.toml"]);
+    assert!(said.contains("retain: ") && said.contains("put \"date\" into partition_by"), "{said}");
+}
+
+/// The file in a partition that comes last by name.
+fn newest(lake: &Path, partition: &str) -> std::path::PathBuf {
+    fs::read_dir(lake.join(partition)).unwrap().map(|entry| entry.unwrap().path()).max().unwrap()
 }

@@ -66,7 +66,7 @@ fn run(folder: &Path, name: &str) -> Ran {
 fn query(folder: &Path, name: &str, sql: &str) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_watershed"))
         .current_dir(folder)
-        .args(["query", &format!("examples/{name}.toml"), sql, "--format", "json"])
+        .args(["query", &format!("examples/{name}.toml"), sql, "--format", "ndjson"])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");

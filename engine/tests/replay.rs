@@ -214,7 +214,7 @@ fn replayed(folder: &Path, into: &str, arguments: &[&str]) -> Vec<String> {
 fn rows_of(folder: &Path, name: &str) -> Vec<String> {
     let sql = "SELECT * EXCLUDE (region, date, hour) FROM windows ORDER BY window_start, country NULLS FIRST";
     let output =
-        Command::new(WATERSHED).args(["query", name, sql, "--format", "json"]).current_dir(folder).output().unwrap();
+        Command::new(WATERSHED).args(["query", name, sql, "--format", "ndjson"]).current_dir(folder).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_string).collect()
 }

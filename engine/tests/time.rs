@@ -176,3 +176,92 @@ fn windows_of_a_stream_that_falls_silent_close_by_the_clock() {
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+/// What a batch query gives: every window between the first and the last that hold rows.
+fn every_window(times: &[i64], slide: i64, size: i64) -> Vec<(i64, i64)> {
+    let ends = times.iter().flat_map(|ts| (1..=size / slide).map(move |n| (ts.div_euclid(slide) + n) * slide));
+    let (first, last) = (ends.clone().min().unwrap(), ends.max().unwrap());
+    let count = |end: i64| times.iter().filter(|&&ts| end - size <= ts && ts < end).count() as i64;
+    (0..=(last - first) / slide).map(|n| first + n * slide).map(|end| (end, count(end))).collect()
+}
+
+const GAPS: [i64; 7] = [1, 2, 55, 56, 143, 144, 400_000];
+
+#[test]
+fn empty_windows_are_put_out_where_they_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for (sql, slide, size) in [(TUMBLE, 10, 10), (HOP, 10, 20)] {
+        let pipeline = format!("emit_empty = true\n{sql}");
+        let (rows, report) = run(folder.path(), "", &pipeline, &events(&GAPS));
+        let expected = every_window(&GAPS, slide, size);
+        assert_eq!(windows(&rows), expected);
+        assert_eq!(report["windows"].as_u64(), Some(expected.len() as u64));
+        // One window at a time, as a limit needs it.
+        let limited = pipeline.replace("GROUP BY window_end", "GROUP BY window_end ORDER BY window_end LIMIT 1");
+        assert_eq!(
+            windows(&run(folder.path(), "", &limited, &events(&GAPS[..6])).0),
+            every_window(&GAPS[..6], slide, size)
+        );
+    }
+    let (rows, _) = run(folder.path(), "", TUMBLE, &events(&GAPS));
+    assert_eq!(rows.len(), 4);
+}
+
+#[test]
+fn aggregates_over_no_rows_are_what_sql_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let sql = "emit_empty = true\nsql = \"SELECT window_start, window_end, count(*) AS n, sum(n) AS sum, avg(n) AS mean, \
+               coalesce(max(n), -1) AS most FROM tumble(s, INTERVAL '10 seconds') WHERE n < 3 GROUP BY window_start, \
+               window_end HAVING count(*) < 2\"";
+    let (rows, _) = run(folder.path(), "", sql, &events(&[1, 2, 25, 31]));
+    let shown: Vec<_> =
+        rows.iter().map(|row| (&row["window_start"], &row["n"], &row["sum"], &row["mean"], &row["most"])).collect();
+    let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let (empty, full) = (json("\"1970-01-01T00:00:10Z\""), json("\"1970-01-01T00:00:20Z\""));
+    let (zero, none, one, two, mean) = (json("0"), Value::Null, json("1"), json("2"), json("2.0"));
+    let minus = json("-1");
+    assert_eq!(shown, [(&empty, &zero, &none, &none, &minus), (&full, &one, &two, &mean, &two)]);
+}
+
+#[test]
+fn a_gap_over_a_restart_is_filled_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let toml =
+        region("", &format!("emit_empty = true\n{TUMBLE}")).replace("path = \"in.ndjson\"", "path = \"in*.ndjson\"");
+    fs::write(folder.path().join("region.toml"), toml).unwrap();
+    let mut rows = Vec::new();
+    // Each run finds one file more, and goes on behind the windows of the runs before.
+    for (number, times) in [&GAPS[..2], &GAPS[2..4], &GAPS[4..6]].into_iter().enumerate() {
+        fs::write(folder.path().join(format!("in{number}.ndjson")), events(times)).unwrap();
+        let output = Command::new(WATERSHED)
+            .args(["run", "region.toml", "--quiet"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = String::from_utf8(output.stdout).unwrap();
+        rows.extend(lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+    }
+    assert_eq!(windows(&rows), every_window(&GAPS[..6], 10, 10));
+}
+
+#[test]
+fn empty_windows_are_refused_where_nobody_knows_their_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let tumble = "FROM tumble(s, INTERVAL '10 seconds')";
+    for (sql, why) in [
+        ("SELECT n FROM s".to_string(), "has no windows"),
+        (format!("SELECT window_end, n, count(*) {tumble} GROUP BY window_end, n"), "keys beside the window"),
+        (format!("SELECT window_end, count(DISTINCT n) {tumble} GROUP BY window_end"), "keys beside the window"),
+        (format!("SELECT window_start, n {tumble}"), "taken as they are"),
+        (SESSION.split('"').nth(1).unwrap().to_string(), "never empty"),
+    ] {
+        fs::write(folder.path().join("region.toml"), region("", &format!("emit_empty = true\nsql = \"{sql}\"")))
+            .unwrap();
+        let output =
+            Command::new(WATERSHED).args(["check", "region.toml"]).current_dir(folder.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("`emit_empty` is set") && said.contains(why), "{sql}\n{said}");
+    }
+}

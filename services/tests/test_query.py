@@ -1,5 +1,6 @@
 """`watershed query --all`: the answer over many regions is that of DuckDB over all their rows, and no row leaves."""
 
+import datetime
 import http.client
 import json
 import math
@@ -74,6 +75,8 @@ QUERIES = [
     "SELECT region, rank() OVER (ORDER BY sum(orders) DESC) AS place FROM counts GROUP BY region",
     "SELECT count(*) AS n, sum(amount) AS none FROM events WHERE amount < -1000",
     "SELECT country, count(*) AS n FROM events WHERE amount < -1000 GROUP BY country",
+    "SELECT count(*) AS n, avg(revenue) AS mean FROM counts WHERE region = 'asia'",
+    "SELECT count(*) AS n, max(revenue) AS most FROM counts WHERE region = 'mars'",
 ]
 
 ROWS = [
@@ -152,9 +155,9 @@ query_token = "${{EU_TOKEN}}"
         """What DuckDB says about all rows in one place."""
         duck = duckdb.connect(config={"threads": 1})
         duck.execute("SET TimeZone = 'UTC'")
-        for table in ("events", "counts"):
+        for table, time in (("events", "ts"), ("counts", "window_start")):
             parts = [
-                f"SELECT *, '{name}' AS region "
+                f"SELECT * REPLACE ({time}::TIMESTAMP AS {time}), '{name}' AS region "
                 f"FROM read_parquet('{self.folder}/{name}/var/lake/{table}/**/*.parquet', hive_partitioning = false)"
                 for name in names or SIZES
             ]
@@ -180,7 +183,7 @@ def regions(tmp_path_factory) -> Iterator[Regions]:
 
 def plain(value):
     """A value as JSON spells it."""
-    return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else value
+    return f"{value.isoformat()}Z" if isinstance(value, datetime.datetime) else value
 
 
 def same(found: list[dict], expected: list[dict]) -> None:

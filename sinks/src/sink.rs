@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SinkError;
+use crate::parquet::Retention;
 
 /// What a sink is told about the rows it will get.
 #[derive(Debug, Clone)]
@@ -125,6 +126,11 @@ pub trait Sink: Send + fmt::Debug {
     /// Takes up what a dead process held. The engine then writes the batches from `held.first` on, all that there were at
     /// that epoch, before it prepares the next; of these the sink takes just the rows that were in no finished file.
     async fn resume(&mut self, held: &Held) -> Result<(), SinkError>;
+
+    /// What removes old rows of this sink, beside the flow, where that is asked for.
+    fn retention(&self) -> Option<Retention> {
+        None
+    }
 
     /// Makes it visible.
     async fn commit(&mut self, prepared: &Prepared) -> Result<Committed, SinkError>;

@@ -103,6 +103,9 @@ pub struct PipelineState {
     pub fingerprint: String,
     /// Windows that end at or before this have closed, in microseconds since the Unix epoch; none: no window yet.
     pub closed_through: Option<i64>,
+    /// End of the last window that was put out, where windows without rows are put out as well; none: no window yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_window: Option<i64>,
     /// Counts since the chain began.
     pub counters: Counts,
     /// Windows that are open.

@@ -13,7 +13,7 @@ use super::failure::{Failure, Outcome, load, refused_sql};
 use super::infer::{Inferred, infer};
 use super::places::{self, check_sinks, open_all};
 use super::screen::Screen;
-use crate::config::{ConnectorOptions, OnBad, PipelineConfig, Region, SourceConfig};
+use crate::config::{ConnectorOptions, OnBad, PipelineConfig, Region, SinkOptions, SourceConfig};
 use crate::diagnostic::Diagnostic;
 use crate::plan::{PlannedPipeline, plan_region};
 use crate::schema::type_name;
@@ -143,6 +143,16 @@ fn about_pipeline(region: &Region, config: &PipelineConfig, planned: &PlannedPip
         .collect();
     let mut text = format!("\npipeline {} -> {}\n", config.name, sinks.join(", "));
     text.push_str(&columns(&planned.output_schema));
+    let kept = config.sinks.iter().chain(&config.late).filter_map(|name| match &region.sinks.get(name)?.options {
+        SinkOptions::Parquet(options) => Some((name, options.retain?)),
+        SinkOptions::Stdout | SinkOptions::Null => None,
+    });
+    for (name, retain) in kept {
+        let _ = writeln!(text, "  {name} keeps partitions for {retain}, counted from their end");
+    }
+    if planned.emit_empty {
+        text.push_str("  a window without rows, between two with rows, gives a row as well\n");
+    }
     text.push_str("  plan\n");
     for line in planned.describe().lines() {
         let _ = writeln!(text, "    {line}");

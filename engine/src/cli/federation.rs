@@ -43,7 +43,7 @@ use self::split::Split;
 use self::wire::Answer;
 use super::args::Query;
 use super::failure::{Failure, Outcome, load};
-use super::query::{Table, Target, failed, only_reads, parse, session, unknown_table, usage, wrong};
+use super::query::{Table, Target, failed, is_function, only_reads, parse, session, unknown_table, usage, wrong};
 use super::screen::Screen;
 use crate::aggregate::GroupTable;
 use crate::config::Region;
@@ -120,7 +120,8 @@ fn expand(text: &str) -> Outcome<Vec<PathBuf>> {
 
 /// Every table has to be written by a pipeline of every region: a region that is left out in silence is a wrong answer.
 fn check_tables(regions: &[Region], sql: &str) -> Outcome {
-    let (_, named) = parse(&session(least_memory(regions))?, sql)?;
+    let session = session(least_memory(regions))?;
+    let (_, named) = parse(&session, sql)?;
     for table in &named {
         let mut tables = BTreeMap::new();
         for region in regions {
@@ -142,6 +143,7 @@ fn check_tables(regions: &[Region], sql: &str) -> Outcome {
                     let help = "with --all, only what pipelines wrote can be asked for";
                     return Err(wrong(sql, SqlError::new(error).help(help)));
                 }
+                None if is_function(&session, table) => {}
                 None => return Err(unknown_table(region, sql, table)),
             }
         }
@@ -170,6 +172,7 @@ async fn ask_all(regions: &[Region], sql: &str) -> Outcome<Answers> {
     let answers = asked.into_iter().map(|answer| {
         answer.map_err(|refused| match refused {
             Refused::Rows(why) => wrong(sql, why),
+            Refused::Broke(error) => failed(error),
             Refused::Failed(failure) => failure,
         })
     });
@@ -264,6 +267,9 @@ async fn rows(regions: &[Region], sql: &str, why: SqlError) -> Outcome<SendableR
             });
         }
         let Some(union) = union else {
+            if is_function(&session, table) {
+                continue;
+            }
             return Err(Failure::running(format!("`{table}` is not written yet in any of the regions")));
         };
         session.register_table(TableReference::bare(table.table()), union.into_view()).map_err(failed)?;

@@ -123,7 +123,6 @@ impl<'r> Lake<'r> {
         let reading = Reading { table: name.to_string(), files: files.len(), opened: Arc::clone(&opened) };
         let store = Arc::new(Snapshot { inner, files, opened });
         table(session, name, store, columns, levels).await.map_err(|error| cannot_read(&error.strip_backtrace()))?;
-        lock(&reading.opened).clear();
         Ok(Some(reading))
     }
 
@@ -152,7 +151,7 @@ impl<'r> Lake<'r> {
 }
 
 impl Reading {
-    /// How many files the query has opened so far.
+    /// How many files were opened so far, those included that told the columns.
     pub(super) fn opened(&self) -> usize {
         lock(&self.opened).len()
     }

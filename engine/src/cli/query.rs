@@ -186,7 +186,7 @@ pub(super) async fn plan(session: &SessionContext, region: &Region, sql: &str) -
                 readings.push(reading.ok_or_else(|| lake.nothing())?);
             }
             Some(Table::Reference(config)) => register_reference(session, config).await?,
-            None if session.state().table_functions().contains_key(name) => {}
+            None if is_function(session, table) => {}
             None => return Err(unknown_table(region, sql, table)),
         }
     }
@@ -202,6 +202,11 @@ pub(super) fn parse(session: &SessionContext, sql: &str) -> Outcome<(Statement, 
     let statement = state.sql_to_statement(sql, &dialect).map_err(|error| wrong(sql, error.into()))?;
     let named = state.resolve_table_references(&statement).map_err(|error| wrong(sql, error.into()))?;
     Ok((statement, named))
+}
+
+/// True for a function that makes rows, such as `generate_series`.
+pub(super) fn is_function(session: &SessionContext, table: &TableReference) -> bool {
+    session.state().table_functions().contains_key(table.table())
 }
 
 /// Refuses what would change anything.

@@ -305,7 +305,8 @@ fn send_into(region: &mut Region, into: &Path) -> Outcome {
         let parquet = pipeline.sinks.iter().filter_map(|sink| region.sinks.get(sink)).find_map(|sink| {
             let options = sink.options.files()?;
             let (url, store) = (into.join(name).display().to_string(), StoreOptions::default());
-            let options = ParquetOptions { url, store, ..options.clone() };
+            // What is asked for once more does not go for its age.
+            let options = ParquetOptions { url, store, retain: None, ..options.clone() };
             Some(SinkConfig { name: name.clone(), options: SinkOptions::Parquet(Box::new(options)), ..sink.clone() })
         });
         let Some(sink) = parquet else {

@@ -31,6 +31,7 @@ pub(super) fn resolve(entry: &Entry, title: &str, declared: &[&str], context: &C
         origin,
         sinks,
         allowed_lateness,
+        emit_empty: *keys.emit_empty.get_ref(),
         late: keys.late.map(At::into_inner),
         location: context.document.location(entry.node.span.clone()),
         written: context.as_written(&entry.node),

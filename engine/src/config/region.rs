@@ -260,6 +260,8 @@ pub struct PipelineConfig {
     pub sinks: Vec<String>,
     /// How long a window stays open for events behind the watermark.
     pub allowed_lateness: Duration,
+    /// Puts out windows without rows, too.
+    pub emit_empty: bool,
     /// The sink that takes late rows.
     pub late: Option<String>,
     /// Where its table starts in the region file.

@@ -66,6 +66,7 @@ fn parquet(table: &Node, store: &Node, title: &str, context: &Context<'_>) -> Op
         ("every", options.roll.every.0.is_zero(), roll),
         ("idle", options.roll.idle.0.is_zero(), roll),
         ("row_group_size", options.row_group_size.0 == 0, table),
+        ("retain", options.retain.is_some_and(|retain| retain.0.is_zero()), table),
     ];
     for (key, is_zero, table) in sizes {
         if is_zero {

@@ -233,6 +233,9 @@ keys! {
         sinks: Option<At<Vec<At<String>>>> = words "none, where `sink` is given",
         /// How long a window stays open for events behind the watermark.
         allowed_lateness: At<Period> = value "\"0s\"",
+        /// Puts out windows without rows, too: each that lies between two windows with rows. For aggregates that have no
+        /// keys beside the window.
+        emit_empty: At<bool> = value "false",
         /// A sink that takes the rows that came too late.
         late: Option<At<String>> = words "they are counted and dropped",
     }

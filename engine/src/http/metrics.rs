@@ -113,6 +113,11 @@ impl Page<'_> {
         )?;
         let limit = view.memory_limit.map(|limit| limit as f64);
         self.gauge("state_memory_limit_bytes", "Memory that they may take", limit)?;
+        let expired = view
+            .expired
+            .iter()
+            .map(|(pipeline, sink, files)| (vec![("pipeline", pipeline.clone()), ("sink", sink.clone())], *files));
+        self.counters("expired_files", "Files removed because their partition is old", expired)?;
         self.gauge("state_spilled_bytes", "State on the local disk", Some(view.spilled as f64))?;
         self.gauge("uptime_seconds", "Time since the start", Some(view.up.as_secs_f64()))?;
         self.splits(view)

@@ -17,6 +17,7 @@ pub(crate) use tables::{open as open_table, physical_plan};
 
 use crate::config::{PipelineConfig, Region};
 use crate::sql::{Catalog, SqlError, StreamTable};
+use crate::window::Work;
 
 /// A region whose every statement is planned.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub struct PlannedPipeline {
     pub fingerprint: Arc<str>,
     /// How long windows stay open behind the watermark.
     pub allowed_lateness: i64,
+    /// True if windows without rows, between two with rows, are put out.
+    pub emit_empty: bool,
     /// What it does with rows.
     pub stage: Stage,
     /// Reference tables to load before the first row.
@@ -97,7 +100,8 @@ pub async fn plan_region(region: &Region) -> Result<PlannedRegion, Vec<(String, 
     let mut pipelines = Vec::new();
     let mut errors = Vec::new();
     for config in region.pipelines.values() {
-        let planned = plan_pipeline(&catalog, config).await.and_then(|planned| check_late(region, config, planned));
+        let planned = plan_pipeline(&catalog, config).await;
+        let planned = planned.and_then(|planned| check_late(region, config, check_empty(config, planned)?));
         match planned {
             Ok(mut planned) => {
                 planned.tables.iter_mut().for_each(|table| table.refresh_like(&region.tables));
@@ -151,6 +155,34 @@ pub async fn catalog(region: &Region) -> Result<Arc<Catalog>, (String, SqlError)
         }
     }
     Ok(Arc::new(catalog))
+}
+
+/// Which rows an empty window has is plain only where each window has one: with keys, no one knows of keys that did not
+/// come.
+fn check_empty(config: &PipelineConfig, planned: PlannedPipeline) -> Result<PlannedPipeline, SqlError> {
+    if !config.emit_empty {
+        return Ok(planned);
+    }
+    let refused =
+        |why: &str, help: &str| Err(SqlError::new(format!("`emit_empty` is set, but {why}")).help(help.to_string()));
+    let Stage::Windows { cuts, .. } = &planned.stage else {
+        return refused("this pipeline has no windows", "take it out, or aggregate by window: FROM tumble(…)");
+    };
+    let [cut] = cuts.as_slice() else {
+        return refused("windows are joined here", "take it out: a join has rows where both sides have some");
+    };
+    match (&cut.window, &cut.work) {
+        (CutWindow::Session { .. }, _) => refused("a session is never empty", "take it out, or write tumble or hop"),
+        (CutWindow::Grid(_), Work::Collect) => {
+            refused("the rows of a window are taken as they are", "aggregate them by window alone")
+        }
+        (CutWindow::Grid(_), Work::Aggregate(spec)) if spec.group_count() > 0 => refused(
+            "there are keys beside the window, and which of them an empty window has is not known",
+            "group by window_start and window_end alone (count(DISTINCT x) has x as a key); or take it out, and let the \
+             query join its windows with a list of keys",
+        ),
+        (CutWindow::Grid(_), Work::Aggregate(_)) => Ok(PlannedPipeline { emit_empty: true, ..planned }),
+    }
 }
 
 /// Late rows leave as the source's own rows, so there must be one source, and a sink of their own.

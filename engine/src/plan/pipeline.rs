@@ -163,6 +163,7 @@ pub(super) async fn plan(
         sql_hash: sql_hash(sql).into(),
         fingerprint: fingerprint.into(),
         allowed_lateness: i64::try_from(allowed_lateness.as_micros()).unwrap_or(i64::MAX),
+        emit_empty: false,
         stage: compiled.stage,
         tables: compiled.tables,
         session,

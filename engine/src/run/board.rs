@@ -26,6 +26,8 @@ pub struct Board {
     shown: OnceLock<Shown>,
     epochs: Mutex<Epochs>,
     splits: Mutex<BTreeMap<Key, Arc<Mutex<Reading>>>>,
+    /// Files that were removed because they are old, by pipeline and sink.
+    expired: Mutex<BTreeMap<(Arc<str>, String), u64>>,
     #[cfg(feature = "http")]
     inlets: OnceLock<BTreeMap<String, Arc<Inlet>>>,
 }
@@ -78,6 +80,8 @@ pub struct View {
     pub spilled: u64,
     /// The splits that are being read.
     pub splits: Vec<SplitView>,
+    /// Files that were removed because they are old: pipeline, sink and number.
+    pub expired: Vec<(String, String, u64)>,
     /// Epochs.
     pub epochs: EpochView,
     /// Time since the board was made.
@@ -130,6 +134,7 @@ impl Default for Board {
             shown: OnceLock::new(),
             epochs: Mutex::default(),
             splits: Mutex::default(),
+            expired: Mutex::default(),
             #[cfg(feature = "http")]
             inlets: OnceLock::new(),
         }
@@ -174,6 +179,11 @@ impl Board {
     #[cfg(feature = "http")]
     pub fn has_sources(&self) -> bool {
         self.inlets.get().is_some()
+    }
+
+    /// So many old files were removed.
+    pub(super) fn expired(&self, pipeline: &Arc<str>, sink: &str, files: u64) {
+        *lock(&self.expired).entry((pipeline.clone(), sink.to_string())).or_default() += files;
     }
 
     /// An epoch begins to end.
@@ -241,6 +251,10 @@ impl Board {
             memory_limit: shown.memory.limit().map(|limit| limit as u64),
             spilled: shown.memory.spilled(),
             splits: splits.iter().map(split).collect(),
+            expired: lock(&self.expired)
+                .iter()
+                .map(|((pipeline, sink), files)| (pipeline.to_string(), sink.clone(), *files))
+                .collect(),
             epochs: self.epochs(),
             up: self.made.elapsed(),
         })

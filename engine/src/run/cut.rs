@@ -19,6 +19,7 @@ pub(crate) struct LaneCut {
 pub(crate) struct PipelineCut {
     pub(crate) pipeline: usize,
     pub(crate) closed_through: Option<i64>,
+    pub(crate) last_window: Option<i64>,
     pub(crate) open_windows: u64,
     pub(crate) cuts: Vec<CutBlocks>,
     pub(crate) out: OutletCut,

@@ -13,6 +13,7 @@ use arrow::datatypes::SchemaRef;
 use watershed_sinks::{Committed, Flush, Held, Prepared, Sink, SinkError};
 
 use super::error::RunError;
+use super::retention::Expiring;
 use super::world::World;
 use crate::checkpoint::{Block, Budget, OutletState, Piece};
 
@@ -76,6 +77,14 @@ impl Outlet {
         let outlet =
             Self { pipeline, schema, sinks, next: 0, rows: BTreeMap::new(), prepared: Vec::new(), budget, world };
         Ok((outlet, epoch))
+    }
+
+    /// What removes old rows, by sink.
+    pub(super) fn retentions(&self) -> impl Iterator<Item = Expiring> {
+        self.sinks.iter().filter_map(|(name, sink)| {
+            let (pipeline, sink, retention) = (self.pipeline.clone(), name.clone(), sink.retention()?);
+            Some(Expiring { pipeline, sink, retention })
+        })
     }
 
     /// Shows once more what the last epoch prepared.

@@ -21,6 +21,7 @@ use super::coordinator::CoordinatorMessage;
 use super::cut::{CutBlocks, PipelineCut};
 use super::error::RunError;
 use super::feed::late_rows;
+use super::gaps::Gaps;
 use super::lane::{LaneMessage, LaneOutput, PipelineMessage, SessionRows};
 use super::outlet::Outlet;
 use super::step::Step;
@@ -66,6 +67,8 @@ pub(crate) struct PipelineParts {
 pub(crate) struct RestoredPipeline {
     /// Windows that end at or before this have closed.
     pub(crate) closed_through: i64,
+    /// End of the last window that was put out, where empty ones are put out as well.
+    pub(crate) last_window: Option<i64>,
     pub(crate) cuts: Vec<RestoredCut>,
 }
 
@@ -118,6 +121,8 @@ pub(super) struct Windows {
     pub(super) stores: Vec<CutStore>,
     above: Arc<dyn ExecutionPlan>,
     one_at_a_time: bool,
+    /// Where windows without rows are put out.
+    gaps: Option<Gaps>,
 }
 
 pub(super) enum CutStore {
@@ -134,13 +139,18 @@ impl PipelineTask {
         let windows = match plan.stage {
             Stage::Rows(_) => None,
             Stage::Windows { cuts, above, one_at_a_time } => {
+                let last = restored.as_ref().and_then(|restored| restored.last_window);
+                let gaps = match (plan.emit_empty, cuts.as_slice()) {
+                    (true, [cut]) => Gaps::of(cut, one_at_a_time, last).map_err(failed)?,
+                    _ => None,
+                };
                 let mut states = restored.into_iter().flat_map(|restored| restored.cuts);
                 let stores = cuts
                     .iter()
                     .map(|cut| store(cut, plan.allowed_lateness, &parts.budget, states.next()))
                     .collect::<DataFusionResult<Vec<_>>>()
                     .map_err(failed)?;
-                Some(Windows { cuts, stores, above, one_at_a_time })
+                Some(Windows { cuts, stores, above, one_at_a_time, gaps })
             }
         };
         Ok(Self {
@@ -287,6 +297,7 @@ impl PipelineTask {
         self.tell(CoordinatorMessage::Pipeline(PipelineCut {
             pipeline: self.parts.number,
             closed_through: self.closed_through(),
+            last_window: self.windows.as_ref().and_then(|windows| windows.gaps.as_ref()?.last()),
             open_windows: self.open_windows(),
             cuts,
             out,
@@ -453,17 +464,35 @@ impl PipelineTask {
         let session_window = windows.cuts.iter().any(|cut| matches!(cut.window, CutWindow::Session { .. }));
         count += if session_window { 0 } else { closed.len() as u64 };
         self.count(|counters| Counters::add(&counters.windows, count));
-        for (_, by_cut) in closed {
-            let Some(windows) = &self.windows else { return Ok(()) };
-            for (cut, rows) in windows.cuts.iter().zip(by_cut) {
-                cut.fill(&rows).map_err(|error| RunError::query(&self.name, &error))?;
-            }
-            let plan = reset_plan_states(windows.above.clone()).map_err(|error| RunError::query(&self.name, &error))?;
-            let batches =
-                collect(plan, self.session.task_ctx()).await.map_err(|error| RunError::query(&self.name, &error))?;
-            for batch in batches {
-                self.write(batch).await?;
-            }
+        for (end, by_cut) in closed {
+            self.put_out_gap(end).await?;
+            self.put_out(by_cut).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts out the windows without rows before the one that ends at `end`, where they are wanted.
+    async fn put_out_gap(&mut self, end: i64) -> Result<(), RunError> {
+        while let Some(gaps) = self.windows.as_mut().and_then(|windows| windows.gaps.as_mut()) {
+            let gap = gaps.before(end).map_err(|error| RunError::query(&self.name, &error))?;
+            let Some(gap) = gap else { break };
+            self.count(|counters| Counters::add(&counters.windows, gap.windows));
+            self.put_out(vec![vec![gap.rows]]).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs the plan above over rows of closed windows, those of each cut, and writes what comes of it.
+    async fn put_out(&mut self, by_cut: Vec<Vec<(RecordBatch, Spans)>>) -> Result<(), RunError> {
+        let Some(windows) = &self.windows else { return Ok(()) };
+        for (cut, rows) in windows.cuts.iter().zip(by_cut) {
+            cut.fill(&rows).map_err(|error| RunError::query(&self.name, &error))?;
+        }
+        let plan = reset_plan_states(windows.above.clone()).map_err(|error| RunError::query(&self.name, &error))?;
+        let batches =
+            collect(plan, self.session.task_ctx()).await.map_err(|error| RunError::query(&self.name, &error))?;
+        for batch in batches {
+            self.write(batch).await?;
         }
         Ok(())
     }

@@ -56,7 +56,7 @@ pub(super) fn first_epoch(
         let reads_anew = plan.branches().all(|(_, branch)| anew.contains(&branch.rows.source.as_ref()));
         if reads_anew && holds_nothing(&state) {
             // Time begins anew as well: nothing of what comes is late for what went before.
-            state.closed_through = None;
+            (state.closed_through, state.last_window) = (None, None);
             state.cuts.clear();
         }
         manifest.pipelines.insert(plan.name.to_string(), state);
@@ -135,6 +135,7 @@ fn empty_pipeline(plan: &PlannedPipeline) -> PipelineState {
         sql_hash: plan.sql_hash.to_string(),
         fingerprint: plan.fingerprint.to_string(),
         closed_through: None,
+        last_window: None,
         counters: Counts::default(),
         open_windows: 0,
         cuts: Vec::new(),
@@ -173,7 +174,11 @@ fn taken_over(plan: &PlannedPipeline, state: &PipelineState, previous: &Manifest
     if holds_nothing(state) {
         // What is prepared has its rows in files already.
         let same = state.fingerprint == *plan.fingerprint;
-        return Ok(PipelineState { cuts: if same { kept.cuts } else { Vec::new() }, ..kept });
+        return Ok(match same {
+            true => kept,
+            // The windows of today may lie on another grid.
+            false => PipelineState { cuts: Vec::new(), last_window: None, ..kept },
+        });
     }
     if state.fingerprint != plan.fingerprint.as_ref() {
         return Err(refused(

@@ -177,6 +177,7 @@ impl Recovered {
                 }),
             });
         }
-        Ok(Some(RestoredPipeline { closed_through: state.closed_through.unwrap_or(BEGINNING), cuts }))
+        let closed_through = state.closed_through.unwrap_or(BEGINNING);
+        Ok(Some(RestoredPipeline { closed_through, last_window: state.last_window, cuts }))
     }
 }

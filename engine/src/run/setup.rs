@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use watershed_connectors::Source;
 use watershed_sinks::SinkContext;
@@ -64,6 +65,8 @@ pub(super) struct Assembly {
     /// By pipeline, of those with windows.
     pub(super) watermarks: Vec<(Arc<str>, watch::Receiver<i64>)>,
     pub(super) tables: Vec<Tables>,
+    /// What removes old rows, until the end.
+    pub(super) expiring: Vec<BoxFuture<'static, ()>>,
 }
 
 /// The reference tables of one pipeline.

@@ -14,7 +14,17 @@ use crate::checkpoint::Manifest;
 /// readers that it is published.
 pub(super) async fn run(assembly: Assembly, finish: watch::Sender<bool>) -> Result<Option<Manifest>, RunError> {
     let Assembly {
-        lanes, pipelines, letters, coordinator, drivers, discoveries, mut reading, mut senders, tables, ..
+        lanes,
+        pipelines,
+        letters,
+        coordinator,
+        drivers,
+        discoveries,
+        mut reading,
+        mut senders,
+        tables,
+        expiring,
+        ..
     } = assembly;
     let (failed, mut failures) = mpsc::unbounded_channel();
     let mut threads = JoinSet::new();
@@ -31,6 +41,10 @@ pub(super) async fn run(assembly: Assembly, finish: watch::Sender<bool>) -> Resu
     let mut refreshing = JoinSet::new();
     for tables in tables {
         refreshing.spawn(refresh(tables));
+    }
+    let mut sweeping = JoinSet::new();
+    for expiring in expiring {
+        sweeping.spawn(expiring);
     }
     let mut readers = JoinSet::new();
     for driver in drivers {
@@ -75,6 +89,9 @@ pub(super) async fn run(assembly: Assembly, finish: watch::Sender<bool>) -> Resu
             while let Some(joined) = tasks.join_next().await {
                 joined.unwrap_or(Err(RunError::Lost("a pipeline")))?;
             }
+            while let Some(joined) = sweeping.join_next().await {
+                joined.map_err(|_| RunError::Lost("what removes old partitions"))?;
+            }
             Ok(Some(last))
         }
         // Whoever read our standard output has seen enough; that is an end, not a failure.
@@ -84,6 +101,7 @@ pub(super) async fn run(assembly: Assembly, finish: watch::Sender<bool>) -> Resu
     readers.shutdown().await;
     tasks.shutdown().await;
     refreshing.shutdown().await;
+    sweeping.shutdown().await;
     drop(senders);
     outcome
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::sync::{Semaphore, mpsc, watch};
 use watershed_sinks::Flush;
 
@@ -21,6 +23,7 @@ use super::pipeline::{PipelineParts, PipelineTask};
 use super::reader::Driver;
 use super::redelivery::Redelivery;
 use super::restore::{Begin, Recovered};
+use super::retention;
 use super::setup::{Assembly, Outlets, Setup, Tables};
 use super::sources::{LiveSource, clock_delay};
 use super::tally::{Tallies, Totals};
@@ -69,6 +72,7 @@ pub(super) fn connect(
     let names: Vec<Arc<str>> = plans.iter().map(|plan| plan.name.clone()).collect();
     let stores = (0..wires.setup.lanes).map(|_| pane_stores(&plans)).collect();
     let base = wires.base(&names);
+    let expiring = wires.expiring(&outlets);
     let letters = wires.letters(letters);
     let pipelines = wires.pipelines(plans, outlets)?;
     let lanes = wires.lanes(lane_inboxes, stores, &pipelines.for_lanes, &letters.for_lanes, &barrier_asked)?;
@@ -125,6 +129,7 @@ pub(super) fn connect(
         tallies,
         watermarks: pipelines.watermarks,
         tables: pipelines.tables,
+        expiring,
     })
 }
 
@@ -149,6 +154,16 @@ struct Pipelines {
 }
 
 impl Wires {
+    /// What removes old rows from the sinks.
+    fn expiring(&self, outlets: &[Outlets]) -> Vec<BoxFuture<'static, ()>> {
+        let outlets = outlets.iter().flat_map(|outlets| [Some(&outlets.out), outlets.late.as_ref()]).flatten();
+        let sweep = |expiring| {
+            let Setup { world, board, finished, .. } = &self.setup;
+            retention::run(expiring, world.clone(), board.clone(), finished.clone()).boxed()
+        };
+        outlets.flat_map(|outlet| outlet.retentions()).map(sweep).collect()
+    }
+
     /// The counts with which the run begins.
     fn base(&self, names: &[Arc<str>]) -> Totals {
         let manifest = &self.recovered.manifest;

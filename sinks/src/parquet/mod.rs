@@ -22,6 +22,7 @@ mod partition;
 mod place;
 mod plan;
 mod rename;
+mod retain;
 mod sink;
 mod types;
 mod upload;
@@ -34,6 +35,7 @@ pub use options::{Compression, ParquetOptions, Roll};
 pub(crate) use place::PreparedFile;
 pub use place::visible_files;
 pub(crate) use rename::sync_on_disk;
+pub use retain::{Expired, Retention};
 pub use sink::{Clock, ParquetSink};
 pub use types::file_schema;
 

@@ -38,6 +38,9 @@ pub struct ParquetOptions {
     /// Size of a row group in memory, before it is encoded.
     #[serde(default = "default_row_group_size")]
     pub row_group_size: ByteSize,
+    /// How long partitions are kept, counted from their end; none: for ever. Needs the folder level `date`.
+    #[serde(default)]
+    pub retain: Option<Period>,
     /// Whether what is prepared says what is in the columns of each file: where a log wants to know.
     #[serde(skip)]
     pub(crate) stats: bool,
@@ -99,6 +102,7 @@ impl ParquetOptions {
             compression: Compression::default(),
             bloom_filters: Vec::new(),
             row_group_size: default_row_group_size(),
+            retain: None,
             stats: false,
         }
     }

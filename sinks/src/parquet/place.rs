@@ -296,11 +296,22 @@ impl Place {
 
     /// The greatest epoch among the visible files of `pipeline` below the folder `under` (all, if empty).
     pub(super) async fn last_epoch(&self, under: &str, pipeline: &str) -> Result<Option<u64>, SinkError> {
+        let files = self.visible(under).await?;
+        let names = files.iter().filter_map(|(_, file)| file.location.filename());
+        Ok(names.filter_map(|name| names::visible_epoch(name, pipeline)).max())
+    }
+
+    /// The visible files below the folder `under` (all, if empty), with their keys.
+    pub(super) async fn visible(&self, under: &str) -> Result<Vec<(String, ObjectMeta)>, SinkError> {
         let prefix = self.root.path(under)?;
         let files = list_visible(&*self.root.store, &self.root.path, &prefix).await;
         let files = files.map_err(|error| self.root.cannot_list(error))?;
-        let names = files.iter().filter_map(|file| file.location.filename());
-        Ok(names.filter_map(|name| names::visible_epoch(name, pipeline)).max())
+        Ok(files.into_iter().filter_map(|file| Some((self.root.key(&file.location)?, file))).collect())
+    }
+
+    /// Removes a visible file, if it is there.
+    pub(super) async fn remove(&self, key: &str) -> Result<(), SinkError> {
+        self.root.remove(key).await
     }
 
     /// All that processes left in the staging folder `folder`, the unfinished files of a dead one included.

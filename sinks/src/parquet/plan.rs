@@ -63,6 +63,11 @@ impl Plan {
         check_names_and_sizes(options, context)?;
         let columns = file_schema(&context.schema)?;
         let levels = levels(options, context, &columns)?;
+        if options.retain.is_some() && !levels.contains(&Level::Date) {
+            return Err(SinkError::config(
+                "retain: partitions go by the time that their folders name; put \"date\" into partition_by, or take retain out",
+            ));
+        }
         let time = match levels.iter().any(|level| matches!(level, Level::Date | Level::Hour)) {
             true => Some(time_column(context)?),
             false => None,

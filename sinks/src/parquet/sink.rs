@@ -22,6 +22,7 @@ use super::partition;
 use super::place::{Leftover, Place, PreparedFile};
 use super::plan::{Level, Plan};
 use super::rename::Renaming;
+use super::retain::{Latest, Retention, lock};
 use super::types::to_file_types;
 use super::upload::Uploading;
 use crate::error::SinkError;
@@ -29,6 +30,7 @@ use crate::numbers::Numbers;
 use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 use crate::store::{self, Location, Patience, Store};
 use crate::trouble::{Repeat, trouble};
+use crate::units::Period;
 
 /// Tells the time for rolling by age and idleness; tests move it by hand.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
@@ -40,6 +42,9 @@ pub struct ParquetSink {
     pipeline: Arc<str>,
     region: Arc<str>,
     partition_by: Vec<String>,
+    retain: Option<Period>,
+    /// What the last commit showed.
+    latest: Latest,
     shape: Arc<Shape>,
     clock: Clock,
     files: OpenFiles,
@@ -124,6 +129,8 @@ impl ParquetSink {
             pipeline: Arc::clone(&context.pipeline),
             region: Arc::clone(&context.region),
             partition_by: options.partition_by,
+            retain: options.retain,
+            latest: Latest::default(),
             files: OpenFiles::new(Arc::clone(&shape), options.roll, context),
             shape,
             clock,
@@ -315,12 +322,18 @@ impl Sink for ParquetSink {
         Ok(())
     }
 
+    fn retention(&self) -> Option<Retention> {
+        let (shape, pipeline, latest) = (self.shape.clone(), self.pipeline.clone(), self.latest.clone());
+        Retention::new(shape, pipeline, self.under(), self.retain?.0, latest)
+    }
+
     async fn commit(&mut self, prepared: &Prepared) -> Result<Committed, SinkError> {
         let mut committed = Committed::default();
         if !prepared.is_nothing() {
             let files = Vec::<PreparedFile>::deserialize(&prepared.0).map_err(|error| {
                 SinkError::fatal(format!("what the parquet sink of {:?} prepared cannot be read", self.pipeline), error)
             })?;
+            *lock(&self.latest) = files.iter().map(|file| file.target.clone()).collect();
             self.publish(&files).await?;
             committed.files = files.len() as u64;
             committed.bytes = files.iter().map(|file| file.bytes).sum();

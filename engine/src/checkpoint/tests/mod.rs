@@ -32,6 +32,7 @@ fn manifest(read: u64, pieces: Vec<Piece>) -> Manifest {
         sql_hash: "s".into(),
         fingerprint: "f".into(),
         closed_through: Some(7),
+        last_window: None,
         counters: Counts::default(),
         open_windows: 1,
         cuts: Vec::new(),

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion::common::Result as DataFusionResult;
+use arrow::record_batch::RecordBatch;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::execute_stream;
@@ -13,7 +14,7 @@ use datafusion::prelude::{DataFrame, ident, lit};
 use futures::TryStreamExt;
 
 use super::super::failure::{Failure, Outcome};
-use super::super::query::{Table, failed, parse, session};
+use super::super::query::{Table, failed, is_function, parse, session};
 use super::split::{Part, Split};
 use super::wire::Answer;
 use crate::aggregate::GroupTable;
@@ -38,6 +39,8 @@ const ROWS_A_GROUP: usize = 2;
 pub(in crate::cli) enum Refused {
     /// The query moves rows.
     Rows(SqlError),
+    /// It broke on some row; the error may tell a value of it.
+    Broke(DataFusionError),
     /// Anything else.
     Failed(Failure),
 }
@@ -53,6 +56,8 @@ impl From<Failure> for Refused {
 pub(super) struct Limits {
     /// Bytes that groups may take of memory.
     pub(super) memory: usize,
+    /// How many files are read side by side; none: one for each core.
+    pub(super) partitions: Option<usize>,
     /// Tables whose rows are events, each of which is to stay; none where rows may move anyway.
     pub(super) events: BTreeSet<String>,
 }
@@ -60,13 +65,16 @@ pub(super) struct Limits {
 impl Limits {
     /// For a part that is done where it is asked for.
     pub(super) fn here(memory: usize) -> Self {
-        Self { memory, events: BTreeSet::new() }
+        Self { memory, partitions: None, events: BTreeSet::new() }
     }
 }
 
 /// Does the part of `region`.
 pub(super) async fn run(region: &Region, sql: &str, limits: Limits) -> Result<Answer, Refused> {
     let session = session(limits.memory)?;
+    if let Some(partitions) = limits.partitions {
+        session.state_ref().write().config_mut().options_mut().execution.target_partitions = partitions;
+    }
     let Some(tables) = register(&session, region, sql).await? else {
         return Ok(Answer { region: region.name.to_string(), ..Answer::default() });
     };
@@ -98,6 +106,9 @@ async fn register(
     for table in &named {
         let name = table.table();
         let Some(Table::Lake(lake)) = Table::find(region, name)? else {
+            if is_function(session, table) {
+                continue;
+            }
             let error = format!("region `{}` has no pipeline `{name}`", region.name);
             return Err(Failure::wrong(Diagnostic::new(error)));
         };
@@ -131,26 +142,31 @@ async fn aggregate(
     part: &Part,
     tables: &BTreeMap<String, LogicalPlan>,
     limits: &Limits,
-) -> Outcome<GroupTable> {
+) -> Result<GroupTable, Refused> {
     let input = over_rows(&part.input, tables).map_err(failed)?;
     let of_events = limits.events.iter().any(|name| reads(&part.input, name));
     let state = session.state();
     let plan = state.create_physical_plan(&input).await.map_err(failed)?;
-    let mut stream = execute_stream(plan, session.task_ctx()).map_err(failed)?;
+    let mut stream = execute_stream(plan, session.task_ctx()).map_err(Refused::Broke)?;
     let mut groups = GroupTable::new(part.spec.clone()).map_err(failed)?;
+    // Without keys there is one group, even if no row comes.
+    groups.update(&RecordBatch::new_empty(stream.schema())).map_err(failed)?;
     let mut rows = 0;
-    while let Some(batch) = stream.try_next().await.map_err(failed)? {
+    while let Some(batch) = stream.try_next().await.map_err(Refused::Broke)? {
         rows += batch.num_rows();
-        groups.update(&batch).map_err(failed)?;
+        groups.update(&batch).map_err(Refused::Broke)?;
         if groups.len() > MAX_GROUPS || groups.size() > limits.memory {
-            return Err(too_many(region, &format!("there are more than {} groups", groups.len().min(MAX_GROUPS))));
+            return Err(
+                too_many(region, &format!("there are more than {} groups", groups.len().min(MAX_GROUPS))).into()
+            );
         }
     }
     if of_events && groups.len() > FREE_GROUPS && rows < ROWS_A_GROUP * groups.len() {
         return Err(too_many(
             region,
             &format!("{rows} events are in {} groups, so most groups are an event", groups.len()),
-        ));
+        )
+        .into());
     }
     Ok(groups)
 }

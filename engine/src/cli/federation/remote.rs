@@ -8,6 +8,7 @@ use serde::Deserialize;
 use watershed_connectors::Secret;
 
 use super::super::failure::Failure;
+use super::super::query::wrong;
 use super::part::Refused;
 use super::wire::Answer;
 use crate::diagnostic::Diagnostic;
@@ -64,13 +65,9 @@ pub(super) async fn ask(address: &str, token: &Secret, region: &str, sql: &str) 
     }
     let trouble = serde_json::from_slice::<Trouble>(&bytes);
     match (status, trouble) {
-        (StatusCode::UNPROCESSABLE_ENTITY, Ok(Trouble { error, help, position, moves_rows: true })) => {
-            Err(Error::Refused(Refused::Rows(SqlError { message: error, position, help })))
-        }
-        (StatusCode::UNPROCESSABLE_ENTITY, Ok(Trouble { error, help, .. })) => {
-            let mut diagnostic = Diagnostic::new(error);
-            diagnostic.help = help;
-            Err(Error::Refused(Failure::wrong(diagnostic).into()))
+        (StatusCode::UNPROCESSABLE_ENTITY, Ok(Trouble { error, help, position, moves_rows })) => {
+            let error = SqlError { message: error, position, help };
+            Err(Error::Refused(if moves_rows { Refused::Rows(error) } else { wrong(sql, error).into() }))
         }
         (StatusCode::UNAUTHORIZED, _) => {
             let help = "the file here and the one that the daemon runs have to hold the same `query_token`";

@@ -32,7 +32,7 @@ impl Counter {
             let rows = matches!(pipeline.stage, Stage::Rows(_)).then(|| pipeline.name.to_string());
             rows.into_iter().chain([format!("{}_late", pipeline.name)])
         });
-        let limits = Limits { memory: MEMORY, events: events.collect::<BTreeSet<_>>() };
+        let limits = Limits { memory: MEMORY, partitions: Some(1), events: events.collect::<BTreeSet<_>>() };
         Arc::new(Self { region: region.clone(), limits })
     }
 
@@ -60,6 +60,11 @@ impl Answers for Counter {
                     "error": why.message, "help": why.help, "position": why.position, "moves_rows": true,
                 });
                 return Err(NoAnswer::Refused(told));
+            }
+            Err(Refused::Broke(error)) => {
+                tracing::warn!(error = %error.strip_backtrace(), "a query from outside failed");
+                let why = "the query failed on a row, and the reason may tell what is in it; the daemon's log has it";
+                Failure::running(why)
             }
             Err(Refused::Failed(failure)) => failure,
         };

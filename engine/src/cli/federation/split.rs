@@ -32,7 +32,7 @@ use datafusion::physical_expr::create_physical_expr;
 use datafusion::prelude::SessionConfig;
 
 use super::super::failure::Failure;
-use super::super::query::{find_word, only_reads, parse, wrong};
+use super::super::query::{failed, find_word, only_reads, parse, wrong};
 use super::part::Refused;
 use crate::aggregate::{AggregateCall, AggregateSpec};
 use crate::sql::SqlError;
@@ -231,6 +231,7 @@ impl Refused {
     pub(super) fn shown(self, sql: &str) -> Failure {
         match self {
             Self::Rows(why) => wrong(sql, why),
+            Self::Broke(error) => failed(error),
             Self::Failed(failure) => failure,
         }
     }

@@ -139,6 +139,7 @@ impl Coordinator {
             let Some(state) = manifest.pipelines.get_mut(self.pipelines[number].as_ref()) else { continue };
             *state = PipelineState {
                 closed_through: cut.closed_through,
+                last_window: cut.last_window,
                 counters: sum(self.base.pipelines[number], totals.pipelines[number]),
                 open_windows: cut.open_windows,
                 cuts: cut.cuts.into_iter().map(cut_state).collect::<Result<_, _>>()?,

@@ -7,6 +7,7 @@ mod content;
 mod crash;
 mod folders;
 mod options;
+mod retention;
 mod rolling;
 mod services;
 mod store;

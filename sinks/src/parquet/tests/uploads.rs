@@ -8,18 +8,18 @@ use super::*;
 use crate::store::{MemoryUploads, Uploads};
 
 /// A bucket that several processes have their own ways to.
-struct Shared {
+pub(super) struct Shared {
     objects: Arc<dyn ObjectStore>,
     uploads: Arc<MemoryUploads>,
 }
 
 impl Shared {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         Self { uploads: Arc::new(MemoryUploads::new(Arc::clone(&objects))), objects }
     }
 
-    fn process(
+    pub(super) fn process(
         &self,
         context: SinkContext,
         change: impl FnOnce(&mut ParquetOptions),
@@ -40,7 +40,7 @@ impl Shared {
         uploads.iter().map(|upload| upload.key.to_string()).collect()
     }
 
-    async fn visible(&self) -> Vec<String> {
+    pub(super) async fn visible(&self) -> Vec<String> {
         let files = visible_files(&*self.objects, &Path::from("lake")).await.unwrap();
         files.iter().map(|file| file.location.to_string()).collect()
     }
