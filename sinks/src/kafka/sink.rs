@@ -50,7 +50,7 @@ impl KafkaSink {
     /// pipeline and sink are taken for one.
     pub fn new(options: KafkaOptions, context: &SinkContext, sink: &str) -> Result<Self, SinkError> {
         options.check(context)?;
-        let name = format!("watershed/{}/{}/{sink}", context.region, context.pipeline);
+        let name = ["watershed", &context.region, &context.pipeline, sink].map(part).join("/");
         Ok(Self {
             topic: options.topic.clone(),
             key: options.key_column(context)?,
@@ -99,6 +99,11 @@ impl KafkaSink {
         }
         taken
     }
+}
+
+/// A part of a name, such that no two lists of parts have one name.
+fn part(text: &str) -> String {
+    text.replace('%', "%25").replace('/', "%2F")
 }
 
 #[async_trait]
