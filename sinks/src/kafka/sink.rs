@@ -50,7 +50,7 @@ impl KafkaSink {
     /// pipeline and sink are taken for one.
     pub fn new(options: KafkaOptions, context: &SinkContext, sink: &str) -> Result<Self, SinkError> {
         options.check(context)?;
-        let name = ["watershed", &context.region, &context.pipeline, sink].map(part).join("/");
+        let name = ["watershed", &*context.region, &*context.pipeline, sink].map(part).join("/");
         Ok(Self {
             topic: options.topic.clone(),
             key: options.key_column(context)?,
