@@ -1,15 +1,18 @@
 //! Where rows go: the [`Sink`] trait and one module per sink.
 //!
-//! This crate knows Arrow batches and object stores. It knows neither brokers nor windows.
+//! This crate knows Arrow batches, object stores, and brokers that take messages. It knows neither sources nor windows.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod delta;
 mod error;
+mod json;
+pub mod kafka;
 mod memory;
 mod null;
 mod numbers;
 pub mod parquet;
+mod secret;
 mod sink;
 mod stdout;
 pub mod store;
@@ -19,6 +22,7 @@ mod units;
 
 pub use crate::delta::DeltaSink;
 pub use crate::error::SinkError;
+pub use crate::kafka::{KafkaOptions, KafkaSink};
 pub use crate::memory::{MemoryRows, MemorySink};
 pub use crate::null::NullSink;
 pub use crate::parquet::{Expired, ParquetOptions, ParquetSink, Retention};
