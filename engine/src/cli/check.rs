@@ -13,7 +13,7 @@ use super::failure::{Failure, Outcome, load, refused_sql};
 use super::infer::{Inferred, infer};
 use super::places::{self, check_sinks, open_all};
 use super::screen::Screen;
-use crate::config::{ConnectorOptions, OnBad, PipelineConfig, Region, SinkOptions, SourceConfig};
+use crate::config::{ConnectorOptions, OnBad, PipelineConfig, Region, SourceConfig};
 use crate::diagnostic::Diagnostic;
 use crate::plan::{PlannedPipeline, plan_region};
 use crate::schema::type_name;
@@ -143,10 +143,8 @@ fn about_pipeline(region: &Region, config: &PipelineConfig, planned: &PlannedPip
         .collect();
     let mut text = format!("\npipeline {} -> {}\n", config.name, sinks.join(", "));
     text.push_str(&columns(&planned.output_schema));
-    let kept = config.sinks.iter().chain(&config.late).filter_map(|name| match &region.sinks.get(name)?.options {
-        SinkOptions::Parquet(options) => Some((name, options.retain?)),
-        SinkOptions::Stdout | SinkOptions::Null => None,
-    });
+    let sinks = config.sinks.iter().chain(&config.late);
+    let kept = sinks.filter_map(|name| Some((name, region.sinks.get(name)?.options.files()?.retain?)));
     for (name, retain) in kept {
         let _ = writeln!(text, "  {name} keeps partitions for {retain}, counted from their end");
     }

@@ -38,6 +38,10 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
         "parquet" | "delta" => {
             let (rest, store) = place::part(&rest, title, &known, context);
             let options = Box::new(parquet(&rest, &store, title, context)?);
+            if let (true, Some(_), Some(retain)) = (kind == "delta", options.retain, rest.get("retain")) {
+                let way_out = "take it out, and remove old partitions of the table by DELETE and VACUUM";
+                context.refuse(retain.span.clone(), "`retain` is for parquet sinks".to_owned(), way_out);
+            }
             if kind == "delta" { SinkOptions::Delta(options) } else { SinkOptions::Parquet(options) }
         }
         _ => {

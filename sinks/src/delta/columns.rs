@@ -88,7 +88,7 @@ impl Columns {
         table: &StructType,
     ) -> Result<Vec<StructField>, SinkError> {
         check_protocol(protocol, metadata)?;
-        if metadata.partition_columns() != &self.partitions {
+        if metadata.partition_columns() != self.partitions {
             return Err(SinkError::config(format!(
                 "the table is partitioned by {:?}: set partition_by to that, or write to another url",
                 metadata.partition_columns()

@@ -43,7 +43,7 @@ pub struct ParquetOptions {
     pub retain: Option<Period>,
     /// Whether what is prepared says what is in the columns of each file: where a log wants to know.
     #[serde(skip)]
-    pub(crate) stats: bool,
+    pub stats: bool,
 }
 
 /// When a file is closed: at the first of these. A checkpoint alone closes none.
