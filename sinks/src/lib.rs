@@ -7,11 +7,14 @@ pub mod conformance;
 pub mod delta;
 mod error;
 mod json;
+#[cfg(feature = "kafka")]
 pub mod kafka;
 mod memory;
+mod messages;
 mod null;
 mod numbers;
 pub mod parquet;
+#[cfg(feature = "kafka")]
 mod secret;
 mod sink;
 mod stdout;
@@ -22,8 +25,10 @@ mod units;
 
 pub use crate::delta::DeltaSink;
 pub use crate::error::SinkError;
-pub use crate::kafka::{KafkaOptions, KafkaSink};
+#[cfg(feature = "kafka")]
+pub use crate::kafka::KafkaOptions;
 pub use crate::memory::{MemoryRows, MemorySink};
+pub use crate::messages::{MessageOptions, Whereabouts};
 pub use crate::null::NullSink;
 pub use crate::parquet::{Expired, ParquetOptions, ParquetSink, Retention};
 pub use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};

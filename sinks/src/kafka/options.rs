@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
 use serde::Deserialize;
 
-use super::messages::messages;
 use super::properties;
+use super::publisher::KafkaPublisher;
 use crate::error::SinkError;
+use crate::messages::{
+    Limits, MAX_EPOCH_BYTES, MessageOptions, MessageSink, Publisher as _, check_json, host_of, key_column, name_of,
+};
 use crate::secret::Secret;
-use crate::sink::SinkContext;
+use crate::sink::{Sink, SinkContext};
 use crate::units::ByteSize;
-
-/// What one epoch puts into the manifest, which is read as a whole at a restart: room for aggregates, not for raw events.
-const MAX_EPOCH_BYTES: ByteSize = ByteSize(16_000_000);
 
 /// Where the messages go, as written in the region file.
 #[derive(Debug, Clone, Deserialize)]
@@ -30,6 +30,9 @@ pub struct KafkaOptions {
     /// Bytes of messages that one epoch publishes; the rest goes with the next.
     #[serde(default = "default_max_epoch_bytes")]
     pub(super) max_epoch_bytes: ByteSize,
+    /// The region in which the brokers lie.
+    #[serde(default)]
+    pub(super) location: Option<String>,
     /// Encryption.
     #[serde(default)]
     pub(super) tls: Option<TlsOptions>,
@@ -121,9 +124,21 @@ fn default_max_epoch_bytes() -> ByteSize {
     MAX_EPOCH_BYTES
 }
 
-impl KafkaOptions {
-    /// Checks them against the rows that are to be sent, without asking a broker.
-    pub fn check(&self, context: &SinkContext) -> Result<(), SinkError> {
+#[async_trait]
+impl MessageOptions for KafkaOptions {
+    fn connector(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        self.list().map(|broker| host_of(broker).to_owned()).collect()
+    }
+
+    fn location(&self) -> Option<&str> {
+        self.location.as_deref()
+    }
+
+    fn check(&self, context: &SinkContext) -> Result<(), SinkError> {
         properties::check(&self.properties)?;
         self.bootstrap()?;
         if self.topic.is_empty() {
@@ -137,30 +152,36 @@ impl KafkaOptions {
         {
             return Err(SinkError::config("`tls` needs both `cert` and `key`, or neither"));
         }
-        let key = self.key_column(context)?;
-        let none = RecordBatch::new_empty(context.schema.clone());
-        let tried = messages(&none, key);
-        tried.map_err(|error| SinkError::config(format!("the rows can't be written as JSON: {error}")))?;
-        Ok(())
+        key_column(self.key.as_deref(), context)?;
+        check_json(context)
     }
 
-    /// The index of the column that is the key.
-    pub(super) fn key_column(&self, context: &SinkContext) -> Result<Option<usize>, SinkError> {
-        let Some(key) = &self.key else { return Ok(None) };
-        let found = context.schema.index_of(key).map_err(|_| {
-            let names: Vec<&str> = context.schema.fields().iter().map(|field| field.name().as_str()).collect();
-            SinkError::config(format!("`key` names \"{key}\", which is no column; there are {}", names.join(", ")))
-        })?;
-        Ok(Some(found))
+    fn sink(&self, context: &SinkContext, name: &str) -> Result<Box<dyn Sink>, SinkError> {
+        self.check(context)?;
+        let publisher = KafkaPublisher::new(self.clone(), &name_of(context, name));
+        let key = key_column(self.key.as_deref(), context)?;
+        Ok(Box::new(MessageSink::new(publisher, key, Limits::whole(self.max_epoch_bytes.as_usize()))))
     }
 
-    /// Brokers to begin with, separated by commas.
-    pub(super) fn bootstrap(&self) -> Result<String, SinkError> {
+    async fn probe(&self, context: &SinkContext, name: &str) -> Result<String, SinkError> {
+        self.check(context)?;
+        KafkaPublisher::new(self.clone(), &name_of(context, name)).probe().await
+    }
+}
+
+impl KafkaOptions {
+    /// Brokers to begin with.
+    fn list(&self) -> impl Iterator<Item = &str> {
         let all: Vec<&str> = match &self.brokers {
             OneOrMore::One(text) => text.split(',').collect(),
             OneOrMore::More(list) => list.iter().map(String::as_str).collect(),
         };
-        let all: Vec<&str> = all.into_iter().map(str::trim).filter(|broker| !broker.is_empty()).collect();
+        all.into_iter().map(str::trim).filter(|broker| !broker.is_empty())
+    }
+
+    /// Brokers to begin with, separated by commas.
+    pub(super) fn bootstrap(&self) -> Result<String, SinkError> {
+        let all: Vec<&str> = self.list().collect();
         if all.is_empty() {
             return Err(SinkError::config("`brokers` names none: write \"host:9092\" or a list of such"));
         }

@@ -4,11 +4,10 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::options;
 use crate::SinkError;
-use crate::conformance::{batch, context};
+use crate::conformance::context;
+use crate::kafka::advice;
 use crate::kafka::client::Trouble;
-use crate::kafka::messages::{Message, messages};
-use crate::kafka::{KafkaSink, advice};
-use crate::sink::{Flush, Sink};
+use crate::messages::MessageOptions;
 
 const LEAST: &str = "brokers = \"127.0.0.1:9092\"\ntopic = \"alerts\"\n";
 
@@ -53,35 +52,6 @@ fn secrets_are_not_shown() {
                  sasl = { mechanism = \"PLAIN\", username = \"u\", password = \"hidden-2\" }";
     let shown = format!("{:?}", options(&format!("{LEAST}{given}")).unwrap());
     assert!(shown.contains("***") && !shown.contains("hidden"), "{shown}");
-}
-
-#[test]
-fn a_row_is_an_object_and_its_key_the_text_of_a_column() {
-    let first = r#"{"ts":"2026-03-01T00:00:10Z","id":1,"name":"name 1"}"#;
-    let third = r#"{"ts":"2026-03-01T00:00:30Z","id":3,"name":null}"#;
-    let keyed = |column| messages(&batch(&[1, 3]), column).unwrap();
-    let message = |key: Option<&str>, value: &str| Message(key.map(str::to_owned), value.to_owned());
-    assert_eq!(keyed(None), [message(None, first), message(None, third)]);
-    assert_eq!(keyed(Some(2)), [message(Some("name 1"), first), message(None, third)]);
-    assert_eq!(keyed(Some(1)), [message(Some("1"), first), message(Some("3"), third)]);
-    assert_eq!(keyed(Some(0))[0].0.as_deref(), Some("2026-03-01T00:00:10Z"));
-    assert!(messages(&batch(&[]), Some(0)).unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn an_epoch_that_is_full_leaves_whole_batches_to_the_next() {
-    let small = options(&format!("{LEAST}max_epoch_bytes = 120")).unwrap();
-    let mut sink = KafkaSink::new(small, &context("orders"), "alerts").unwrap();
-    for id in 0..5 {
-        sink.write(id as u64, batch(&[id])).await.unwrap();
-    }
-    // A message is about 55 bytes.
-    let sent = |prepared: &crate::Prepared| prepared.0["messages"].as_array().map_or(0, Vec::len);
-    assert_eq!(sent(&sink.prepare(1, Flush::Due).await.unwrap()), 2);
-    assert_eq!(sink.held().map(|held| (held.first, held.cursor)), Some((2, 5.into())));
-    assert_eq!(sent(&sink.prepare(2, Flush::All).await.unwrap()), 3);
-    assert_eq!(sink.held(), None);
-    assert!(sink.prepare(3, Flush::Due).await.unwrap().is_nothing());
 }
 
 #[test]

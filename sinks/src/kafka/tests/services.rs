@@ -15,7 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::options;
 use crate::SinkError;
 use crate::conformance::{Fixture, Nature, context, crashes, run};
-use crate::kafka::KafkaSink;
+use crate::messages::MessageOptions;
 use crate::sink::Sink;
 
 /// The pipelines of the suite: each writes to a topic of its own. Not all are names that a topic may have.
@@ -62,7 +62,7 @@ impl Fixture for Topics {
         let (brokers, topic, bytes) = (brokers(), self.topic(pipeline), self.max_epoch_bytes);
         let text = format!("brokers = \"{brokers}\"\ntopic = \"{topic}\"\nkey = \"id\"\nmax_epoch_bytes = {bytes}");
         // The same name at each place would fence other tests.
-        Box::new(KafkaSink::new(options(&text).unwrap(), &context(pipeline), &topic).unwrap())
+        options(&text).unwrap().sink(&context(pipeline), &topic).unwrap()
     }
 
     async fn visible(&self, pipeline: &str) -> Option<Vec<i64>> {
@@ -121,7 +121,7 @@ async fn kafka_with_small_epochs_survives_crashes() {
 #[ignore = "needs a server: scripts/services run kafka -- cargo test … --ignored"]
 async fn a_topic_that_is_not_there_is_named() {
     let text = format!("brokers = \"{}\"\ntopic = \"nowhere\"", brokers());
-    let error = KafkaSink::new(options(&text).unwrap(), &context("orders"), "s").unwrap().open().await.unwrap_err();
+    let error = options(&text).unwrap().sink(&context("orders"), "s").unwrap().open().await.unwrap_err();
     assert!(matches!(error, SinkError::Config { .. }), "{error}");
     assert!(error.to_string().contains("topic \"nowhere\" does not exist"), "{error}");
 }
