@@ -95,7 +95,7 @@ impl Outlet {
             };
             self.prepared.push((index, prepared.clone()));
         }
-        self.publish().await
+        self.show(|error| matches!(error, SinkError::Retry { .. })).await
     }
 
     /// Takes the rows up again that no finished file held.
@@ -182,7 +182,14 @@ impl Outlet {
     }
 
     /// Shows what the epoch prepared, now that it is durable. Gives the number of files shown.
+    ///
+    /// What only the user can mend ends a start at once. Later the same place has worked, and somebody may be about to mend it:
+    /// a permission that was taken by mistake, credentials that have run out.
     pub(crate) async fn publish(&mut self) -> Result<u64, RunError> {
+        self.show(|error| matches!(error, SinkError::Retry { .. } | SinkError::Config { .. })).await
+    }
+
+    async fn show(&mut self, may_pass: fn(&SinkError) -> bool) -> Result<u64, RunError> {
         let mut files = 0;
         for (index, prepared) in std::mem::take(&mut self.prepared) {
             let sink = &mut self.sinks[index].1;
@@ -191,7 +198,7 @@ impl Outlet {
             let committed: Committed = loop {
                 match sink.commit(&prepared).await {
                     Ok(committed) => break committed,
-                    Err(error @ SinkError::Retry { .. }) if waited < GIVE_UP_AFTER => {
+                    Err(error) if may_pass(&error) && waited < GIVE_UP_AFTER => {
                         if waited.is_zero() {
                             tracing::warn!(pipeline = %self.pipeline, %error, "files not visible yet, trying again");
                         }
