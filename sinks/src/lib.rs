@@ -14,7 +14,7 @@ mod messages;
 mod null;
 mod numbers;
 pub mod parquet;
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "http", feature = "kafka"))]
 mod secret;
 mod sink;
 mod stdout;
@@ -22,6 +22,8 @@ pub mod store;
 mod trouble;
 mod types;
 mod units;
+#[cfg(feature = "http")]
+pub mod webhook;
 
 pub use crate::delta::DeltaSink;
 pub use crate::error::SinkError;
@@ -34,3 +36,5 @@ pub use crate::parquet::{Expired, ParquetOptions, ParquetSink, Retention};
 pub use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 pub use crate::stdout::{StdoutSink, StdoutStyle};
 pub use crate::units::{ByteSize, Period};
+#[cfg(feature = "http")]
+pub use crate::webhook::WebhookOptions;

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use watershed_sinks::{MessageOptions, Whereabouts};
 
 use super::document::Document;
-use super::place::is_inside;
+use super::place::check_inside;
 use super::read::{Findings, fields_of, read_foreign};
 use super::resolve::Context;
 use super::tree::Node;
@@ -28,6 +28,8 @@ pub(super) struct Outlet {
 pub(super) static OUTLETS: &[Outlet] = &[
     #[cfg(feature = "kafka")]
     outlet::<watershed_sinks::KafkaOptions>("kafka"),
+    #[cfg(feature = "http")]
+    outlet::<watershed_sinks::WebhookOptions>("http"),
 ];
 
 /// The sink called `name`.
@@ -35,32 +37,27 @@ pub(super) fn find(name: &str) -> Option<&'static Outlet> {
     OUTLETS.iter().find(|outlet| outlet.name == name)
 }
 
-/// Refuses hosts outside of `[residency]`. `table` is what the options were read from.
+/// Where the keys of hosts are.
+const HOSTS: [&str; 2] = ["brokers", "url"];
+
+/// Refuses hosts outside of `[residency]`, and those of which nobody knows where they lie: a server can be anywhere, and is
+/// not asked. `table` is what the options were read from.
 pub(super) fn check_residency(options: &dyn MessageOptions, table: &Node, context: &Context<'_>) {
-    let allowed = context.allowed.borrow();
-    let Some(allowed) = allowed.as_ref() else { return };
-    let help = "data may go to the regions that `allow` names, and to no others";
-    let outside = |key: Option<&Node>, region: &str| {
-        let span = key.map_or_else(|| table.span.clone(), |node| node.span.clone());
-        let shown = if key.is_some_and(Node::is_filled) { context.written(&span) } else { region.to_owned() };
-        context.refuse(span, format!("`{shown}`, where this place lies, is outside [residency]"), help);
-    };
-    if let Some(region) = options.location()
-        && !is_inside(allowed, region)
-    {
-        return outside(table.get("location"), region);
+    if context.allowed.borrow().is_none() {
+        return;
     }
-    let hosts = ["brokers", "url", "host"].iter().find_map(|key| table.get(key));
+    let named = HOSTS.iter().find_map(|key| table.get(key)).unwrap_or(table);
+    if let Some(region) = options.location() {
+        check_inside(region, table.get("location").unwrap_or(table), context);
+    }
     for host in options.hosts() {
         match Whereabouts::of(&host) {
             Whereabouts::Here => {}
-            Whereabouts::Region(region) if is_inside(allowed, &region) => {}
-            Whereabouts::Region(region) => return outside(hosts, &region),
+            Whereabouts::Region(region) => check_inside(&region, named, context),
             Whereabouts::Unknown if options.location().is_some() => {}
             Whereabouts::Unknown => {
-                let span = hosts.map_or_else(|| table.span.clone(), |node| node.span.clone());
                 let message = "nothing says in which region this place lies, and there is [residency]";
-                context.refuse(span, message, "add `location` with its region, as in location = \"eu-west-1\"");
+                context.refuse(named.span.clone(), message, "add its region, as in location = \"eu-west-1\"");
                 return;
             }
         }
