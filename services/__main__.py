@@ -17,6 +17,7 @@ from .eventhubs import EventHubs
 from .gcs import Gcs
 from .kafka import Kafka
 from .kinesis import Kinesalite, KinesisLocal
+from .postgres import Postgres
 from .pubsub import PubSub, PubSubLoad
 from .python import python
 from .registry import Registry
@@ -25,7 +26,20 @@ from .service import Service
 
 ALL: dict[str, type[Service]] = {
     kind.name: kind
-    for kind in (Kafka, Registry, Kinesalite, KinesisLocal, DynamoDb, S3, Azurite, Gcs, PubSub, PubSubLoad, EventHubs)
+    for kind in (
+        Kafka,
+        Registry,
+        Kinesalite,
+        KinesisLocal,
+        DynamoDb,
+        S3,
+        Azurite,
+        Gcs,
+        PubSub,
+        PubSubLoad,
+        EventHubs,
+        Postgres,
+    )
 }
 
 

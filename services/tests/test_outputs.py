@@ -71,7 +71,8 @@ class Topic:
 
     def __init__(self, brokers: str, name: str):
         self.brokers, self.name = brokers, name
-        AdminClient({"bootstrap.servers": brokers}).create_topics([NewTopic(name, PARTITIONS, 1)])[name].result()
+        admin = AdminClient({"bootstrap.servers": brokers})
+        admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result()
 
     def sink(self, brokers: str | None = None, more: str = "") -> str:
         return f'connector = "kafka"\nbrokers = "{brokers or self.brokers}"\ntopic = "{self.name}"\nkey = "key"\n{more}'
