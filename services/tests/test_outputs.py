@@ -17,6 +17,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartiti
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from ..ports import LOOPBACK
+from ..postgres import PASSWORD
 from ..proxy import Proxy
 from ..trial import Trial, make
 from ..waiting import until
@@ -182,14 +183,13 @@ def test_kafka_checked(leaving, topic):
 
 
 def test_kafka_messages_too_large(leaving, topic):
-    """What a broker will never take ends the run, with what to do."""
+    """What a broker does not take is told, with what to do."""
     trial = leaving(topic.sink(more='properties = { "message.max.bytes" = 1000 }'))
     whole = trial.sender
     trial.sender = lambda events: whole([event | {"key": "k" * 2_000} for event in events])
     trial.send(1)
     trial.daemon.start()
-    assert trial.daemon.wait() == 1
-    assert "a row is larger than is taken" in trial.daemon.tail()
+    trial.daemon.until(lambda: "a row is larger than is taken" in trial.daemon.tail(), "what to do")
 
 
 # Web servers.
@@ -341,10 +341,99 @@ def test_http_checked(leaving, hooked):
 def test_http_refused(leaving, hooked):
     """A server that will never take the rows ends the run, and no secret is in what is said."""
     hook = hooked()
-    trial = leaving(hook.sink(), SECRETS | {"HOOK_TOKEN": "another"})
+    trial = leaving(hook.sink(), SECRETS | {"HOOK_SECRET": "whsec-another"})
     trial.send(10)
     trial.daemon.start()
     assert trial.daemon.wait() == 1
-    assert "401" in trial.daemon.tail() and SECRET not in trial.daemon.tail()
-    assert set(hook.refused) == {"the token is wrong"} and not hook.taken
+    told = trial.daemon.tail()
+    assert "400 Bad Request, so that it will never take these rows" in told and "whsec" not in told
+    assert set(hook.refused) == {"the signature is wrong"} and not hook.taken
     hook.refused.clear()
+
+
+# PostgreSQL.
+
+
+@pytest.fixture(scope="session")
+def postgres(serve):
+    return serve("postgres")
+
+
+class Table:
+    """A table that was made for a test; psql looks at it."""
+
+    def __init__(self, server, name: str, key: str = ""):
+        self.server, self.name = server, name
+        columns = "key text, id bigint, ts timestamptz, amount double precision, came timestamptz DEFAULT now()"
+        server.psql(f"CREATE TABLE {name} ({columns}{key})")
+
+    def sink(self, address: str | None = None, more: str = "") -> str:
+        url = self.server.url(address=address).replace(f":{PASSWORD}@", "@")
+        secret = 'password = "${PG_PASSWORD}"'
+        return f'connector = "postgres"\nurl = "{url}"\n{secret}\ntable = "{self.name}"\n{more}'
+
+    def assert_each_once(self, trial: Trial) -> None:
+        found = self.server.psql(
+            f"SELECT json_build_object('id', id, 'ts', ts, 'key', key, 'amount', amount) FROM {self.name}"
+        )
+        assert_each_once(trial, [json.loads(line) for line in found.splitlines()])
+
+
+PG_SECRETS = {"PG_PASSWORD": PASSWORD}
+
+
+@pytest.fixture(params=["", ", PRIMARY KEY (id)"], ids=["added", "replaced"])
+def table(postgres, request):
+    name = request.node.name.replace("[", "_").rstrip("]")
+    return Table(postgres, name, request.param)
+
+
+def test_postgres_killed(leaving, table):
+    trial = leaving(table.sink(more="max_epoch_bytes = 10_000"), PG_SECRETS)
+    journeys.killed(trial, KILLS)
+    table.assert_each_once(trial)
+
+
+def test_postgres_network(leaving, postgres):
+    table = Table(postgres, "test_postgres_network")
+    with Proxy(to=postgres.port) as proxy:
+        trial = leaving(table.sink(proxy.address), PG_SECRETS)
+        journeys.unconnected(trial, proxy)
+    table.assert_each_once(trial)
+
+
+def test_postgres_server_killed(leaving, postgres):
+    def killed():
+        postgres.kill()
+        postgres.start()
+
+    table = Table(postgres, "test_postgres_server_killed")
+    trial = leaving(table.sink(), PG_SECRETS)
+    journeys.disturbed(trial, postgres.restart, killed)
+    table.assert_each_once(trial)
+
+
+def test_postgres_encrypted(leaving, postgres):
+    table = Table(postgres, "test_postgres_encrypted")
+    ca = postgres.variables()["WATERSHED_POSTGRES_CA"]
+    trial = leaving(table.sink(more=f'tls = {{ ca = "{ca}" }}'), PG_SECRETS)
+    trial.send(100)
+    trial.daemon.start()
+    trial.until_counted()
+    ours = "FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'watershed'"
+    assert postgres.psql(f"SELECT bool_and(ssl) {ours}") == "t"
+    trial.settle()
+    table.assert_each_once(trial)
+    stranger = leaving(table.sink(more="tls = true"), PG_SECRETS).daemon.check("--connect")
+    assert stranger.returncode != 0 and "certificate" in stranger.stderr, stranger
+
+
+def test_postgres_checked(leaving, postgres):
+    table = Table(postgres, "test_postgres_checked", ", PRIMARY KEY (key)")
+    right = leaving(table.sink(), PG_SECRETS).daemon.check("--connect")
+    assert right.returncode == 0 and "rows replace others of the same key" in right.stdout, right
+    wrong = leaving(table.sink().replace(table.name, "nowhere"), PG_SECRETS).daemon.check("--connect")
+    assert wrong.returncode == 2 and "make it, as by CREATE TABLE" in wrong.stderr, wrong
+    wrong = leaving(table.sink(), {"PG_PASSWORD": "another-41f7"}).daemon.check("--connect")
+    assert wrong.returncode == 2 and "check the user in `url`" in wrong.stderr, wrong
+    assert "another-41f7" not in wrong.stderr + wrong.stdout

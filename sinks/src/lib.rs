@@ -14,7 +14,9 @@ mod messages;
 mod null;
 mod numbers;
 pub mod parquet;
-#[cfg(any(feature = "http", feature = "kafka"))]
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(any(feature = "http", feature = "kafka", feature = "postgres"))]
 mod secret;
 mod sink;
 mod stdout;
@@ -33,6 +35,8 @@ pub use crate::memory::{MemoryRows, MemorySink};
 pub use crate::messages::{MessageOptions, Whereabouts};
 pub use crate::null::NullSink;
 pub use crate::parquet::{Expired, ParquetOptions, ParquetSink, Retention};
+#[cfg(feature = "postgres")]
+pub use crate::postgres::PostgresOptions;
 pub use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 pub use crate::stdout::{StdoutSink, StdoutStyle};
 pub use crate::units::{ByteSize, Period};

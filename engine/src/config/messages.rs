@@ -30,6 +30,8 @@ pub(super) static OUTLETS: &[Outlet] = &[
     outlet::<watershed_sinks::KafkaOptions>("kafka"),
     #[cfg(feature = "http")]
     outlet::<watershed_sinks::WebhookOptions>("http"),
+    #[cfg(feature = "postgres")]
+    outlet::<watershed_sinks::PostgresOptions>("postgres"),
 ];
 
 /// The sink called `name`.

@@ -18,7 +18,7 @@ use super::written::SinkKeys;
 const LOCAL: [&str; 4] = ["parquet", "delta", "stdout", "null"];
 
 /// Sinks that a build may lack.
-const ELSEWHERE: [&str; 2] = ["kafka", "http"];
+const ELSEWHERE: [&str; 3] = ["kafka", "http", "postgres"];
 
 /// A sink that has nothing to set.
 #[derive(Deserialize)]

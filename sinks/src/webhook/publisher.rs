@@ -12,7 +12,7 @@ use chrono::Utc;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response, StatusCode};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use url::Url;
 
 use super::answer::{TOLD, pause, refusal};
@@ -24,6 +24,11 @@ use crate::secret::Secret;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// So often a request is sent before the engine hears of it, whose pauses grow with each time: it does not see that most of an
+/// epoch was taken. The pause before the second time is doubled with each that follows.
+const TRIES: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const SIGNATURE: &str = "x-watershed-signature";
@@ -69,6 +74,22 @@ impl WebhookPublisher {
             taken: (0, 0),
             not_before: None,
         })
+    }
+
+    /// Sends part `n` of `epoch`, again after trouble that may pass.
+    async fn send_patiently(&mut self, epoch: u64, n: usize, part: &[Message]) -> Result<(), SinkError> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..TRIES {
+            match self.send(epoch, n, part).await {
+                Err(error @ SinkError::Retry { .. }) => {
+                    tracing::debug!(%error, epoch, n, "to be sent again");
+                    sleep(pause).await;
+                    pause *= 2;
+                }
+                ended => return ended,
+            }
+        }
+        self.send(epoch, n, part).await
     }
 
     /// Sends part `n` of `epoch`.
@@ -138,7 +159,7 @@ impl Publisher for WebhookPublisher {
     async fn publish(&mut self, epoch: Epoch) -> Result<u64, SinkError> {
         let taken = if self.taken.0 == epoch.epoch { self.taken.1 } else { 0 };
         for (n, part) in epoch.parts.iter().enumerate().skip(taken) {
-            self.send(epoch.epoch, n, part).await?;
+            self.send_patiently(epoch.epoch, n, part).await?;
             self.taken = (epoch.epoch, n + 1);
         }
         Ok(0)
