@@ -5,8 +5,8 @@
 //!
 //! All of this waits for brokers, and is to be called where that holds up nobody.
 
-use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{fmt, thread};
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -21,8 +21,10 @@ use crate::messages::{Epoch, Message};
 
 /// How long the brokers may take for each answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How long to wait for room among the messages on their way before trying again.
-const ROOM: Duration = Duration::from_millis(100);
+/// How long to wait for room among the messages on their way, or for news, before trying again.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A topic that was just made is not known to all brokers at once.
+const KNOWN_WITHIN: Duration = Duration::from_secs(3);
 /// The partition under which the group keeps the record.
 const PARTITION: i32 = 0;
 
@@ -70,15 +72,28 @@ impl Writer {
     pub(super) fn find_topic(&self) -> Result<String, SinkError> {
         let topic = &self.options.topic;
         let reader = client::reader(&self.options, &self.name)?;
+        let asked_until = Instant::now() + KNOWN_WITHIN;
+        loop {
+            if let Some(partitions) = self.partitions(&reader)? {
+                return Ok(format!("kafka topic \"{topic}\" with {partitions} partitions"));
+            }
+            if Instant::now() >= asked_until {
+                return Err(advice::unknown_topic(topic));
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// How many partitions the topic has; none if the broker that answers knows no such topic.
+    fn partitions(&self, reader: &Reader) -> Result<Option<usize>, SinkError> {
+        let topic = &self.options.topic;
         let found = reader
             .fetch_metadata(Some(topic), TIMEOUT)
             .map_err(|error| advice::sorted(topic, &self.name, &reader.context().explain(&error)))?;
-        let Some(found) = found.topics().first() else { return Err(advice::unknown_topic(topic)) };
+        let Some(found) = found.topics().first() else { return Ok(None) };
         match found.error().map(RDKafkaErrorCode::from) {
-            None => Ok(format!("kafka topic \"{topic}\" with {} partitions", found.partitions().len())),
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                Err(advice::unknown_topic(topic))
-            }
+            None => Ok(Some(found.partitions().len())),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
             Some(code) => Err(advice::sorted(topic, &self.name, &trouble(&KafkaError::MetadataFetch(code)))),
         }
     }
@@ -138,7 +153,7 @@ impl Session {
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => record = again,
                 Err((error, _)) => return Err(error),
             }
-            self.producer.poll(ROOM);
+            self.producer.poll(PAUSE);
         }
     }
 }
