@@ -16,7 +16,7 @@ from .service import Service
 USER = "watershed"
 PASSWORD = "postgres-password-41f7"
 
-FOLDERS = "/usr/lib/postgresql/*/bin"
+FOLDERS = "usr/lib/postgresql/[0-9]*/bin"
 
 CONFIGURATION = """\
 listen_addresses = '127.0.0.1'
@@ -29,27 +29,30 @@ shared_buffers = 32MB
 """
 
 
-def binaries() -> Path:
-    """The folder of the newest server that is installed."""
-    found = [path.parent for path in Path("/").glob(f"{FOLDERS[1:]}/initdb")]
-    if not found and (initdb := shutil.which("initdb")):
-        found = [Path(initdb).resolve().parent]
-    if not found:
-        raise RuntimeError("there is no PostgreSQL here: apt-get install postgresql")
-    return max(found, key=lambda path: float(path.parent.name) if path.parent.name.isdigit() else 0)
-
-
 class Postgres(Service):
     name = "postgres"
     ready = "database system is ready to accept connections"
 
     @classmethod
+    def binaries(cls) -> Path | None:
+        """The folder of the newest server that is installed, in Debian's way or any other."""
+        debian = [path.parent for path in Path("/").glob(f"{FOLDERS}/initdb")]
+        if debian:
+            return max(debian, key=lambda folder: int(folder.parent.name))
+        initdb = shutil.which("initdb")
+        return Path(initdb).resolve().parent if initdb else None
+
+    @classmethod
     def install(cls) -> None:
-        binaries()
+        if cls.binaries() is None:
+            raise RuntimeError("there is no PostgreSQL here: install it, as by `apt-get install postgresql`")
 
     @classmethod
     def version(cls) -> str:
-        said = subprocess.run([binaries() / "postgres", "--version"], capture_output=True, text=True, check=True)
+        folder = cls.binaries()
+        if folder is None:
+            return "PostgreSQL, not here"
+        said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)
         return said.stdout.strip()
 
     def prepare(self) -> None:
@@ -71,7 +74,8 @@ class Postgres(Service):
         return self._as_user("postgres", "-D", str(self.folder / "data"))
 
     def _as_user(self, program: str, *arguments: str) -> Command:
-        command = [str(binaries() / program), *arguments]
+        self.install()
+        command = [str(self.binaries() / program), *arguments]
         if os.getuid() != 0:
             return command
         become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig", "KILL"]

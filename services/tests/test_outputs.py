@@ -17,7 +17,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartiti
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from ..ports import LOOPBACK
-from ..postgres import PASSWORD
+from ..postgres import PASSWORD, Postgres
 from ..proxy import Proxy
 from ..trial import Trial, make
 from ..waiting import until
@@ -356,6 +356,8 @@ def test_http_refused(leaving, hooked):
 
 @pytest.fixture(scope="session")
 def postgres(serve):
+    if Postgres.binaries() is None:
+        pytest.skip("there is no PostgreSQL here")
     return serve("postgres")
 
 
