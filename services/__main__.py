@@ -17,6 +17,7 @@ from .eventhubs import EventHubs
 from .gcs import Gcs
 from .kafka import Kafka
 from .kinesis import Kinesalite, KinesisLocal
+from .postgres import Postgres
 from .pubsub import PubSub, PubSubLoad
 from .python import python
 from .registry import Registry
@@ -25,7 +26,20 @@ from .service import Service
 
 ALL: dict[str, type[Service]] = {
     kind.name: kind
-    for kind in (Kafka, Registry, Kinesalite, KinesisLocal, DynamoDb, S3, Azurite, Gcs, PubSub, PubSubLoad, EventHubs)
+    for kind in (
+        Kafka,
+        Registry,
+        Kinesalite,
+        KinesisLocal,
+        DynamoDb,
+        S3,
+        Azurite,
+        Gcs,
+        PubSub,
+        PubSubLoad,
+        EventHubs,
+        Postgres,
+    )
 }
 
 
@@ -102,8 +116,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def available() -> list[type[Service]]:
-    """All services but the one that has to be built with the rest of the workspace, if it has not been."""
-    return [kind for kind in ALL.values() if kind is not EventHubs or EventHubs.program().exists()]
+    """All services but the one that has to be built with the rest of the workspace, if it has not been, and the one that is
+    not ours to install, where it is not."""
+    lacking = [EventHubs] * (not EventHubs.program().exists()) + [Postgres] * (Postgres.binaries() is None)
+    return [kind for kind in ALL.values() if kind not in lacking]
 
 
 def end_on_signal(*_) -> None:

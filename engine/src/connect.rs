@@ -91,6 +91,7 @@ pub fn check_sink(config: &SinkConfig, context: &SinkContext) -> Result<(), Sink
     match &config.options {
         SinkOptions::Parquet(options) => options.check(context),
         SinkOptions::Delta(options) => watershed_sinks::delta::check(options, context),
+        SinkOptions::Messages(options) => options.check(context),
         SinkOptions::Stdout | SinkOptions::Null => Ok(()),
     }
 }
@@ -100,6 +101,7 @@ pub fn sink(config: &SinkConfig, context: SinkContext) -> Result<Box<dyn Sink>, 
     Ok(match &config.options {
         SinkOptions::Parquet(options) => parquet(options.as_ref().clone(), context)?,
         SinkOptions::Delta(options) => Box::new(delta(options.as_ref().clone(), context)?),
+        SinkOptions::Messages(options) => options.sink(&context, &config.name)?,
         SinkOptions::Stdout => Box::new(StdoutSink::new(context)),
         SinkOptions::Null => Box::new(NullSink::new()),
     })
@@ -119,6 +121,7 @@ pub async fn probe_sink(config: &SinkConfig, context: SinkContext) -> Result<Str
     match &config.options {
         SinkOptions::Parquet(options) => probe_parquet(options.as_ref().clone(), context).await,
         SinkOptions::Delta(options) => delta(options.as_ref().clone(), context)?.probe().await,
+        SinkOptions::Messages(options) => options.probe(&context, &config.name).await,
         SinkOptions::Stdout | SinkOptions::Null => sink(config, context)?.open().await.map(|_| "opened".to_string()),
     }
 }

@@ -1,27 +1,44 @@
 //! Where rows go: the [`Sink`] trait and one module per sink.
 //!
-//! This crate knows Arrow batches and object stores. It knows neither brokers nor windows.
+//! This crate knows Arrow batches, object stores, and brokers that take messages. It knows neither sources nor windows.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod delta;
 mod error;
+mod json;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod memory;
+mod messages;
 mod null;
 mod numbers;
 pub mod parquet;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(any(feature = "http", feature = "kafka", feature = "postgres"))]
+mod secret;
 mod sink;
 mod stdout;
 pub mod store;
 mod trouble;
 mod types;
 mod units;
+#[cfg(feature = "http")]
+pub mod webhook;
 
 pub use crate::delta::DeltaSink;
 pub use crate::error::SinkError;
+#[cfg(feature = "kafka")]
+pub use crate::kafka::KafkaOptions;
 pub use crate::memory::{MemoryRows, MemorySink};
+pub use crate::messages::{MessageOptions, Whereabouts};
 pub use crate::null::NullSink;
 pub use crate::parquet::{Expired, ParquetOptions, ParquetSink, Retention};
+#[cfg(feature = "postgres")]
+pub use crate::postgres::PostgresOptions;
 pub use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 pub use crate::stdout::{StdoutSink, StdoutStyle};
 pub use crate::units::{ByteSize, Period};
+#[cfg(feature = "http")]
+pub use crate::webhook::WebhookOptions;

@@ -7,13 +7,13 @@ use std::io::{self, ErrorKind, IsTerminal, Stdout, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::error::ArrowError;
-use arrow::json::writer::{LineDelimited, WriterBuilder};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use async_trait::async_trait;
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::error::SinkError;
+use crate::json::lines;
 use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 use crate::types::for_display;
 
@@ -105,18 +105,6 @@ impl<W: Write + Send + std::fmt::Debug + 'static> Sink for StdoutSink<W> {
     async fn commit(&mut self, _prepared: &Prepared) -> Result<Committed, SinkError> {
         Ok(Committed::default())
     }
-}
-
-/// One JSON object a row. Nulls are written out, so that every line has every column.
-fn lines(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
-    let mut text = Vec::new();
-    let mut writer = WriterBuilder::new()
-        .with_explicit_nulls(true)
-        .with_timestamp_format("%Y-%m-%dT%H:%M:%S%.fZ".to_owned())
-        .build::<_, LineDelimited>(&mut text);
-    writer.write(&for_display(batch)?)?;
-    writer.finish()?;
-    Ok(text)
 }
 
 fn table(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {

@@ -96,7 +96,7 @@ impl Exchange {
         let sinks = region.pipelines.get(name).map_or(&[][..], |config| &config.sinks);
         let options = sinks.iter().find_map(|sink| match &region.sinks.get(sink)?.options {
             SinkOptions::Parquet(options) => Some(options),
-            SinkOptions::Delta(_) | SinkOptions::Stdout | SinkOptions::Null => None,
+            SinkOptions::Delta(_) | SinkOptions::Messages(_) | SinkOptions::Stdout | SinkOptions::Null => None,
         });
         let Some(options) = options else {
             return Err(refused("it writes to no parquet sink".to_string(), "there is nothing to replace"));

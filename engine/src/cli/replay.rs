@@ -223,7 +223,7 @@ fn found_archive(planned: &PlannedRegion, source: &str) -> Outcome<Archive> {
         sinks.iter().find_map(|sink| match &planned.region.sinks.get(sink)?.options {
             SinkOptions::Parquet(options) => Some((options.local_path().is_ok(), files_of(&options.url, &plan.name))),
             // Which of a table's files count is known to its log alone.
-            SinkOptions::Delta(_) | SinkOptions::Stdout | SinkOptions::Null => None,
+            SinkOptions::Delta(_) | SinkOptions::Messages(_) | SinkOptions::Stdout | SinkOptions::Null => None,
         })
     };
     let found: Vec<(bool, String)> = planned.pipelines.iter().filter(keeps_all).filter_map(place).collect();

@@ -13,6 +13,7 @@ mod fill;
 mod format;
 mod keys;
 mod mapping;
+mod messages;
 mod origin;
 mod pipeline;
 mod place;

@@ -1,14 +1,11 @@
 //! The config reference, made from the same declarations that read the file.
 
-use watershed_sinks::ParquetOptions;
-
 use super::keys::{Default, Key, KeySet};
-use super::read::fields_of;
-use super::source;
 use super::written::{
     CheckpointKeys, DeduplicateKeys, FieldKeys, FormatKeys, HttpKeys, PipelineKeys, RegionKeys, ResidencyKeys,
     SinkKeys, SourceKeys, StoreKeys, TableKeys,
 };
+use super::{sink, source};
 
 /// Every key of a region file as Markdown: one table of keys for each table of the file.
 pub fn reference() -> String {
@@ -38,8 +35,8 @@ pub fn reference() -> String {
     for kind in source::built() {
         out.push_str(&format!("| source `{kind}` | {} |\n", names(source::fields(kind))));
     }
-    for kind in ["parquet", "delta"] {
-        out.push_str(&format!("| sink `{kind}` | {} |\n", names(fields_of::<ParquetOptions>())));
+    for kind in sink::built() {
+        out.push_str(&format!("| sink `{kind}` | {} |\n", names(sink::fields(kind))));
     }
     out
 }

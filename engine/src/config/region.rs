@@ -13,8 +13,8 @@ use url::Url;
 use watershed_connectors::{
     FileOptions, GeneratorOptions, MetadataField, ReplayOptions, Secret, StdinOptions, StreamOptions, Surroundings,
 };
-use watershed_sinks::ParquetOptions;
 use watershed_sinks::store::StoreOptions;
+use watershed_sinks::{MessageOptions, ParquetOptions};
 
 use super::fill::Secrets;
 use super::origin::SqlOrigin;
@@ -209,6 +209,8 @@ pub enum SinkOptions {
     Parquet(Box<ParquetOptions>),
     /// A Delta table of such files.
     Delta(Box<ParquetOptions>),
+    /// Messages to a place that takes such.
+    Messages(Arc<dyn MessageOptions>),
     /// Standard output.
     Stdout,
     /// Nowhere.
@@ -324,6 +326,7 @@ impl SinkOptions {
         match self {
             Self::Parquet(_) => "parquet",
             Self::Delta(_) => "delta",
+            Self::Messages(options) => options.connector(),
             Self::Stdout => "stdout",
             Self::Null => "null",
         }
@@ -333,7 +336,7 @@ impl SinkOptions {
     pub fn files(&self) -> Option<&ParquetOptions> {
         match self {
             Self::Parquet(options) | Self::Delta(options) => Some(options),
-            Self::Stdout | Self::Null => None,
+            Self::Messages(_) | Self::Stdout | Self::Null => None,
         }
     }
 }

@@ -5,35 +5,46 @@ use serde_spanned::Spanned as At;
 use watershed_sinks::ParquetOptions;
 
 use super::keys::KeySet;
+use super::messages::{self, OUTLETS};
 use super::place;
 use super::read::{fields_of, read_foreign, without_unknown};
 use super::region::{SinkConfig, SinkOptions};
 use super::resolve::{Context, split};
-use super::source::connector_kind;
+use super::source::{connector_kind, hide_secrets};
 use super::tree::{Entry, Node};
 use super::written::SinkKeys;
 
-/// Sinks of this build.
-pub(super) const BUILT: [&str; 4] = ["parquet", "delta", "stdout", "null"];
+/// Sinks of every build.
+const LOCAL: [&str; 4] = ["parquet", "delta", "stdout", "null"];
 
-/// Sinks that the design knows and this build lacks.
-const ELSEWHERE: [&str; 2] = ["kafka", "http"];
+/// Sinks that a build may lack.
+const ELSEWHERE: [&str; 3] = ["kafka", "http", "postgres"];
 
 /// A sink that has nothing to set.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NoOptions {}
 
+/// Sinks of this build.
+pub(super) fn built() -> Vec<&'static str> {
+    LOCAL.into_iter().chain(OUTLETS.iter().map(|outlet| outlet.name)).collect()
+}
+
+/// The keys of a sink, beside those of every sink.
+pub(super) fn fields(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "parquet" | "delta" => fields_of::<ParquetOptions>(),
+        "stdout" | "null" => fields_of::<NoOptions>(),
+        other => messages::find(other).map_or(&[], |outlet| (outlet.fields)()),
+    }
+}
+
 pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Option<SinkConfig> {
     let common: Vec<&str> = SinkKeys::KEYS.iter().map(|key| key.name).collect();
     let (own, rest) = split(&entry.node, &common);
     let keys: SinkKeys = context.read(&own, title)?;
-    let kind = connector_kind(&keys.connector, &BUILT, &ELSEWHERE, "sink", context)?;
-    let fields = match kind {
-        "parquet" | "delta" => fields_of::<ParquetOptions>(),
-        _ => fields_of::<NoOptions>(),
-    };
-    let known: Vec<&str> = common.iter().chain(fields).copied().collect();
+    let kind = connector_kind(&keys.connector, &built(), &ELSEWHERE, "sink", context)?;
+    let known: Vec<&str> = common.iter().chain(fields(kind)).copied().collect();
     let options = match kind {
         "parquet" | "delta" => {
             let (rest, store) = place::part(&rest, title, &known, context);
@@ -44,9 +55,18 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
             }
             if kind == "delta" { SinkOptions::Delta(options) } else { SinkOptions::Parquet(options) }
         }
-        _ => {
-            without_unknown(&rest, title, &known, &context.document, &context.findings);
-            if kind == "stdout" { SinkOptions::Stdout } else { SinkOptions::Null }
+        other => {
+            let rest = without_unknown(&rest, title, &known, &context.document, &context.findings);
+            match messages::find(other) {
+                Some(outlet) => {
+                    hide_secrets(&rest, false, context);
+                    let options = (outlet.read)(&rest, title, &context.document, &context.findings)?;
+                    messages::check_residency(&*options, &rest, context);
+                    SinkOptions::Messages(options)
+                }
+                None if kind == "stdout" => SinkOptions::Stdout,
+                None => SinkOptions::Null,
+            }
         }
     };
     Some(SinkConfig {

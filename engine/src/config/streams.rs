@@ -50,6 +50,7 @@ pub(super) const SECRET_KEYS: &[&str] = &[
     "password",
     "query_token",
     "sas_token",
+    "secret",
     "secret_access_key",
     "session_token",
     "shared_access_key",

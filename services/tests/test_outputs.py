@@ -1,0 +1,441 @@
+"""Rows that leave as messages: each event once at the other end, by the hand of a client that is not ours, whatever dies."""
+
+import hashlib
+import hmac
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from ..ports import LOOPBACK
+from ..postgres import PASSWORD, Postgres
+from ..proxy import Proxy
+from ..trial import Trial, make
+from ..waiting import until
+from . import journeys
+
+KILLS = 12
+PARTITIONS = 3
+
+
+@pytest.fixture
+def leaving(trial, tmp_path: Path):
+    """Makes a trial over a file that grows, of which all rows go to another sink beside the lake."""
+    path = tmp_path / "events.ndjson"
+    path.touch()
+
+    def send(events):
+        with open(path, "a") as file:
+            file.writelines(json.dumps(event) + "\n" for event in events)
+
+    def prepared(sink: str, secrets: dict[str, str] | None = None) -> Trial:
+        source = f'connector = "file"\npath = "{path}"\nfollow = true'
+        made = trial(source, send, secrets, top=f"[sinks.out]\n{sink}")
+        sql = 'sql = "SELECT * FROM events"'
+        made.daemon.rewrite(f'sink = "lake"\n{sql}', f'sinks = ["lake", "out"]\n{sql}')
+        return made
+
+    return prepared
+
+
+def assert_each_once(trial: Trial, rows: list[dict]) -> None:
+    """The rows that came out are the events that went in, each once and whole."""
+    times = Counter(row["id"] for row in rows)
+    missing = [number for number in range(trial.sent) if number not in times]
+    doubled = [number for number, count in times.items() if count > 1]
+    assert not missing and not doubled, f"{len(missing)} missing: {missing[:5]}; {len(doubled)} doubled: {doubled[:5]}"
+    for row in rows:
+        event = make(row["id"], trial.begin)
+        assert (row["key"], row["amount"]) == (event["key"], event["amount"])
+        assert set(row) == set(event)
+
+
+# Kafka.
+
+
+@pytest.fixture(scope="session")
+def kafka(serve):
+    return serve("kafka")
+
+
+class Topic:
+    """A topic that was made for a test, and what reads it."""
+
+    def __init__(self, brokers: str, name: str):
+        self.brokers, self.name = brokers, name
+        admin = AdminClient({"bootstrap.servers": brokers})
+        admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result()
+
+    def sink(self, brokers: str | None = None, more: str = "") -> str:
+        return f'connector = "kafka"\nbrokers = "{brokers or self.brokers}"\ntopic = "{self.name}"\nkey = "key"\n{more}'
+
+    def messages(self, isolation: str = "read_committed") -> list[tuple[int, str, dict]]:
+        """Partition, key and row of every message up to the end."""
+        settings = {"bootstrap.servers": self.brokers, "group.id": "reader", "enable.auto.commit": False}
+        consumer = Consumer(settings | {"isolation.level": isolation, "enable.partition.eof": True})
+        consumer.assign([TopicPartition(self.name, number, OFFSET_BEGINNING) for number in range(PARTITIONS)])
+        found, ended = [], set()
+        while len(ended) < PARTITIONS:
+            message = consumer.poll(60)
+            assert message is not None, "no message, and no end of a partition"
+            if message.error() is None:
+                found.append((message.partition(), message.key().decode(), json.loads(message.value())))
+            else:
+                assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                ended.add(message.partition())
+        consumer.close()
+        return found
+
+    def assert_each_once(self, trial: Trial) -> None:
+        messages = self.messages()
+        assert_each_once(trial, [row for _, _, row in messages])
+        assert all(key == row["key"] for _, key, row in messages)
+        partitions: dict[str, set[int]] = {}
+        for partition, key, _ in messages:
+            partitions.setdefault(key, set()).add(partition)
+        assert all(len(found) == 1 for found in partitions.values()), "a key in two partitions"
+        ids: dict[int, list[int]] = {}
+        for partition, _, row in messages:
+            ids.setdefault(partition, []).append(row["id"])
+        assert all(found == sorted(found) for found in ids.values()), "out of order within a partition"
+
+
+@pytest.fixture
+def topic(kafka, request):
+    return Topic(kafka.address, request.node.name.replace("[", "-").rstrip("]"))
+
+
+def test_kafka_killed(leaving, topic):
+    trial = leaving(topic.sink())
+    journeys.killed(trial, KILLS)
+    topic.assert_each_once(trial)
+
+
+def test_kafka_killed_with_small_epochs(leaving, topic):
+    """Rows wait for later epochs, and some of them are on their way whenever the daemon dies."""
+    trial = leaving(topic.sink(more="max_epoch_bytes = 10_000"))
+    journeys.killed(trial, KILLS)
+    topic.assert_each_once(trial)
+
+
+def test_kafka_network(leaving, kafka, topic):
+    with kafka.proxy() as proxy:
+        trial = leaving(topic.sink(proxy.address))
+        journeys.unconnected(trial, proxy)
+    topic.assert_each_once(trial)
+
+
+def test_kafka_broker_killed(leaving, kafka, topic):
+    def killed():
+        kafka.kill()
+        kafka.start()
+
+    trial = leaving(topic.sink())
+    journeys.disturbed(trial, kafka.restart, killed)
+    topic.assert_each_once(trial)
+
+
+def test_kafka_zombie(leaving, topic):
+    """A daemon that was stopped in its tracks wakes up when another has gone on."""
+    trial = leaving(topic.sink())
+    rival = trial.daemon.rival()
+    with rival, trial.load():
+        rival.start()
+        until(lambda: trial.counted() > 0, "events in the lake")
+        os.kill(rival.pid, signal.SIGSTOP)
+        trial.daemon.start()
+        trial.until_more()
+        os.kill(rival.pid, signal.SIGCONT)
+        assert rival.wait() == 1
+        trial.until_more()
+    trial.settle()
+    topic.assert_each_once(trial)
+
+
+def test_kafka_secured(leaving, kafka, topic):
+    found = kafka.variables()
+    secrets = {"USER_NAME": found["WATERSHED_KAFKA_USER"], "PASSWORD": found["WATERSHED_KAFKA_PASSWORD"]}
+    security = (
+        f'tls = {{ ca = "{found["WATERSHED_KAFKA_CA"]}" }}\n'
+        'sasl = { mechanism = "SCRAM-SHA-512", username = "${USER_NAME}", password = "${PASSWORD}" }'
+    )
+    trial = leaving(topic.sink(found["WATERSHED_KAFKA_SASL_SSL"], security), secrets)
+    journeys.plain(trial, count=2_000)
+    topic.assert_each_once(trial)
+
+
+def test_kafka_checked(leaving, topic):
+    right = leaving(topic.sink()).daemon.check("--connect")
+    assert right.returncode == 0 and f'kafka topic "{topic.name}" with 3 partitions' in right.stdout, right
+    wrong = leaving(topic.sink().replace(topic.name, "nowhere")).daemon.check("--connect")
+    assert wrong.returncode == 2 and 'kafka topic "nowhere" does not exist' in wrong.stderr, wrong
+    wrong = leaving(topic.sink().replace('key = "key"', 'key = "kez"')).daemon.check()
+    assert wrong.returncode == 2 and '`key` names "kez", which is no column' in wrong.stderr, wrong
+
+
+def test_kafka_messages_too_large(leaving, topic):
+    """What a broker does not take is told, with what to do."""
+    trial = leaving(topic.sink(more='properties = { "message.max.bytes" = 1000 }'))
+    whole = trial.sender
+    trial.sender = lambda events: whole([event | {"key": "k" * 2_000} for event in events])
+    trial.send(1)
+    trial.daemon.start()
+    trial.daemon.until(lambda: "a row is larger than is taken" in trial.daemon.tail(), "what to do")
+
+
+# Web servers.
+
+SECRET = "whsec-trial-53c1"
+TOKEN = "token-trial-9d02"
+SECRETS = {"HOOK_SECRET": SECRET, "HOOK_TOKEN": TOKEN}
+
+
+class Hook:
+    """A web server that believes nobody: it checks the signature, and knows what it has by the idempotency key."""
+
+    def __init__(self, failing: float = 0):
+        """`failing`: the share of requests that are answered by 503, or by silence, half of them taken nevertheless."""
+        self.failing = failing
+        self.taken: dict[str, list[dict]] = {}
+        self.requests = 0
+        self.repeated = 0
+        self.refused: list[str] = []
+        self.lock = threading.Lock()
+        self._chance = random.Random(1)
+        self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    def sink(self, port: int | None = None, more: str = "batch_rows = 50") -> str:
+        url = f"http://{LOOPBACK}:{port or self.port}/hook"
+        secrets = 'secret = "${HOOK_SECRET}"\nheaders = { X-Token = "${HOOK_TOKEN}" }'
+        return f'connector = "http"\nurl = "{url}"\n{secrets}\ntimeout = "2s"\n{more}'
+
+    def rows(self) -> list[dict]:
+        return [row for rows in self.taken.values() for row in rows]
+
+    def take(self, headers, body: bytes) -> int:
+        """The status of the answer; zero for silence."""
+        signed = dict(part.split("=") for part in headers["x-watershed-signature"].split(","))
+        expected = hmac.new(SECRET.encode(), signed["t"].encode() + b"." + body, hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(expected, signed["v1"]) or abs(int(signed["t"]) - time.time()) > 300:
+            self.refused.append("the signature is wrong")
+            return 400
+        if headers["x-token"] != TOKEN:
+            self.refused.append("the token is wrong")
+            return 401
+        if headers["content-type"] == "application/json":
+            rows = json.loads(body)
+        else:
+            rows = [json.loads(line) for line in body.decode().splitlines()]
+        with self.lock:
+            self.requests += 1
+            fails = self._chance.random() < self.failing
+            if fails and self._chance.random() < 0.5:
+                return 503
+            known = self.taken.setdefault(headers["idempotency-key"], rows)
+            self.repeated += known is not rows
+            if known != rows:
+                self.refused.append("other rows under the same key")
+            return self._chance.choice([0, 503]) if fails else 204
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                status = hook.take(self.headers, body)
+                if not status:
+                    self.close_connection = True
+                    return
+                self.send_response_only(status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def do_HEAD(self):
+                self.send_response_only(405)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+
+@pytest.fixture
+def hooked():
+    """Makes web servers, and looks at the end whether anything was wrong with what they got."""
+    made: list[Hook] = []
+
+    def make_hook(failing: float = 0) -> Hook:
+        made.append(Hook(failing))
+        return made[-1]
+
+    yield make_hook
+    for hook in made:
+        hook.close()
+        assert not hook.refused, hook.refused[:3]
+
+
+@pytest.mark.parametrize("format", ["ndjson", "json"])
+def test_http(leaving, hooked, format):
+    hook = hooked()
+    trial = leaving(hook.sink(more=f'format = "{format}"\nbatch_rows = 50'), SECRETS)
+    journeys.plain(trial, count=4_000)
+    assert_each_once(trial, hook.rows())
+    assert hook.repeated == 0 and max(map(len, hook.taken.values())) == 50
+
+
+def test_http_killed(leaving, hooked):
+    hook = hooked()
+    trial = leaving(hook.sink(), SECRETS)
+    journeys.killed(trial, KILLS)
+    assert_each_once(trial, hook.rows())
+
+
+def test_http_killed_while_the_server_fails(leaving, hooked):
+    hook = hooked(failing=0.2)
+    trial = leaving(hook.sink(more="batch_rows = 50\nmax_epoch_bytes = 10_000"), SECRETS)
+    journeys.killed(trial, KILLS)
+    assert_each_once(trial, hook.rows())
+    assert hook.repeated > 0, "nothing was repeated, so nothing was shown"
+
+
+def test_http_network(leaving, hooked):
+    hook = hooked()
+    with Proxy(to=hook.port) as proxy:
+        trial = leaving(hook.sink(proxy.port), SECRETS)
+        journeys.unconnected(trial, proxy)
+    assert_each_once(trial, hook.rows())
+
+
+def test_http_checked(leaving, hooked):
+    trial = leaving(hooked().sink(), SECRETS)
+    right = trial.daemon.check("--connect")
+    assert right.returncode == 0 and "405 Method Not Allowed to HEAD; no rows were sent" in right.stdout, right
+    shown = right.stdout + right.stderr
+    assert SECRET not in shown and TOKEN not in shown
+
+
+def test_http_refused(leaving, hooked):
+    """A server that will never take the rows ends the run, and no secret is in what is said."""
+    hook = hooked()
+    trial = leaving(hook.sink(), SECRETS | {"HOOK_SECRET": "whsec-another"})
+    trial.send(10)
+    trial.daemon.start()
+    assert trial.daemon.wait() == 1
+    told = trial.daemon.tail()
+    assert "400 Bad Request, so that it will never take these rows" in told and "whsec" not in told
+    assert set(hook.refused) == {"the signature is wrong"} and not hook.taken
+    hook.refused.clear()
+
+
+# PostgreSQL.
+
+
+@pytest.fixture(scope="session")
+def postgres(serve):
+    if Postgres.binaries() is None:
+        pytest.skip("there is no PostgreSQL here")
+    return serve("postgres")
+
+
+class Table:
+    """A table that was made for a test; psql looks at it."""
+
+    def __init__(self, server, name: str, key: str = ""):
+        self.server, self.name = server, name
+        columns = "key text, id bigint, ts timestamptz, amount double precision, came timestamptz DEFAULT now()"
+        server.psql(f"CREATE TABLE {name} ({columns}{key})")
+
+    def sink(self, address: str | None = None, more: str = "") -> str:
+        url = self.server.url(address=address).replace(f":{PASSWORD}@", "@")
+        secret = 'password = "${PG_PASSWORD}"'
+        return f'connector = "postgres"\nurl = "{url}"\n{secret}\ntable = "{self.name}"\n{more}'
+
+    def assert_each_once(self, trial: Trial) -> None:
+        found = self.server.psql(
+            f"SELECT json_build_object('id', id, 'ts', ts, 'key', key, 'amount', amount) FROM {self.name}"
+        )
+        assert_each_once(trial, [json.loads(line) for line in found.splitlines()])
+
+
+PG_SECRETS = {"PG_PASSWORD": PASSWORD}
+
+
+@pytest.fixture(params=["", ", PRIMARY KEY (id)"], ids=["added", "replaced"])
+def table(postgres, request):
+    name = request.node.name.replace("[", "_").rstrip("]")
+    return Table(postgres, name, request.param)
+
+
+def test_postgres_killed(leaving, table):
+    trial = leaving(table.sink(more="max_epoch_bytes = 10_000"), PG_SECRETS)
+    journeys.killed(trial, KILLS)
+    table.assert_each_once(trial)
+
+
+def test_postgres_network(leaving, postgres):
+    table = Table(postgres, "test_postgres_network")
+    with Proxy(to=postgres.port) as proxy:
+        trial = leaving(table.sink(proxy.address), PG_SECRETS)
+        journeys.unconnected(trial, proxy)
+    table.assert_each_once(trial)
+
+
+def test_postgres_server_killed(leaving, postgres):
+    def killed():
+        postgres.kill()
+        postgres.start()
+
+    table = Table(postgres, "test_postgres_server_killed")
+    trial = leaving(table.sink(), PG_SECRETS)
+    journeys.disturbed(trial, postgres.restart, killed)
+    table.assert_each_once(trial)
+
+
+def test_postgres_encrypted(leaving, postgres):
+    table = Table(postgres, "test_postgres_encrypted")
+    ca = postgres.variables()["WATERSHED_POSTGRES_CA"]
+    trial = leaving(table.sink(more=f'tls = {{ ca = "{ca}" }}'), PG_SECRETS)
+    trial.send(100)
+    trial.daemon.start()
+    trial.until_counted()
+    ours = "FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'watershed'"
+    assert postgres.psql(f"SELECT bool_and(ssl) {ours}") == "t"
+    trial.settle()
+    table.assert_each_once(trial)
+    stranger = leaving(table.sink(more="tls = true"), PG_SECRETS).daemon.check("--connect")
+    assert stranger.returncode != 0 and "certificate" in stranger.stderr, stranger
+
+
+def test_postgres_checked(leaving, postgres):
+    table = Table(postgres, "test_postgres_checked", ", PRIMARY KEY (key)")
+    right = leaving(table.sink(), PG_SECRETS).daemon.check("--connect")
+    assert right.returncode == 0 and "rows replace others of the same key" in right.stdout, right
+    wrong = leaving(table.sink().replace(table.name, "nowhere"), PG_SECRETS).daemon.check("--connect")
+    assert wrong.returncode == 2 and "make it, as by CREATE TABLE" in wrong.stderr, wrong
+    wrong = leaving(table.sink(), {"PG_PASSWORD": "another-41f7"}).daemon.check("--connect")
+    assert wrong.returncode == 2 and "check the user in `url`" in wrong.stderr, wrong
+    assert "another-41f7" not in wrong.stderr + wrong.stdout

@@ -1,0 +1,75 @@
+//! What needs no broker.
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::options;
+use crate::SinkError;
+use crate::conformance::context;
+use crate::kafka::advice;
+use crate::kafka::client::Trouble;
+use crate::messages::MessageOptions;
+
+const LEAST: &str = "brokers = \"127.0.0.1:9092\"\ntopic = \"alerts\"\n";
+
+/// Why options are refused when they meet the rows.
+fn refused(more: &str) -> String {
+    match options(&format!("{LEAST}{more}")).unwrap().check(&context("orders")) {
+        Err(SinkError::Config { what }) => what,
+        other => panic!("{more}: {other:?}"),
+    }
+}
+
+#[test]
+fn options_are_checked_against_the_rows() {
+    options(LEAST).unwrap().check(&context("orders")).unwrap();
+    options(&format!("{LEAST}key = \"name\"")).unwrap().check(&context("orders")).unwrap();
+    assert!(refused("key = \"nam\"").contains("`key` names \"nam\", which is no column; there are ts, id, name"));
+    assert!(refused("max_epoch_bytes = 0").contains("cannot be zero"));
+    assert!(refused("tls = { cert = \"a.pem\" }").contains("both `cert` and `key`"));
+}
+
+#[test]
+fn properties_that_the_guarantee_rests_on_are_refused() {
+    for (name, instead) in [
+        ("transactional.id", "region, pipeline and sink"),
+        ("acks", "all replicas"),
+        ("group.id", "record of epochs"),
+        ("sasl.password", "write `sasl`"),
+        ("ssl.key.password", "tls.key_password"),
+    ] {
+        let why = refused(&format!("properties = {{ \"{name}\" = \"x\" }}"));
+        assert!(why.contains(name) && why.contains(instead), "{why}");
+    }
+    options(&format!("{LEAST}properties = {{ \"compression.type\" = \"zstd\", \"linger.ms\" = 5 }}"))
+        .unwrap()
+        .check(&context("orders"))
+        .unwrap();
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let given = "tls = { cert = \"a\", key = \"b\", key_password = \"hidden-1\" }\n\
+                 sasl = { mechanism = \"PLAIN\", username = \"u\", password = \"hidden-2\" }";
+    let shown = format!("{:?}", options(&format!("{LEAST}{given}")).unwrap());
+    assert!(shown.contains("***") && !shown.contains("hidden"), "{shown}");
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let sorted = |code| advice::sorted("alerts", "watershed/eu/orders/alerts", &Trouble { code, reason: "why".into() });
+    for (code, way_out) in [
+        (Code::TopicAuthorizationFailed, "ACLs WRITE and DESCRIBE on this topic"),
+        (Code::TransactionalIdAuthorizationFailed, "transactional id \"watershed/eu/orders/alerts\""),
+        (Code::GroupAuthorizationFailed, "the ACL READ on group \"watershed/eu/orders/alerts\""),
+        (Code::MessageSizeTooLarge, "`max.message.bytes`"),
+        (Code::SaslAuthenticationFailed, "why; check `mechanism`"),
+    ] {
+        let error = sorted(code);
+        assert!(matches!(error, SinkError::Config { .. }) && error.to_string().contains(way_out), "{error}");
+    }
+    for passing in [Code::Fenced, Code::InvalidProducerEpoch, Code::OperationTimedOut, Code::AllBrokersDown] {
+        assert!(matches!(sorted(passing), SinkError::Retry { .. }), "{passing}");
+    }
+    let lost = advice::record_lost("alerts", "watershed/eu/orders/alerts", 8, 7, 0).to_string();
+    assert!(lost.contains("has to have epoch 7 on record, and has none") && lost.contains("to 8 if it was"), "{lost}");
+}
