@@ -16,12 +16,14 @@ pub mod store;
 mod trouble;
 mod types;
 mod units;
+mod upkeep;
 
 pub use crate::delta::DeltaSink;
 pub use crate::error::SinkError;
 pub use crate::memory::{MemoryRows, MemorySink};
 pub use crate::null::NullSink;
-pub use crate::parquet::{Expired, ParquetOptions, ParquetSink, Retention};
+pub use crate::parquet::{ParquetOptions, ParquetSink};
 pub use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 pub use crate::stdout::{StdoutSink, StdoutStyle};
 pub use crate::units::{ByteSize, Period};
+pub use crate::upkeep::{Amount, Compacted, Expired, Stop, Swept, Upkeep};

@@ -1,5 +1,7 @@
 //! The sink: the files of the parquet sink, shown, and then an entry of the log.
 
+use std::sync::Arc;
+
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use deltalake_core::kernel::Add;
@@ -7,16 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::Columns;
 use super::log::{Location, Log};
+use super::upkeep::TableUpkeep;
 use crate::error::SinkError;
-use crate::parquet::{Clock, ParquetOptions, ParquetSink, PreparedFile};
+use crate::parquet::{Clock, Merger, ParquetOptions, ParquetSink, PreparedFile};
 use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 use crate::store::{self, Patience, Store};
+use crate::upkeep::Upkeep;
 
 /// Writes the rows of one pipeline to a Delta table. Readers see what its log names, whole epochs at a time.
 #[derive(Debug)]
 pub struct DeltaSink {
     files: ParquetSink,
     log: Log,
+    upkeep: Option<TableUpkeep>,
 }
 
 /// The files of an epoch, as they travel in the manifest.
@@ -41,8 +46,12 @@ impl DeltaSink {
 
     /// A sink that writes to a table in `store`, whatever the url.
     pub fn new(options: ParquetOptions, context: SinkContext, store: Store, clock: Clock) -> Result<Self, SinkError> {
-        let log = log(Location::store(&store), &options, &context)?;
-        Ok(Self { files: ParquetSink::new(with_stats(options), context, store, clock)?, log })
+        let place = Location::store(&store);
+        // It uploads on its own account.
+        let merging = ParquetSink::new(with_stats(options.clone()), context.clone(), store.clone(), Arc::clone(&clock))?;
+        let files = ParquetSink::new(with_stats(options.clone()), context.clone(), store, clock)?;
+        let merger = merging.merger(options.clone(), context.clone());
+        Self::of(files, merger, place, options, context)
     }
 
     /// A sink that writes to a table in the local folder `options.url`.
@@ -50,7 +59,28 @@ impl DeltaSink {
         // First what can be said without touching the folder, which the files' sink makes.
         check(&options, &context)?;
         let files = ParquetSink::local(with_stats(options.clone()), context.clone(), clock)?;
-        Ok(Self { files, log: log(Location::folder(&options)?, &options, &context)? })
+        let place = Location::folder(&options)?;
+        let merger = files.merger(options.clone(), context.clone());
+        Self::of(files, merger, place, options, context)
+    }
+
+    fn of(
+        files: ParquetSink,
+        merger: Merger,
+        place: Location,
+        options: ParquetOptions,
+        context: SinkContext,
+    ) -> Result<Self, SinkError> {
+        // Where regions have no folders of their own, any of them may have merged what lies there.
+        let region = if merger.tells_regions_apart() { format!("{}/", context.region) } else { String::new() };
+        let calls_off = format!("watershed/{region}{}/upkeep", context.pipeline);
+        let upkeep = TableUpkeep::new(log(place.clone(), &options, &context)?, merger, &options, calls_off);
+        Ok(Self { files, log: log(place, &options, &context)?, upkeep: Some(upkeep) })
+    }
+
+    /// What looks after the table's files, also where nothing was said of that; none if it was given before.
+    pub fn into_upkeep(self) -> Option<TableUpkeep> {
+        self.upkeep
     }
 
     /// Finds out whether everything that a run will ask of the place is allowed, and whether the table can take the rows. Says
@@ -105,6 +135,11 @@ impl Sink for DeltaSink {
 
     async fn resume(&mut self, held: &Held) -> Result<(), SinkError> {
         self.files.resume(held).await
+    }
+
+    fn upkeep(&mut self) -> Option<Box<dyn Upkeep>> {
+        let upkeep = self.upkeep.take_if(|upkeep| upkeep.is_wanted())?;
+        Some(Box::new(upkeep))
     }
 
     async fn commit(&mut self, prepared: &Prepared) -> Result<Committed, SinkError> {
