@@ -313,7 +313,8 @@ impl Log {
     /// The wanted files of the table, as of the last look.
     pub(super) fn files(&self, wanted: impl Fn(&str) -> bool) -> Vec<Logged> {
         let Some(table) = &self.table else { return Vec::new() };
-        let files = table.log_data().iter().filter(|file| wanted(&file.path())).map(|file| Logged {
+        let data = table.log_data();
+        let files = data.iter().filter(|file| wanted(&file.path())).map(|file| Logged {
             input: Input { key: file.path().into_owned(), bytes: u64::try_from(file.size()).unwrap_or(0) },
             written: file.modification_time(),
             partition: file.partition_values_map().into_iter().collect(),

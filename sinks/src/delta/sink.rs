@@ -11,7 +11,7 @@ use super::columns::Columns;
 use super::log::{Location, Log};
 use super::upkeep::TableUpkeep;
 use crate::error::SinkError;
-use crate::parquet::{Clock, Merger, ParquetOptions, ParquetSink, PreparedFile};
+use crate::parquet::{Clock, ParquetOptions, ParquetSink, PreparedFile};
 use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 use crate::store::{self, Patience, Store};
 use crate::upkeep::Upkeep;
@@ -21,6 +21,7 @@ use crate::upkeep::Upkeep;
 pub struct DeltaSink {
     files: ParquetSink,
     log: Log,
+    /// Until it is asked for.
     upkeep: Option<TableUpkeep>,
 }
 
@@ -46,41 +47,19 @@ impl DeltaSink {
 
     /// A sink that writes to a table in `store`, whatever the url.
     pub fn new(options: ParquetOptions, context: SinkContext, store: Store, clock: Clock) -> Result<Self, SinkError> {
-        let place = Location::store(&store);
-        // It uploads on its own account.
-        let merging = ParquetSink::new(with_stats(options.clone()), context.clone(), store.clone(), Arc::clone(&clock))?;
-        let files = ParquetSink::new(with_stats(options.clone()), context.clone(), store, clock)?;
-        let merger = merging.merger(options.clone(), context.clone());
-        Self::of(files, merger, place, options, context)
+        let upkeep = TableUpkeep::new(&options, &context, store.clone(), Arc::clone(&clock))?;
+        let log = log(Location::store(&store), &options, &context)?;
+        let files = ParquetSink::new(with_stats(options), context, store, clock)?;
+        Ok(Self { files, log, upkeep: Some(upkeep) })
     }
 
     /// A sink that writes to a table in the local folder `options.url`.
     pub fn local(options: ParquetOptions, context: SinkContext, clock: Clock) -> Result<Self, SinkError> {
         // First what can be said without touching the folder, which the files' sink makes.
         check(&options, &context)?;
-        let files = ParquetSink::local(with_stats(options.clone()), context.clone(), clock)?;
-        let place = Location::folder(&options)?;
-        let merger = files.merger(options.clone(), context.clone());
-        Self::of(files, merger, place, options, context)
-    }
-
-    fn of(
-        files: ParquetSink,
-        merger: Merger,
-        place: Location,
-        options: ParquetOptions,
-        context: SinkContext,
-    ) -> Result<Self, SinkError> {
-        // Where regions have no folders of their own, any of them may have merged what lies there.
-        let region = if merger.tells_regions_apart() { format!("{}/", context.region) } else { String::new() };
-        let calls_off = format!("watershed/{region}{}/upkeep", context.pipeline);
-        let upkeep = TableUpkeep::new(log(place.clone(), &options, &context)?, merger, &options, calls_off);
-        Ok(Self { files, log: log(place, &options, &context)?, upkeep: Some(upkeep) })
-    }
-
-    /// What looks after the table's files, also where nothing was said of that; none if it was given before.
-    pub fn into_upkeep(self) -> Option<TableUpkeep> {
-        self.upkeep
+        let files = ParquetSink::local(with_stats(options.clone()), context.clone(), Arc::clone(&clock))?;
+        let log = log(Location::folder(&options)?, &options, &context)?;
+        Ok(Self { files, log, upkeep: Some(TableUpkeep::local(&options, &context, clock)?) })
     }
 
     /// Finds out whether everything that a run will ask of the place is allowed, and whether the table can take the rows. Says
@@ -97,14 +76,14 @@ pub fn check(options: &ParquetOptions, context: &SinkContext) -> Result<(), Sink
     Columns::of(&options.layout(context)?).map(drop)
 }
 
-fn log(place: Location, options: &ParquetOptions, context: &SinkContext) -> Result<Log, SinkError> {
+pub(super) fn log(place: Location, options: &ParquetOptions, context: &SinkContext) -> Result<Log, SinkError> {
     let columns = Columns::of(&options.layout(context)?)?;
     // Regions may share a table, and each has epochs of its own; a pipeline and its late rows have the same ones.
     let late = if context.late { "/late" } else { "" };
     Log::new(place, columns, format!("watershed/{}/{}{late}", context.region, context.pipeline))
 }
 
-fn with_stats(options: ParquetOptions) -> ParquetOptions {
+pub(super) fn with_stats(options: ParquetOptions) -> ParquetOptions {
     ParquetOptions { stats: true, ..options }
 }
 

@@ -20,11 +20,14 @@ use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use deltalake_core::kernel::{Action, Add, Remove};
 use deltalake_core::protocol::DeltaOperation;
 
-use super::log::Log;
+use super::log::{Location, Log};
 use super::plan::{Bins, Small, bins, is_small};
+use super::sink::{log, with_stats};
 use super::vacuum::Vacuum;
 use crate::error::SinkError;
-use crate::parquet::{Compact, Input, Merger, ParquetOptions, PreparedFile};
+use crate::parquet::{Clock, Compact, Input, Merger, ParquetOptions, ParquetSink, PreparedFile};
+use crate::sink::SinkContext;
+use crate::store::{self, Patience, Store};
 use crate::upkeep::{Amount, Compacted, EVERY, Stop, Swept, Upkeep};
 
 /// How often an entry is tried. Each time somebody else was quicker, and a table is not written to all the time.
@@ -79,16 +82,54 @@ impl Upkeep for TableUpkeep {
 }
 
 impl TableUpkeep {
-    pub(super) fn new(log: Log, merger: Merger, options: &ParquetOptions, calls_off: String) -> Self {
-        Self {
-            log,
+    /// For the files of a pipeline that writes to the table at `options.url`.
+    pub fn at(options: ParquetOptions, context: SinkContext, clock: Clock) -> Result<Self, SinkError> {
+        match store::Location::of(&options.url)? {
+            store::Location::Folder(_) => Self::local(&options, &context, clock),
+            store::Location::Store(_) => {
+                let store = store::open(&options.url, &options.store, Patience::Sink)?;
+                Self::new(&options, &context, store, clock)
+            }
+        }
+    }
+
+    /// For a table in `store`, whatever the url.
+    pub(super) fn new(
+        options: &ParquetOptions,
+        context: &SinkContext,
+        store: Store,
+        clock: Clock,
+    ) -> Result<Self, SinkError> {
+        let place = Location::store(&store);
+        // It uploads on its own account, and is cleared up after on its own, too.
+        let files = ParquetSink::new(with_stats(options.clone()), context.clone(), store, clock)?;
+        Self::of(place, &files, options, context)
+    }
+
+    /// For a table in the local folder `options.url`, which is made if it is missing.
+    pub(super) fn local(options: &ParquetOptions, context: &SinkContext, clock: Clock) -> Result<Self, SinkError> {
+        let files = ParquetSink::local(with_stats(options.clone()), context.clone(), clock)?;
+        Self::of(Location::folder(options)?, &files, options, context)
+    }
+
+    fn of(
+        place: Location,
+        files: &ParquetSink,
+        options: &ParquetOptions,
+        context: &SinkContext,
+    ) -> Result<Self, SinkError> {
+        let merger = files.merger(options.clone(), context.clone());
+        // Where regions have no folders of their own, any of them may have merged what lies there.
+        let region = if merger.tells_regions_apart() { format!("{}/", context.region) } else { String::new() };
+        Ok(Self {
+            log: log(place, options, context)?,
             merger,
             vacuum: Vacuum::new(options.vacuum.map(|period| period.0)),
             compact: options.compact,
             retain: options.retain.map(|period| period.0),
             target: options.roll.size.0,
-            calls_off,
-        }
+            calls_off: format!("watershed/{region}{}/upkeep", context.pipeline),
+        })
     }
 
     /// True if there is something to do for this, beside the flow.
@@ -233,7 +274,7 @@ impl TableUpkeep {
 
     /// Puts `merged` in the place of `inputs`; false if they are no longer what they were, so that nothing may be said of
     /// `merged` ever.
-    async fn replace(
+    pub(super) async fn replace(
         &mut self,
         inputs: &[Input],
         merged: &[PreparedFile],

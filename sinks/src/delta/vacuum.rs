@@ -63,7 +63,8 @@ impl Vacuum {
         let entries = log.entries_from(self.next).await?;
         // What an entry says of has gone by the time that it was written.
         let old: Vec<u64> = entries.into_iter().take_while(|(_, put)| *put <= cut).map(|(entry, _)| entry).collect();
-        let mut reading = stream::iter(&old).map(|entry| log.entry(*entry)).buffered(ENTRIES_AT_A_TIME);
+        let last = old.last().copied();
+        let mut reading = stream::iter(old).map(|entry| log.entry(entry)).buffered(ENTRIES_AT_A_TIME);
         let mut went = BTreeSet::new();
         while let Some(actions) = reading.try_next().await? {
             let removed = actions.into_iter().filter_map(|action| match action {
@@ -73,7 +74,7 @@ impl Vacuum {
             went.extend(removed);
         }
         drop(reading);
-        if let Some(last) = old.last() {
+        if let Some(last) = last {
             self.next = last + 1;
         }
         Ok(went)
@@ -163,7 +164,11 @@ impl TableUpkeep {
             if stop() {
                 break;
             }
-            let removing = files.iter().map(|file| async { self.merger.remove(&file.key).await.map(|()| file.bytes) });
+            let merger = &self.merger;
+            let removing = files
+                .to_vec()
+                .into_iter()
+                .map(|file| async move { merger.remove(&file.key).await.map(|()| file.bytes) });
             let mut removed = stream::iter(removing).buffered(self.merger.at_a_time());
             while let Some(bytes) = removed.try_next().await? {
                 swept.vacuumed.add(bytes);
