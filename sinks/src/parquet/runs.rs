@@ -127,7 +127,11 @@ impl Merged {
         let options = SortOptions { descending: false, nulls_first: false };
         let by = |place: &usize| SortField::new_with_options(schema.field(*place).data_type().clone(), options);
         let converter = match sort.is_empty() {
-            true => None,
+            true => {
+                // The last is taken first.
+                runs.reverse();
+                None
+            }
             false => Some(RowConverter::new(sort.iter().map(by).collect())?),
         };
         let (batches, chosen) = (Vec::new(), Vec::new());
