@@ -570,6 +570,86 @@ fn partitions_that_are_older_than_a_sink_retains_go() {
     assert!(said.contains("retain: ") && said.contains("put \"date\" into partition_by"), "{said}");
 }
 
+/// A region that writes a Delta table, and several small files in one partition of it.
+fn with_small_files() -> TempDir {
+    let config = ORDERS
+        .replace("connector = \"parquet\"", "connector = \"delta\"")
+        .replace("path = \"orders.ndjson\"", "path = \"orders*.ndjson\"");
+    let folder = folder_with(&[("eu.toml", &config)]);
+    for n in 0..3 {
+        let records = RECORDS.replace("T00:0", &format!("T00:{n}"));
+        fs::write(folder.path().join(format!("orders{n}.ndjson")), records).unwrap();
+        succeeds(folder.path(), &["run", "eu.toml", "--quiet"]);
+    }
+    folder
+}
+
+const ASKED: &str = "SELECT window_start, country, orders, revenue FROM by_country ORDER BY ALL";
+
+#[test]
+fn compact_merges_the_small_files_of_a_table() {
+    let folder = with_small_files();
+    let ask = |sql: &str| succeeds(folder.path(), &["query", "eu.toml", sql, "--format", "csv"]);
+    let before = ask(ASKED);
+    assert_eq!(before.lines().count(), 10);
+    let entries = || fs::read_dir(folder.path().join("lake/_delta_log")).unwrap().count();
+    let log = entries();
+    let said = succeeds(folder.path(), &["compact", "eu.toml", "--dry-run"]);
+    assert!(said.contains("by_country in lake: in 1 partition 3 files (") && said.contains("would become 1 files"), "{said}");
+    assert!(said.contains("  region=eu/date=2026-03-01/hour=00: 3 files ("), "{said}");
+    assert_eq!(entries(), log, "nothing was written");
+    let said = succeeds(folder.path(), &["compact", "eu.toml", "--sink", "lake"]);
+    assert!(said.contains("3 files (") && said.contains(") became 1 files"), "{said}");
+    assert_eq!((ask(ASKED), entries()), (before.clone(), log + 1));
+    let opened = run(folder.path(), &["query", "eu.toml", ASKED, "--explain"]);
+    let said = stdout(&opened) + &stderr(&opened);
+    assert!(said.contains("1 of 1 files opened"), "{said}");
+    assert!(succeeds(folder.path(), &["compact", "eu.toml"]).contains("no small files to merge"));
+    // The daemon goes on behind it.
+    fs::write(folder.path().join("orders9.ndjson"), RECORDS.replace("T00:0", "T00:5")).unwrap();
+    succeeds(folder.path(), &["run", "eu.toml", "--quiet"]);
+    assert_eq!(ask(ASKED).lines().count(), 13);
+}
+
+#[test]
+fn compact_says_what_it_cannot_do() {
+    let folder = folder_with(&[("eu.toml", ORDERS), ("orders.ndjson", RECORDS)]);
+    for arguments in [&["compact", "eu.toml"][..], &["compact", "eu.toml", "--sink", "lake"]] {
+        let said = fails(folder.path(), 2, arguments);
+        assert!(said.contains("in one step") && said.contains("connector = \"delta\""), "{said}");
+    }
+    let said = fails(folder.path(), 2, &["compact", "eu.toml", "--sink", "lak"]);
+    assert!(said.contains("there is no sink `lak`") && said.contains("did you mean `lake`?"), "{said}");
+    let wrong = ORDERS.replace("url = \"lake\"", "url = \"lake\"\ncompact = { every = \"1h\" }");
+    fs::write(folder.path().join("wrong.toml"), wrong).unwrap();
+    let said = fails(folder.path(), 2, &["check", "wrong.toml"]);
+    assert!(said.contains("`compact` needs a log") && said.contains("connector = \"delta\""), "{said}");
+    let delta = ORDERS.replace("connector = \"parquet\"", "connector = \"delta\"");
+    fs::write(folder.path().join("delta.toml"), &delta).unwrap();
+    let said = succeeds(folder.path(), &["compact", "delta.toml"]);
+    assert_eq!(said, "by_country in lake: nothing is written yet\n");
+    assert!(!folder.path().join("lake").exists(), "nothing was made");
+    let zero = delta.replace("url = \"lake\"", "url = \"lake\"\ncompact = { every = \"0s\" }");
+    fs::write(folder.path().join("zero.toml"), zero).unwrap();
+    assert!(fails(folder.path(), 2, &["check", "zero.toml"]).contains("`every` cannot be zero"));
+}
+
+#[test]
+fn a_delta_sink_retains_by_its_log() {
+    let folder = with_small_files();
+    let path = folder.path().join("eu.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, config.replace("url = \"lake\"", "url = \"lake\"\nretain = \"1h\"")).unwrap();
+    assert!(succeeds(folder.path(), &["check", "eu.toml"]).contains("lake keeps partitions for 1h"));
+    let output = run(folder.path(), &["run", "eu.toml", "--quiet", "-v"]);
+    assert!(stderr(&output).contains("old partitions are removed"), "{}", stderr(&output));
+    let entry = folder.path().join("lake/_delta_log/00000000000000000004.json");
+    let entry = fs::read_to_string(entry).unwrap();
+    assert_eq!((entry.matches("\"remove\"").count(), entry.matches("\"dataChange\":true").count()), (3, 3), "{entry}");
+    assert!(entry.contains("\"DELETE\""), "{entry}");
+    assert!(newest(&folder.path().join("lake"), "region=eu/date=2026-03-01/hour=00").exists(), "until vacuum");
+}
+
 /// The file in a partition that comes last by name.
 fn newest(lake: &Path, partition: &str) -> std::path::PathBuf {
     fs::read_dir(lake.join(partition)).unwrap().map(|entry| entry.unwrap().path()).max().unwrap()

@@ -24,6 +24,7 @@ pub mod store;
 mod trouble;
 mod types;
 mod units;
+mod upkeep;
 #[cfg(feature = "http")]
 pub mod webhook;
 
@@ -34,11 +35,12 @@ pub use crate::kafka::KafkaOptions;
 pub use crate::memory::{MemoryRows, MemorySink};
 pub use crate::messages::{MessageOptions, Whereabouts};
 pub use crate::null::NullSink;
-pub use crate::parquet::{Expired, ParquetOptions, ParquetSink, Retention};
+pub use crate::parquet::{ParquetOptions, ParquetSink};
 #[cfg(feature = "postgres")]
 pub use crate::postgres::PostgresOptions;
 pub use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 pub use crate::stdout::{StdoutSink, StdoutStyle};
 pub use crate::units::{ByteSize, Period};
+pub use crate::upkeep::{Amount, Compacted, Expired, Stop, Swept, Upkeep};
 #[cfg(feature = "http")]
 pub use crate::webhook::WebhookOptions;

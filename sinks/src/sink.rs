@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SinkError;
-use crate::parquet::Retention;
+use crate::upkeep::Upkeep;
 
 /// What a sink is told about the rows it will get.
 #[derive(Debug, Clone)]
@@ -127,8 +127,8 @@ pub trait Sink: Send + fmt::Debug {
     /// that epoch, before it prepares the next; of these the sink takes just the rows that were in no finished file.
     async fn resume(&mut self, held: &Held) -> Result<(), SinkError>;
 
-    /// What removes old rows of this sink, beside the flow, where that is asked for.
-    fn retention(&self) -> Option<Retention> {
+    /// What looks after the files of this sink, beside the flow, where that is asked for. It is given once.
+    fn upkeep(&mut self) -> Option<Box<dyn Upkeep>> {
         None
     }
 

@@ -76,6 +76,21 @@ Exit codes:
   1  failed while running
   2  the region file or the command line is wrong";
 
+const COMPACT_HELP: &str = "\
+For each pipeline's files in delta sinks: what is older than `retain` leaves the table, small files of partitions that ended \
+`compact.after` ago (an hour, if nothing is said of it) become larger ones, and files that the table no longer has are deleted \
+after `vacuum`. A daemon, other writers and readers go on meanwhile: who reads sees each row once.
+
+Examples:
+  watershed compact eu-west-1.toml --dry-run
+  watershed compact eu-west-1.toml
+  watershed compact eu-west-1.toml --sink lake
+
+Exit codes:
+  0  done
+  1  failed, or stopped by a signal; what was done is whole
+  2  the region file or the command line is wrong, or the sink has no log to say what was merged";
+
 const STATE_HELP: &str = "\
 Reads the newest checkpoint and changes nothing; a running daemon is not disturbed.
 
@@ -149,6 +164,8 @@ pub(super) enum Command {
     Query(Query),
     /// Prints statements that make what the pipelines wrote tables of another engine
     Ddl(Ddl),
+    /// Merges small files of Delta tables, and deletes what they no longer have
+    Compact(Compact),
     /// Runs pipelines again over the archive of their sources
     Replay(Replay),
     /// Shows what the last checkpoint of a region holds
@@ -235,6 +252,21 @@ pub(super) struct Replay {
     /// Shows neither progress nor a summary
     #[arg(short, long)]
     pub(super) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = COMPACT_HELP)]
+pub(super) struct Compact {
+    /// The region file
+    pub(super) file: PathBuf,
+
+    /// Only the tables in this sink
+    #[arg(long, value_name = "NAME")]
+    pub(super) sink: Option<String>,
+
+    /// Changes nothing: prints which partitions have small files, and how many
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod compact;
 mod ddl;
 mod exchange;
 mod failure;
@@ -62,6 +63,7 @@ fn start(arguments: Arguments, screen: &Arc<Screen>) -> Outcome {
             Command::Check(check) => check::check(check, screen).await,
             Command::Query(query) if query.all => federation::query_all(query, screen).await,
             Command::Query(query) => query::query(query, screen).await,
+            Command::Compact(arguments) => compact::compact(arguments, screen).await,
             Command::Ddl(arguments) => ddl::ddl(arguments, screen).await,
             Command::Replay(replay) => replay::replay(replay, screen).await,
             Command::State(state) => state::state(state, screen).await,

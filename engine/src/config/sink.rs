@@ -49,9 +49,11 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
         "parquet" | "delta" => {
             let (rest, store) = place::part(&rest, title, &known, context);
             let options = Box::new(parquet(&rest, &store, title, context)?);
-            if let (true, Some(_), Some(retain)) = (kind == "delta", options.retain, rest.get("retain")) {
-                let way_out = "take it out, and remove old partitions of the table by DELETE and VACUUM";
-                context.refuse(retain.span.clone(), "`retain` is for parquet sinks".to_owned(), way_out);
+            for key in ["compact", "vacuum"] {
+                if let (true, Some(node)) = (kind == "parquet", rest.get(key)) {
+                    let way_out = "take it out, or write to connector = \"delta\"; `roll` keeps files few here, too";
+                    context.refuse(node.span.clone(), format!("`{key}` needs a log, which plain Parquet does not have"), way_out);
+                }
             }
             if kind == "delta" { SinkOptions::Delta(options) } else { SinkOptions::Parquet(options) }
         }
@@ -91,6 +93,7 @@ fn parquet(table: &Node, store: &Node, title: &str, context: &Context<'_>) -> Op
         ("idle", options.roll.idle.0.is_zero(), roll),
         ("row_group_size", options.row_group_size.0 == 0, table),
         ("retain", options.retain.is_some_and(|retain| retain.0.is_zero()), table),
+        ("every", options.compact.is_some_and(|compact| compact.every.0.is_zero()), at("compact")),
     ];
     for (key, is_zero, table) in sizes {
         if is_zero {

@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 
 use super::connection::Connections;
 use crate::report::Counts;
-use crate::run::{Board, View};
+use crate::run::{Board, SweptView, View};
 
 /// What is shown to Prometheus.
 #[derive(Debug)]
@@ -42,6 +42,16 @@ const COUNTS: [(&str, &str, Pick); 10] = [
     ("rows_out", "Rows put out", |counts| counts.rows_out),
     ("files", "Files made visible", |counts| counts.files),
     ("payload_bytes", "Payload bytes read", |counts| counts.bytes_in),
+];
+
+/// Takes one count of files that were looked after.
+type PickSwept = fn(&SweptView) -> u64;
+
+/// What is done with files beside the flow.
+const SWEPT: [(&str, &str, PickSwept); 3] = [
+    ("expired_files", "Files removed because their partition is old", |swept| swept.expired),
+    ("compacted_files", "Small files that larger ones took the place of", |swept| swept.compacted),
+    ("vacuumed_files", "Files deleted because the table no longer has them", |swept| swept.vacuumed),
 ];
 
 impl Metrics {
@@ -113,11 +123,12 @@ impl Page<'_> {
         )?;
         let limit = view.memory_limit.map(|limit| limit as f64);
         self.gauge("state_memory_limit_bytes", "Memory that they may take", limit)?;
-        let expired = view
-            .expired
-            .iter()
-            .map(|(pipeline, sink, files)| (vec![("pipeline", pipeline.clone()), ("sink", sink.clone())], *files));
-        self.counters("expired_files", "Files removed because their partition is old", expired)?;
+        for (name, help, pick) in SWEPT {
+            let of = |swept: &SweptView| {
+                (vec![("pipeline", swept.pipeline.clone()), ("sink", swept.sink.clone())], pick(swept))
+            };
+            self.counters(name, help, view.swept.iter().map(of))?;
+        }
         self.gauge("state_spilled_bytes", "State on the local disk", Some(view.spilled as f64))?;
         self.gauge("uptime_seconds", "Time since the start", Some(view.up.as_secs_f64()))?;
         self.splits(view)

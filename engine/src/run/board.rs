@@ -10,6 +10,7 @@ use tokio::sync::watch;
 #[cfg(feature = "http")]
 use watershed_connectors::Inlet;
 use watershed_connectors::{Lag, SplitId};
+use watershed_sinks::Swept;
 
 use super::tally::Tallies;
 use crate::checkpoint::Budget;
@@ -26,8 +27,8 @@ pub struct Board {
     shown: OnceLock<Shown>,
     epochs: Mutex<Epochs>,
     splits: Mutex<BTreeMap<Key, Arc<Mutex<Reading>>>>,
-    /// Files that were removed because they are old, by pipeline and sink.
-    expired: Mutex<BTreeMap<(Arc<str>, String), u64>>,
+    /// What was done with files beside the flow, by pipeline and sink.
+    swept: Mutex<BTreeMap<(Arc<str>, String), SweptView>>,
     #[cfg(feature = "http")]
     inlets: OnceLock<BTreeMap<String, Arc<Inlet>>>,
 }
@@ -57,6 +58,21 @@ struct Reading {
     moved: Instant,
 }
 
+/// What was done with the files of one pipeline in one sink, beside the flow.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SweptView {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The sink.
+    pub sink: String,
+    /// Files that went because their partition is old.
+    pub expired: u64,
+    /// Small files that larger ones took the place of.
+    pub compacted: u64,
+    /// Files that were deleted because the table no longer has them.
+    pub vacuumed: u64,
+}
+
 /// One split's place on the board, taken down when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Gauge {
@@ -80,8 +96,8 @@ pub struct View {
     pub spilled: u64,
     /// The splits that are being read.
     pub splits: Vec<SplitView>,
-    /// Files that were removed because they are old: pipeline, sink and number.
-    pub expired: Vec<(String, String, u64)>,
+    /// What was done with files beside the flow.
+    pub swept: Vec<SweptView>,
     /// Epochs.
     pub epochs: EpochView,
     /// Time since the board was made.
@@ -134,7 +150,7 @@ impl Default for Board {
             shown: OnceLock::new(),
             epochs: Mutex::default(),
             splits: Mutex::default(),
-            expired: Mutex::default(),
+            swept: Mutex::default(),
             #[cfg(feature = "http")]
             inlets: OnceLock::new(),
         }
@@ -181,9 +197,14 @@ impl Board {
         self.inlets.get().is_some()
     }
 
-    /// So many old files were removed.
-    pub(super) fn expired(&self, pipeline: &Arc<str>, sink: &str, files: u64) {
-        *lock(&self.expired).entry((pipeline.clone(), sink.to_string())).or_default() += files;
+    /// Files of a sink were looked after.
+    pub(super) fn swept(&self, pipeline: &Arc<str>, sink: &str, swept: &Swept) {
+        let mut all = lock(&self.swept);
+        let view = all.entry((pipeline.clone(), sink.to_string())).or_default();
+        (view.pipeline, view.sink) = (pipeline.to_string(), sink.to_string());
+        view.expired += swept.expired.files;
+        view.compacted += swept.compacted.values().map(|compacted| compacted.before.files).sum::<u64>();
+        view.vacuumed += swept.vacuumed.files;
     }
 
     /// An epoch begins to end.
@@ -251,10 +272,7 @@ impl Board {
             memory_limit: shown.memory.limit().map(|limit| limit as u64),
             spilled: shown.memory.spilled(),
             splits: splits.iter().map(split).collect(),
-            expired: lock(&self.expired)
-                .iter()
-                .map(|((pipeline, sink), files)| (pipeline.to_string(), sink.clone(), *files))
-                .collect(),
+            swept: lock(&self.swept).values().cloned().collect(),
             epochs: self.epochs(),
             up: self.made.elapsed(),
         })

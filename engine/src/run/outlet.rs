@@ -13,7 +13,7 @@ use arrow::datatypes::SchemaRef;
 use watershed_sinks::{Committed, Flush, Held, Prepared, Sink, SinkError};
 
 use super::error::RunError;
-use super::retention::Expiring;
+use super::sweeping::Sweeping;
 use super::world::World;
 use crate::checkpoint::{Block, Budget, OutletState, Piece};
 
@@ -79,11 +79,12 @@ impl Outlet {
         Ok((outlet, epoch))
     }
 
-    /// What removes old rows, by sink.
-    pub(super) fn retentions(&self) -> impl Iterator<Item = Expiring> {
-        self.sinks.iter().filter_map(|(name, sink)| {
-            let (pipeline, sink, retention) = (self.pipeline.clone(), name.clone(), sink.retention()?);
-            Some(Expiring { pipeline, sink, retention })
+    /// What looks after the files of each sink.
+    pub(super) fn sweeping(&mut self) -> impl Iterator<Item = Sweeping> {
+        let pipeline = self.pipeline.clone();
+        self.sinks.iter_mut().filter_map(move |(name, sink)| {
+            let upkeep = sink.upkeep()?;
+            Some(Sweeping { pipeline: pipeline.clone(), sink: name.clone(), upkeep })
         })
     }
 

@@ -66,7 +66,7 @@ pub(super) struct Assembly {
     pub(super) watermarks: Vec<(Arc<str>, watch::Receiver<i64>)>,
     pub(super) tables: Vec<Tables>,
     /// What removes old rows, until the end.
-    pub(super) expiring: Vec<BoxFuture<'static, ()>>,
+    pub(super) sweeping: Vec<BoxFuture<'static, ()>>,
 }
 
 /// The reference tables of one pipeline.

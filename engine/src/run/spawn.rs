@@ -23,7 +23,7 @@ pub(super) async fn run(assembly: Assembly, finish: watch::Sender<bool>) -> Resu
         mut reading,
         mut senders,
         tables,
-        expiring,
+        sweeping: sweeps,
         ..
     } = assembly;
     let (failed, mut failures) = mpsc::unbounded_channel();
@@ -43,8 +43,8 @@ pub(super) async fn run(assembly: Assembly, finish: watch::Sender<bool>) -> Resu
         refreshing.spawn(refresh(tables));
     }
     let mut sweeping = JoinSet::new();
-    for expiring in expiring {
-        sweeping.spawn(expiring);
+    for sweeps in sweeps {
+        sweeping.spawn(sweeps);
     }
     let mut readers = JoinSet::new();
     for driver in drivers {
@@ -90,7 +90,7 @@ pub(super) async fn run(assembly: Assembly, finish: watch::Sender<bool>) -> Resu
                 joined.unwrap_or(Err(RunError::Lost("a pipeline")))?;
             }
             while let Some(joined) = sweeping.join_next().await {
-                joined.map_err(|_| RunError::Lost("what removes old partitions"))?;
+                joined.map_err(|_| RunError::Lost("what looks after files"))?;
             }
             Ok(Some(last))
         }

@@ -23,9 +23,9 @@ use super::pipeline::{PipelineParts, PipelineTask};
 use super::reader::Driver;
 use super::redelivery::Redelivery;
 use super::restore::{Begin, Recovered};
-use super::retention;
 use super::setup::{Assembly, Outlets, Setup, Tables};
 use super::sources::{LiveSource, clock_delay};
+use super::sweeping;
 use super::tally::{Tallies, Totals};
 use crate::checkpoint::Budget;
 use crate::config::OnBad;
@@ -57,7 +57,7 @@ pub(super) fn connect(
     planned: PlannedRegion,
     setup: Setup,
     live: Vec<LiveSource>,
-    outlets: Vec<Outlets>,
+    mut outlets: Vec<Outlets>,
     letters: Vec<Option<Outlet>>,
     recovered: Recovered,
     budget: Arc<Budget>,
@@ -72,7 +72,7 @@ pub(super) fn connect(
     let names: Vec<Arc<str>> = plans.iter().map(|plan| plan.name.clone()).collect();
     let stores = (0..wires.setup.lanes).map(|_| pane_stores(&plans)).collect();
     let base = wires.base(&names);
-    let expiring = wires.expiring(&outlets);
+    let sweeping = wires.sweeping(&mut outlets);
     let letters = wires.letters(letters);
     let pipelines = wires.pipelines(plans, outlets)?;
     let lanes = wires.lanes(lane_inboxes, stores, &pipelines.for_lanes, &letters.for_lanes, &barrier_asked)?;
@@ -129,7 +129,7 @@ pub(super) fn connect(
         tallies,
         watermarks: pipelines.watermarks,
         tables: pipelines.tables,
-        expiring,
+        sweeping,
     })
 }
 
@@ -154,14 +154,14 @@ struct Pipelines {
 }
 
 impl Wires {
-    /// What removes old rows from the sinks.
-    fn expiring(&self, outlets: &[Outlets]) -> Vec<BoxFuture<'static, ()>> {
-        let outlets = outlets.iter().flat_map(|outlets| [Some(&outlets.out), outlets.late.as_ref()]).flatten();
-        let sweep = |expiring| {
+    /// What looks after the files of the sinks.
+    fn sweeping(&self, outlets: &mut [Outlets]) -> Vec<BoxFuture<'static, ()>> {
+        let outlets = outlets.iter_mut().flat_map(|outlets| [Some(&mut outlets.out), outlets.late.as_mut()]).flatten();
+        let sweep = |upkeep| {
             let Setup { world, board, finished, .. } = &self.setup;
-            retention::run(expiring, world.clone(), board.clone(), finished.clone()).boxed()
+            sweeping::run(upkeep, world.clone(), board.clone(), finished.clone()).boxed()
         };
-        outlets.flat_map(|outlet| outlet.retentions()).map(sweep).collect()
+        outlets.flat_map(Outlet::sweeping).map(sweep).collect()
     }
 
     /// The counts with which the run begins.

@@ -3,23 +3,25 @@
 //! The one idea: an entry has a number, and a store lets only one writer have each. Who loses looks at what the winner did:
 //! if that was the same epoch, it is done; if not, the next number is tried.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::{Path as DiskPath, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitData, CommitProperties, TransactionError};
 use deltalake_core::kernel::{Action, Add, MetadataExt, Protocol, StructField, StructType, Transaction, new_metadata};
-use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore, get_actions};
 use deltalake_core::protocol::{DeltaOperation, OutputMode, SaveMode};
 use deltalake_core::table::config::TablePropertiesExt;
 use deltalake_core::table::state::DeltaTableState;
+use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
@@ -28,8 +30,9 @@ use serde_json::json;
 use url::Url;
 
 use super::columns::Columns;
+use super::upkeep::Logged;
 use crate::error::SinkError;
-use crate::parquet::{ParquetOptions, PreparedFile, partition_values, sync_on_disk};
+use crate::parquet::{Input, ParquetOptions, PreparedFile, partition_values, sync_on_disk};
 use crate::store::{self, Cloud, Deed, Store, refusal};
 use crate::trouble::{Repeat, trouble};
 
@@ -293,6 +296,118 @@ impl Log {
         })
     }
 
+    /// Looks at what there is by now; false if there is no table. An error if it asks more of its writers than they know.
+    pub(super) async fn look_again(&mut self) -> Result<bool, SinkError> {
+        self.look().await?;
+        match &self.table {
+            Some(table) => self.missing(table).map(|_| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Lets go of the memory that the list of files takes.
+    pub(super) fn forget(&mut self) {
+        self.table = None;
+    }
+
+    /// The wanted files of the table, as of the last look.
+    pub(super) fn files(&self, wanted: impl Fn(&str) -> bool) -> Vec<Logged> {
+        let Some(table) = &self.table else { return Vec::new() };
+        let data = table.log_data();
+        let files = data.iter().filter(|file| wanted(&file.path())).map(|file| Logged {
+            input: Input { key: file.path().into_owned(), bytes: u64::try_from(file.size()).unwrap_or(0) },
+            written: file.modification_time(),
+            partition: file.partition_values_map().into_iter().collect(),
+            has_holes: file.deletion_vector_descriptor().is_some(),
+        });
+        files.collect()
+    }
+
+    /// Names of the columns that are in files, in the table's order.
+    pub(super) fn columns(&self) -> Vec<String> {
+        let Some(table) = &self.table else { return Vec::new() };
+        let names = table.schema().fields().map(|field| field.name().clone()).collect::<Vec<_>>();
+        names.into_iter().filter(|name| !self.columns.partitions.contains(name)).collect()
+    }
+
+    /// Whether the table refuses that rows go.
+    pub(super) fn is_append_only(&self) -> bool {
+        self.table.as_ref().is_some_and(|table| table.table_config().append_only())
+    }
+
+    /// How long the table keeps files that went, and whether it says so itself.
+    pub(super) fn keeps_deleted(&self) -> (Duration, bool) {
+        let Some(table) = &self.table else { return (Duration::MAX, true) };
+        let is_told = table.metadata().configuration().contains_key("delta.deletedFileRetentionDuration");
+        (table.table_config().deleted_file_retention_duration(), is_told)
+    }
+
+    /// The version of an application's last transaction, as of the last look.
+    pub(super) async fn version_of(&self, app: &str) -> Result<Option<i64>, SinkError> {
+        let Some(table) = &self.table else { return Ok(None) };
+        let version = table.transaction_version(&self.store, app).await;
+        version.map_err(|error| self.place.trouble(Deed::Read, "read", error))
+    }
+
+    /// Files that went, and when, in milliseconds since 1970, as far as the log knows it without its old entries.
+    pub(super) async fn tombstones(&self) -> Result<BTreeMap<String, i64>, SinkError> {
+        let Some(table) = &self.table else { return Ok(BTreeMap::new()) };
+        let buried = table.all_tombstones(&self.store);
+        let buried = buried.map_ok(|file| (file.path().into_owned(), file.deletion_timestamp().unwrap_or(0)));
+        buried.try_collect().await.map_err(|error| self.place.trouble(Deed::Read, "read", error))
+    }
+
+    /// The entries from `first` on that are still there, and when they were written.
+    pub(super) async fn entries_from(&self, first: u64) -> Result<Vec<(u64, DateTime<Utc>)>, SinkError> {
+        let store = self.store.object_store(None);
+        let listed: Result<Vec<ObjectMeta>, StoreError> = store.list(Some(&Path::from(FOLDER))).try_collect().await;
+        let listed = listed.map_err(|error| self.place.trouble(Deed::List, "list", error.into()))?;
+        let number = |file: &ObjectMeta| {
+            let digits = file.location.filename()?.strip_suffix(".json")?;
+            digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse::<u64>().ok()).flatten()
+        };
+        let entries = listed.iter().filter_map(|file| Some((number(file)?, file.last_modified)));
+        let mut entries: Vec<_> = entries.filter(|(entry, _)| *entry >= first).collect();
+        entries.sort_unstable();
+        Ok(entries)
+    }
+
+    /// What an entry says; nothing, if it is gone.
+    pub(super) async fn entry(&self, version: u64) -> Result<Vec<Action>, SinkError> {
+        let read = async {
+            match self.store.read_commit_entry(version).await? {
+                Some(bytes) => get_actions(version, &bytes),
+                None => Ok(Vec::new()),
+            }
+        };
+        read.await.map_err(|error| self.place.trouble(Deed::Read, "read", error))
+    }
+
+    /// Writes the entry behind the last look; false if another was there first. Nothing is tried again, for what is true of a
+    /// state need not be true of the next.
+    pub(super) async fn append(
+        &mut self,
+        actions: Vec<Action>,
+        operation: DeltaOperation,
+        transaction: Option<Transaction>,
+    ) -> Result<bool, SinkError> {
+        let properties = CommitProperties::default()
+            .with_max_retries(0)
+            .with_application_transactions(transaction.into_iter().collect())
+            .with_cleanup_expired_logs(Some(self.cleans_up()));
+        match self.commit(properties, actions, operation).await {
+            Ok(()) => self.settle().await.map(|()| true),
+            Err(error) if is_conflict(&error) => Ok(false),
+            Err(error) => Err(self.place.trouble(Deed::Write, "write", error)),
+        }
+    }
+
+    /// The error for one who came too late all the time.
+    pub(super) fn is_busy(&self) -> SinkError {
+        let why = "each entry that was tried was another's first";
+        SinkError::retry(format!("others write to {} all the time", self.place.shown), why)
+    }
+
     /// Whether the next entry gets a checkpoint of the log, behind which old entries may go.
     fn cleans_up(&self) -> bool {
         let Some(table) = &self.table else { return false };
@@ -399,7 +514,7 @@ impl Log {
     }
 
     /// Makes the entries of a log on this machine's disk survive a power cut.
-    async fn settle(&mut self) -> Result<(), SinkError> {
+    pub(super) async fn settle(&mut self) -> Result<(), SinkError> {
         let (Some(disk), Some(table)) = (&self.place.disk, &self.table) else { return Ok(()) };
         let (disk, entries) = (disk.clone(), self.settled.unwrap_or(table.version())..table.version() + 1);
         let next = entries.end;

@@ -9,6 +9,7 @@
 //! | `sink` | the sink: files first, then the log |
 //! | `log` | the table's log: read, created, added to |
 //! | `columns` | the table's columns, and whether a table that is there may take ours |
+//! | `upkeep`, `plan`, `vacuum` | beside the flow: old partitions go, small files are merged, what nobody reads is deleted |
 //! | `stats` | what a file's footer says of its columns, as the log has it |
 //!
 //! Two pipelines, or a pipeline and anybody else, may write to one table: appends do not disturb each other, and each
@@ -16,10 +17,14 @@
 
 mod columns;
 mod log;
+mod plan;
 mod sink;
 pub(crate) mod stats;
 #[cfg(test)]
 mod tests;
+mod upkeep;
+mod vacuum;
 
 pub use log::{Contents, contents};
 pub use sink::{DeltaSink, check};
+pub use upkeep::TableUpkeep;

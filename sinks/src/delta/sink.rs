@@ -1,5 +1,7 @@
 //! The sink: the files of the parquet sink, shown, and then an entry of the log.
 
+use std::sync::Arc;
+
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use deltalake_core::kernel::Add;
@@ -7,16 +9,20 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::Columns;
 use super::log::{Location, Log};
+use super::upkeep::TableUpkeep;
 use crate::error::SinkError;
 use crate::parquet::{Clock, ParquetOptions, ParquetSink, PreparedFile};
 use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 use crate::store::{self, Patience, Store};
+use crate::upkeep::Upkeep;
 
 /// Writes the rows of one pipeline to a Delta table. Readers see what its log names, whole epochs at a time.
 #[derive(Debug)]
 pub struct DeltaSink {
     files: ParquetSink,
     log: Log,
+    /// Until it is asked for.
+    upkeep: Option<TableUpkeep>,
 }
 
 /// The files of an epoch, as they travel in the manifest.
@@ -41,16 +47,19 @@ impl DeltaSink {
 
     /// A sink that writes to a table in `store`, whatever the url.
     pub fn new(options: ParquetOptions, context: SinkContext, store: Store, clock: Clock) -> Result<Self, SinkError> {
+        let upkeep = TableUpkeep::new(&options, &context, store.clone(), Arc::clone(&clock))?;
         let log = log(Location::store(&store), &options, &context)?;
-        Ok(Self { files: ParquetSink::new(with_stats(options), context, store, clock)?, log })
+        let files = ParquetSink::new(with_stats(options), context, store, clock)?;
+        Ok(Self { files, log, upkeep: Some(upkeep) })
     }
 
     /// A sink that writes to a table in the local folder `options.url`.
     pub fn local(options: ParquetOptions, context: SinkContext, clock: Clock) -> Result<Self, SinkError> {
         // First what can be said without touching the folder, which the files' sink makes.
         check(&options, &context)?;
-        let files = ParquetSink::local(with_stats(options.clone()), context.clone(), clock)?;
-        Ok(Self { files, log: log(Location::folder(&options)?, &options, &context)? })
+        let files = ParquetSink::local(with_stats(options.clone()), context.clone(), Arc::clone(&clock))?;
+        let log = log(Location::folder(&options)?, &options, &context)?;
+        Ok(Self { files, log, upkeep: Some(TableUpkeep::local(&options, &context, clock)?) })
     }
 
     /// Finds out whether everything that a run will ask of the place is allowed, and whether the table can take the rows. Says
@@ -67,14 +76,14 @@ pub fn check(options: &ParquetOptions, context: &SinkContext) -> Result<(), Sink
     Columns::of(&options.layout(context)?).map(drop)
 }
 
-fn log(place: Location, options: &ParquetOptions, context: &SinkContext) -> Result<Log, SinkError> {
+pub(super) fn log(place: Location, options: &ParquetOptions, context: &SinkContext) -> Result<Log, SinkError> {
     let columns = Columns::of(&options.layout(context)?)?;
     // Regions may share a table, and each has epochs of its own; a pipeline and its late rows have the same ones.
     let late = if context.late { "/late" } else { "" };
     Log::new(place, columns, format!("watershed/{}/{}{late}", context.region, context.pipeline))
 }
 
-fn with_stats(options: ParquetOptions) -> ParquetOptions {
+pub(super) fn with_stats(options: ParquetOptions) -> ParquetOptions {
     ParquetOptions { stats: true, ..options }
 }
 
@@ -105,6 +114,11 @@ impl Sink for DeltaSink {
 
     async fn resume(&mut self, held: &Held) -> Result<(), SinkError> {
         self.files.resume(held).await
+    }
+
+    fn upkeep(&mut self) -> Option<Box<dyn Upkeep>> {
+        let upkeep = self.upkeep.take_if(|upkeep| upkeep.is_wanted())?;
+        Some(Box::new(upkeep))
     }
 
     async fn commit(&mut self, prepared: &Prepared) -> Result<Committed, SinkError> {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod upkeep;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;

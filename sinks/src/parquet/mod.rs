@@ -16,6 +16,7 @@ mod cursor;
 mod file;
 mod files;
 mod layout;
+mod merge;
 mod names;
 mod options;
 mod partition;
@@ -23,19 +24,20 @@ mod place;
 mod plan;
 mod rename;
 mod retain;
+mod runs;
 mod sink;
 mod types;
 mod upload;
 
 pub use layout::{FolderLevel, Layout, LevelValues};
+pub(crate) use merge::{Input, Merger};
 pub(crate) use names::partition_values;
 #[cfg(test)]
 pub(crate) use names::visible_epoch;
-pub use options::{Compression, ParquetOptions, Roll};
+pub use options::{Compact, Compression, ParquetOptions, Roll};
 pub(crate) use place::PreparedFile;
 pub use place::visible_files;
 pub(crate) use rename::sync_on_disk;
-pub use retain::{Expired, Retention};
 pub use sink::{Clock, ParquetSink};
 pub use types::file_schema;
 

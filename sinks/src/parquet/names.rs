@@ -5,6 +5,7 @@
 //! | a partition's folder | `country=DE`, `note=a%2Fb`, `country=__HIVE_DEFAULT_PARTITION__` for null |
 //! | a visible file | `orders-00000007-0001.parquet`: pipeline, epoch, number within the epoch |
 //! | one that was uploaded | `orders-00000007-3141592653580000001.parquet`: the number has that of the process in it |
+//! | one that was merged from others | `orders-00000007-13141592653580000001.parquet`: the same, with twenty digits; the epoch: the greatest of theirs |
 //! | a staged file | `00000007-12-<process>.staged`: the epoch that was open, a number, the process |
 //! | a process that uploads | `00000007-314159265358.process`: the epoch that was open, the process |
 //!
@@ -26,6 +27,9 @@ const FILES_OF_A_PROCESS: u64 = 10_000_000;
 
 /// With the files of each, they fit 64 bits.
 const PROCESSES: u64 = 1_000_000_000_000;
+
+/// Beyond those, as many as 64 bits still hold, almost: of processes that merge files.
+const MERGING_PROCESSES: u64 = 800_000_000_000;
 
 /// `value` as (part of) a folder's name: hive's set of characters is escaped as `%XX`, everything else stays.
 pub(super) fn encode(value: &str) -> String {
@@ -135,6 +139,16 @@ pub(super) fn process(random: u64) -> u64 {
     1 + random % (PROCESSES - 1)
 }
 
+/// The number of a process that merges files: never that of one that writes epochs.
+pub(super) fn merging_process(random: u64) -> u64 {
+    PROCESSES + random % MERGING_PROCESSES
+}
+
+/// Whether a visible file was merged from others, if `pipeline` wrote it.
+pub(super) fn is_merged(name: &str, pipeline: &str) -> bool {
+    visible_number(name, pipeline).is_some_and(|number| process_of(number) >= PROCESSES)
+}
+
 /// The name of the marker that a process leaves where it uploads.
 pub(super) fn marker(epoch: u64, process: u64) -> String {
     format!("{epoch:08}-{process:012}.process")
@@ -148,6 +162,11 @@ pub(super) fn marked_process(name: &str) -> Option<u64> {
 /// The folder in which a pipeline stages its files. Regions may share a place, so the region is part of it.
 pub(super) fn staged_folder(region: &str, pipeline: &str) -> String {
     format!("{OWN_FOLDER}/staged/{}/{}", encode(region), encode(pipeline))
+}
+
+/// The folder in which a pipeline stages the files that it merges.
+pub(super) fn merging_folder(region: &str, pipeline: &str) -> String {
+    format!("{OWN_FOLDER}/merging/{}/{}", encode(region), encode(pipeline))
 }
 
 /// The name of a staged file.

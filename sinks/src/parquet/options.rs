@@ -41,6 +41,13 @@ pub struct ParquetOptions {
     /// How long partitions are kept, counted from their end; none: for ever. Needs the folder level `date`.
     #[serde(default)]
     pub retain: Option<Period>,
+    /// When small files of a table become larger ones; none: never by itself.
+    #[serde(default)]
+    pub compact: Option<Compact>,
+    /// How long files that a table no longer has are kept for those who still read them; none: a week. What the table says of
+    /// that goes before.
+    #[serde(default)]
+    pub vacuum: Option<Period>,
     /// Whether what is prepared says what is in the columns of each file: where a log wants to know.
     #[serde(skip)]
     pub stats: bool,
@@ -56,6 +63,23 @@ pub struct Roll {
     pub every: Period,
     /// Time since its last row.
     pub idle: Period,
+}
+
+/// When small files become larger ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Compact {
+    /// How often they are looked for.
+    pub every: Period,
+    /// How long ago their partition must have ended; where no level names a time, how old they must be.
+    pub after: Period,
+}
+
+impl Default for Compact {
+    /// Partitions are hours by default: in one that ended an hour ago, most of what is late has come.
+    fn default() -> Self {
+        Self { every: Period(Duration::from_secs(3600)), after: Period(Duration::from_secs(3600)) }
+    }
 }
 
 /// How pages are compressed.
@@ -103,6 +127,8 @@ impl ParquetOptions {
             bloom_filters: Vec::new(),
             row_group_size: default_row_group_size(),
             retain: None,
+            compact: None,
+            vacuum: None,
             stats: false,
         }
     }

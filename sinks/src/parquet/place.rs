@@ -109,6 +109,12 @@ impl Leftover {
     pub(super) fn name(&self) -> &str {
         self.key.rsplit('/').next().unwrap_or(&self.key)
     }
+
+    /// Whether it is of this process.
+    pub(super) fn is_of(&self, process: u64) -> bool {
+        let stem = self.name().rsplit_once('.').map_or(self.name(), |(stem, _)| stem);
+        stem.rsplit('-').next() == Some(&format!("{process:012}"))
+    }
 }
 
 /// A file that takes bytes.
@@ -345,6 +351,17 @@ impl Place {
                 renaming.sweep(keys.filter(|key| !unpublished.contains(key)).collect()).await;
             }
             Way::Upload(uploading) => uploading.sweep(leftovers, pipeline, under, unpublished).await,
+        }
+    }
+
+    /// The whole of a visible file; none if it is gone.
+    pub(super) async fn read(&self, key: &str) -> Result<Option<Bytes>, SinkError> {
+        let failed =
+            |error| self.root.trouble(Deed::Read, format!("read {}", self.root.shown(key)), error, Repeat::Safe);
+        match self.root.store.get(&self.root.path(key)?).await {
+            Ok(file) => file.bytes().await.map(Some).map_err(failed),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(error)),
         }
     }
 

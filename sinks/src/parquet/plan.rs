@@ -85,6 +85,20 @@ impl Plan {
         let properties = properties(options, context, &file, &sort)?;
         Ok(Self { levels, columns, time, file, file_columns, sort, properties })
     }
+
+    /// The same for files with other columns inside: those of this pipeline at other times.
+    pub(super) fn with_columns(
+        &self,
+        options: &ParquetOptions,
+        context: &SinkContext,
+        file: SchemaRef,
+    ) -> Result<Self, SinkError> {
+        let mut options = options.clone();
+        options.bloom_filters.retain(|name| file.index_of(name).is_ok());
+        let sort = sort_columns(context, &file);
+        let properties = properties(&options, context, &file, &sort)?;
+        Ok(Self { file, sort, properties, ..self.clone() })
+    }
 }
 
 fn check_names_and_sizes(options: &ParquetOptions, context: &SinkContext) -> Result<(), SinkError> {

@@ -7,6 +7,7 @@ use std::path::{Path as DiskPath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::DateTime;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
@@ -74,8 +75,11 @@ impl Renaming {
         let listed = blocking(move || match fs::read_dir(on_disk) {
             Ok(entries) => entries
                 .map(|entry| {
-                    let key = format!("{folder}/{}", entry?.file_name().to_string_lossy());
-                    Ok(Leftover { key, put: None })
+                    let entry = entry?;
+                    let key = format!("{folder}/{}", entry.file_name().to_string_lossy());
+                    // It may be gone by now.
+                    let put = entry.metadata().and_then(|file| file.modified()).ok().map(DateTime::from);
+                    Ok(Leftover { key, put })
                 })
                 .collect::<io::Result<Vec<_>>>(),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),

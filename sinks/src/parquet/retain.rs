@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -23,33 +24,22 @@ use super::file::Shape;
 use super::names;
 use super::plan::Level;
 use crate::error::SinkError;
+use crate::upkeep::{EVERY, Stop, Swept, Upkeep};
 
 /// How long a file is let alone. A process that has lost its place learns so within minutes.
-const YOUNG: TimeDelta = TimeDelta::hours(1);
+pub(super) const YOUNG: TimeDelta = TimeDelta::hours(1);
 
 /// Keys of what the last commit showed, or is about to show.
 pub(super) type Latest = Arc<Mutex<BTreeSet<String>>>;
 
 /// Removes old partitions of one pipeline from a lake. It works beside the sink that it comes from.
-#[derive(Clone)]
-pub struct Retention {
+pub(super) struct Retention {
     shape: Arc<Shape>,
     pipeline: Arc<str>,
     /// The folder below which all files lie.
     under: String,
     retain: TimeDelta,
     latest: Latest,
-}
-
-/// What a sweep removed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Expired {
-    /// Folders of the partitions.
-    pub partitions: BTreeSet<String>,
-    /// Files in them.
-    pub files: u64,
-    /// Bytes of those.
-    pub bytes: u64,
 }
 
 impl fmt::Debug for Retention {
@@ -74,43 +64,51 @@ impl Retention {
         Some(Self { shape, pipeline, under, retain, latest })
     }
 
-    /// Removes the files of every partition that ended `retain` before `now`. May be cut short, and repeated.
-    pub async fn sweep(&self, now: DateTime<Utc>) -> Result<Expired, SinkError> {
-        let place = &self.shape.place;
-        let visible = place.visible(&self.under).await?;
+    fn is_over(&self, key: &str, now: DateTime<Utc>) -> bool {
+        is_over(&self.shape.plan.levels, key, self.retain, now)
+    }
+}
+
+#[async_trait]
+impl Upkeep for Retention {
+    fn every(&self) -> Duration {
+        EVERY
+    }
+
+    /// Removes the files of every partition that ended `retain` before `now`.
+    async fn sweep(&mut self, now: DateTime<Utc>, _: Stop<'_>, swept: &mut Swept) -> Result<(), SinkError> {
+        let this = &*self;
+        let place = &this.shape.place;
+        let visible = place.visible(&this.under).await?;
         let ours = visible.into_iter().filter(|(key, file)| {
             let name = key.rsplit('/').next().unwrap_or(key);
-            let is_ours = names::visible_epoch(name, &self.pipeline).is_some();
-            is_ours && file.last_modified + YOUNG <= now && self.is_over(key, now)
+            let is_ours = names::visible_epoch(name, &this.pipeline).is_some();
+            is_ours && file.last_modified + YOUNG <= now && this.is_over(key, now)
         });
         let removing = ours.map(|(key, file)| async move {
             // Asked last of all: it may have been shown since.
-            if lock(&self.latest).contains(&key) {
+            if lock(&this.latest).contains(&key) {
                 return Ok(None);
             }
             place.remove(&key).await.map(|()| Some((key, file.size)))
         });
-        let removed = stream::iter(removing).buffered(place.at_a_time());
-        removed
-            .try_fold(Expired::default(), |mut expired, removed| async move {
-                if let Some((key, bytes)) = removed {
-                    expired.partitions.insert(key.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned());
-                    expired.files += 1;
-                    expired.bytes += bytes;
-                }
-                Ok(expired)
-            })
-            .await
-    }
-
-    fn is_over(&self, key: &str, now: DateTime<Utc>) -> bool {
-        let end = end(&self.shape.plan.levels, key).and_then(|end| end.checked_add_signed(self.retain));
-        end.is_some_and(|end| end <= now)
+        let mut removed = stream::iter(removing).buffered(place.at_a_time());
+        while let Some(removed) = removed.try_next().await? {
+            if let Some((key, bytes)) = removed {
+                swept.expired.add(&key, bytes);
+            }
+        }
+        Ok(())
     }
 }
 
+/// True if the time that a file's folders name ended `ago` before `now`.
+pub(super) fn is_over(levels: &[Level], key: &str, ago: TimeDelta, now: DateTime<Utc>) -> bool {
+    end(levels, key).and_then(|end| end.checked_add_signed(ago)).is_some_and(|end| end <= now)
+}
+
 /// When the last row of a file may have been: the end of the time that its folders name; none if they name none.
-fn end(levels: &[Level], key: &str) -> Option<DateTime<Utc>> {
+pub(super) fn end(levels: &[Level], key: &str) -> Option<DateTime<Utc>> {
     let (mut date, mut hour) = (None, None);
     for (level, folder) in levels.iter().zip(key.split('/')) {
         let value = folder.split_once('=').map(|(_, value)| value);

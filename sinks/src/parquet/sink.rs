@@ -16,6 +16,7 @@ use serde::Deserialize;
 use super::cursor::{Came, Cursor, Moment, Resumed, RowPlace};
 use super::file::{Finished, Shape};
 use super::files::OpenFiles;
+use super::merge::Merger;
 use super::names;
 use super::options::ParquetOptions;
 use super::partition;
@@ -31,6 +32,7 @@ use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 use crate::store::{self, Location, Patience, Store};
 use crate::trouble::{Repeat, trouble};
 use crate::units::Period;
+use crate::upkeep::Upkeep;
 
 /// Tells the time for rolling by age and idleness; tests move it by hand.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
@@ -160,6 +162,11 @@ impl ParquetSink {
             Some(Level::Region) => names::partition("region", Some(&self.region)),
             _ => String::new(),
         }
+    }
+
+    /// What merges the files of such a sink.
+    pub(crate) fn merger(&self, options: ParquetOptions, context: SinkContext) -> Merger {
+        Merger::new(Arc::clone(&self.shape), options, context, self.under())
     }
 
     fn check_whole(&self) -> Result<(), SinkError> {
@@ -322,9 +329,10 @@ impl Sink for ParquetSink {
         Ok(())
     }
 
-    fn retention(&self) -> Option<Retention> {
+    fn upkeep(&mut self) -> Option<Box<dyn Upkeep>> {
         let (shape, pipeline, latest) = (self.shape.clone(), self.pipeline.clone(), self.latest.clone());
-        Retention::new(shape, pipeline, self.under(), self.retain?.0, latest)
+        let retention = Retention::new(shape, pipeline, self.under(), self.retain?.0, latest)?;
+        Some(Box::new(retention))
     }
 
     async fn commit(&mut self, prepared: &Prepared) -> Result<Committed, SinkError> {

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::uploads::Shared;
 use super::*;
+use crate::upkeep::{Expired, Swept};
 
 const DAY: i64 = 8640;
 
@@ -39,8 +40,12 @@ async fn conforms(
     }
     shown(&mut sink, 2, &[1, DAY + 1]).await;
     assert_eq!(days().await, [3, 3, 2]);
-    let retention = sink.retention().unwrap();
-    let swept = async |now| retention.sweep(now).await.unwrap();
+    let mut retention = sink.upkeep().unwrap();
+    let mut swept = async |now| {
+        let mut swept = Swept::default();
+        retention.sweep(now, &|| false, &mut swept).await.unwrap();
+        swept.expired
+    };
     assert_eq!(swept(now - TimeDelta::hours(2)).await, Expired::default(), "they are young");
 
     let expired = swept(now).await;
@@ -97,5 +102,5 @@ fn only_what_is_dated_by_its_folders_can_be_kept_for_a_time() {
         let error = check(levels).unwrap_err().to_string();
         assert!(error.contains("retain: ") && error.contains("\"date\""), "{error}");
     }
-    assert!(ParquetSink::local(lake.options(), context("orders"), lake.clock.clock()).unwrap().retention().is_none());
+    assert!(ParquetSink::local(lake.options(), context("orders"), lake.clock.clock()).unwrap().upkeep().is_none());
 }

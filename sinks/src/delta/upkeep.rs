@@ -1,0 +1,344 @@
+//! What is done with a table's files beside the flow: old partitions go, small files are merged, and what nobody reads any more
+//! is deleted.
+//!
+//! The one idea: an entry of the log is only written as the next one behind the state that it was made for. So whatever others do
+//! meanwhile, an entry is true of the table as it is, or it is not there; who was too late looks again.
+//!
+//! | a merge, from planned to logged | if it ends here |
+//! |---|---|
+//! | its rows are in files that nobody sees | they are removed an hour later |
+//! | the files are shown, the log does not name them | no reader looks at them; the next sweep removes them |
+//! | one entry takes the small files out and the large ones in | it is done |
+//! | the small files lie there still | they are deleted when they have been out of the table for long |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Timelike, Utc};
+use deltalake_core::kernel::{Action, Add, Remove};
+use deltalake_core::protocol::DeltaOperation;
+
+use super::log::{Location, Log};
+use super::plan::{Bins, Small, bins, is_small};
+use super::sink::{log, with_stats};
+use super::vacuum::Vacuum;
+use crate::error::SinkError;
+use crate::parquet::{Clock, Compact, Input, Merger, ParquetOptions, ParquetSink, PreparedFile};
+use crate::sink::SinkContext;
+use crate::store::{self, Patience, Store};
+use crate::upkeep::{Amount, Compacted, EVERY, Stop, Swept, Upkeep};
+
+/// How often an entry is tried. Each time somebody else was quicker, and a table is not written to all the time.
+const TRIES: usize = 20;
+
+/// Looks after the files that one pipeline has in a table.
+pub struct TableUpkeep {
+    pub(super) log: Log,
+    pub(super) merger: Merger,
+    pub(super) vacuum: Vacuum,
+    compact: Option<Compact>,
+    retain: Option<Duration>,
+    /// Size that files are to have.
+    target: u64,
+    /// The transaction by which sweeps call off the merges of others.
+    pub(super) calls_off: String,
+}
+
+/// A file that the table has.
+#[derive(Debug, Clone)]
+pub(super) struct Logged {
+    pub(super) input: Input,
+    /// When it was written, in milliseconds since 1970.
+    pub(super) written: i64,
+    pub(super) partition: BTreeMap<String, Option<String>>,
+    /// Whether rows of it are deleted.
+    pub(super) has_holes: bool,
+}
+
+impl fmt::Debug for TableUpkeep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableUpkeep")
+            .field("log", &self.log)
+            .field("compact", &self.compact)
+            .field("retain", &self.retain)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Upkeep for TableUpkeep {
+    fn every(&self) -> Duration {
+        self.compact.map_or(EVERY, |compact| compact.every.0)
+    }
+
+    async fn sweep(&mut self, now: DateTime<Utc>, stop: Stop<'_>, swept: &mut Swept) -> Result<(), SinkError> {
+        let done = self.work(now, stop, swept).await;
+        // It has every file of the table, and the next sweep is far away.
+        self.log.forget();
+        done
+    }
+}
+
+impl TableUpkeep {
+    /// For the files of a pipeline that writes to the table at `options.url`.
+    pub fn at(options: ParquetOptions, context: SinkContext, clock: Clock) -> Result<Self, SinkError> {
+        match store::Location::of(&options.url)? {
+            store::Location::Folder(_) => Self::local(&options, &context, clock),
+            store::Location::Store(_) => {
+                let store = store::open(&options.url, &options.store, Patience::Sink)?;
+                Self::new(&options, &context, store, clock)
+            }
+        }
+    }
+
+    /// For a table in `store`, whatever the url.
+    pub(super) fn new(
+        options: &ParquetOptions,
+        context: &SinkContext,
+        store: Store,
+        clock: Clock,
+    ) -> Result<Self, SinkError> {
+        let place = Location::store(&store);
+        // It uploads on its own account, and is cleared up after on its own, too.
+        let files = ParquetSink::new(with_stats(options.clone()), context.clone(), store, clock)?;
+        Self::of(place, &files, options, context)
+    }
+
+    /// For a table in the local folder `options.url`, which is made if it is missing.
+    pub(super) fn local(options: &ParquetOptions, context: &SinkContext, clock: Clock) -> Result<Self, SinkError> {
+        let files = ParquetSink::local(with_stats(options.clone()), context.clone(), clock)?;
+        Self::of(Location::folder(options)?, &files, options, context)
+    }
+
+    fn of(
+        place: Location,
+        files: &ParquetSink,
+        options: &ParquetOptions,
+        context: &SinkContext,
+    ) -> Result<Self, SinkError> {
+        let merger = files.merger(options.clone(), context.clone());
+        // Where regions have no folders of their own, any of them may have merged what lies there.
+        let region = if merger.tells_regions_apart() { format!("{}/", context.region) } else { String::new() };
+        Ok(Self {
+            log: log(place, options, context)?,
+            merger,
+            vacuum: Vacuum::new(options.vacuum.map(|period| period.0)),
+            compact: options.compact,
+            retain: options.retain.map(|period| period.0),
+            target: options.roll.size.0,
+            calls_off: format!("watershed/{region}{}/upkeep", context.pipeline),
+        })
+    }
+
+    /// True if there is something to do for this, beside the flow.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.compact.is_some() || self.retain.is_some()
+    }
+
+    /// Merges small files as well, where nothing was said of that.
+    pub fn compacting(mut self) -> Self {
+        self.compact = Some(self.compact.unwrap_or_default());
+        self
+    }
+
+    /// What a sweep would merge; by partition, what its small files are, and how many they would become.
+    pub async fn plan(&mut self, now: DateTime<Utc>) -> Result<BTreeMap<String, Compacted>, SinkError> {
+        if !self.log.look_again().await? {
+            return Ok(BTreeMap::new());
+        }
+        let planned = self.small_files(now)?.into_iter().map(|(folder, bins)| {
+            let before = size(bins.iter().flatten().map(|input| input.bytes));
+            // What they will be compressed to is known when they are.
+            (folder, Compacted { before, after: Amount { files: bins.len() as u64, bytes: before.bytes } })
+        });
+        let planned = planned.collect();
+        self.log.forget();
+        Ok(planned)
+    }
+
+    async fn work(&mut self, now: DateTime<Utc>, stop: Stop<'_>, swept: &mut Swept) -> Result<(), SinkError> {
+        if !self.log.look_again().await? {
+            return Ok(());
+        }
+        if let Some(retain) = self.retain.and_then(|retain| TimeDelta::from_std(retain).ok()) {
+            self.expire(now, retain, swept).await?;
+        }
+        if self.compact.is_some() {
+            self.merger.tidy(now).await?;
+            for (folder, bins) in self.small_files(now)? {
+                if stop() {
+                    return Ok(());
+                }
+                self.compact(&folder, bins, stop, swept).await?;
+            }
+        }
+        self.clear(now, stop, swept).await
+    }
+
+    /// Takes the files of old partitions out of the table.
+    async fn expire(&mut self, now: DateTime<Utc>, retain: TimeDelta, swept: &mut Swept) -> Result<(), SinkError> {
+        for _ in 0..TRIES {
+            let mut files = self.log.files(|key| self.merger.owns(key));
+            files.retain(|file| self.merger.is_over(&file.input.key, retain, now) == Some(true));
+            if files.is_empty() {
+                return Ok(());
+            }
+            if self.log.is_append_only() {
+                return Err(SinkError::config(
+                    "retain: the table has delta.appendOnly, so no row may go; unset that, or take retain out",
+                ));
+            }
+            let operation = DeltaOperation::Delete { predicate: Some(self.before(now - retain)) };
+            let actions = files.iter().map(|file| Action::Remove(removed(file, true))).collect();
+            if self.log.append(actions, operation, None).await? {
+                files.iter().for_each(|file| swept.expired.add(&file.input.key, file.input.bytes));
+                return Ok(());
+            }
+            self.log.look_again().await?;
+        }
+        Err(self.log.is_busy())
+    }
+
+    /// The condition on rows that went, for whoever reads the table's history.
+    fn before(&self, cut: DateTime<Utc>) -> String {
+        let day = cut.date_naive();
+        match self.merger.has_hours() {
+            true => format!("date < '{day}' OR (date = '{day}' AND hour < {})", cut.hour()),
+            false => format!("date < '{day}'"),
+        }
+    }
+
+    /// What is to be merged, by folder.
+    fn small_files(&self, now: DateTime<Utc>) -> Result<BTreeMap<String, Bins>, SinkError> {
+        let Some(after) = self.compact.and_then(|compact| TimeDelta::from_std(compact.after.0).ok()) else {
+            return Ok(BTreeMap::new());
+        };
+        let oldest = now.checked_sub_signed(after).map_or(i64::MIN, |moment| moment.timestamp_millis());
+        let is_due = |file: &Logged| {
+            !file.has_holes
+                && is_small(file.input.bytes, self.target)
+                && self.merger.is_over(&file.input.key, after, now).unwrap_or(file.written <= oldest)
+        };
+        let files = self.log.files(|key| self.merger.owns(key)).into_iter().filter(is_due);
+        let small = files.map(|file| Small { age: self.merger.by_age(&file.input.key), input: file.input });
+        Ok(bins(small.collect(), self.target))
+    }
+
+    /// Merges the small files of one partition, and has the log say so in one entry.
+    async fn compact(
+        &mut self,
+        folder: &str,
+        bins: Bins,
+        stop: Stop<'_>,
+        swept: &mut Swept,
+    ) -> Result<(), SinkError> {
+        // Before anything is shown: whoever removes what was shown, and is not logged, says so first.
+        let called_off = self.log.version_of(&self.calls_off).await?;
+        let names = self.log.columns();
+        let (mut merged, mut inputs) = (Vec::new(), Vec::new());
+        for bin in bins {
+            if stop() {
+                break;
+            }
+            // Somebody has taken one away, or changed what it is: the next sweep sees what there is then.
+            let Some(file) = self.merger.merge(&bin, &names).await? else { continue };
+            merged.push(file);
+            inputs.extend(bin);
+        }
+        if merged.is_empty() {
+            return Ok(());
+        }
+        self.merger.show(&merged).await?;
+        match self.replace(&inputs, &merged, called_off).await {
+            Ok(true) => {
+                let before = size(inputs.iter().map(|input| input.bytes));
+                let after = size(merged.iter().map(|file| file.bytes));
+                swept.compacted.insert(folder.to_owned(), Compacted { before, after });
+                Ok(())
+            }
+            Ok(false) => {
+                tracing::info!(%folder, "others have changed what was being merged; it stays as it is");
+                // It was logged after all, if others have taken it out again.
+                let buried = self.log.tombstones().await?;
+                for file in merged.iter().filter(|file| !buried.contains_key(&file.target)) {
+                    self.merger.remove(&file.target).await?;
+                }
+                Ok(())
+            }
+            // The entry may be there all the same, so the files stay. If it is not, the next sweep finds them.
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts `merged` in the place of `inputs`; false if they are no longer what they were, so that nothing may be said of
+    /// `merged` ever.
+    pub(super) async fn replace(
+        &mut self,
+        inputs: &[Input],
+        merged: &[PreparedFile],
+        called_off: Option<i64>,
+    ) -> Result<bool, SinkError> {
+        let keys: BTreeSet<&str> = inputs.iter().map(|input| input.key.as_str()).collect();
+        let targets: BTreeSet<&str> = merged.iter().map(|file| file.target.as_str()).collect();
+        for _ in 0..TRIES {
+            self.log.look_again().await?;
+            let files = self.log.files(|key| keys.contains(key) || targets.contains(key));
+            // An attempt of which the answer was lost.
+            if files.iter().any(|file| targets.contains(file.input.key.as_str())) {
+                self.log.settle().await?;
+                return Ok(true);
+            }
+            let same = files.len() == inputs.len() && files.iter().all(|file| !file.has_holes);
+            let alike = files.windows(2).all(|pair| pair[0].partition == pair[1].partition);
+            if !same || !alike || self.log.version_of(&self.calls_off).await? != called_off {
+                return Ok(false);
+            }
+            let partition = files.first().map(|file| file.partition.clone()).unwrap_or_default();
+            let removes = files.iter().map(|file| Action::Remove(removed(file, false)));
+            let adds = merged.iter().map(|file| Action::Add(added(file, &partition)));
+            let target_size = i64::try_from(self.target).unwrap_or(i64::MAX);
+            let operation = DeltaOperation::Optimize { predicate: None, target_size };
+            match self.log.append(removes.chain(adds).collect(), operation, None).await {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                // It may have got there: the next look tells, if there is one.
+                Err(error) if self.log.look_again().await.is_err() => return Err(error),
+                Err(error) => tracing::warn!(%error, "the entry of a merge is tried again"),
+            }
+        }
+        // The last attempt may be on its way, for all that is known.
+        Err(self.log.is_busy())
+    }
+}
+
+/// What the log says of a file that goes.
+pub(super) fn removed(file: &Logged, data_change: bool) -> Remove {
+    Remove {
+        path: file.input.key.clone(),
+        data_change,
+        deletion_timestamp: Some(Utc::now().timestamp_millis()),
+        extended_file_metadata: Some(true),
+        partition_values: Some(file.partition.clone().into_iter().collect()),
+        size: i64::try_from(file.input.bytes).ok(),
+        ..Remove::default()
+    }
+}
+
+/// What the log says of a merged file.
+fn added(file: &PreparedFile, partition: &BTreeMap<String, Option<String>>) -> Add {
+    Add {
+        path: file.target.clone(),
+        partition_values: partition.clone().into_iter().collect(),
+        size: i64::try_from(file.bytes).unwrap_or(i64::MAX),
+        modification_time: Utc::now().timestamp_millis(),
+        data_change: false,
+        stats: file.stats.clone(),
+        ..Add::default()
+    }
+}
+
+fn size(bytes: impl Iterator<Item = u64>) -> Amount {
+    bytes.map(|bytes| Amount { files: 1, bytes }).sum()
+}
