@@ -196,10 +196,21 @@ pub struct SinkConfig {
     pub name: String,
     /// Where the rows go.
     pub options: SinkOptions,
+    /// What becomes of rows while the place does not answer; none: they wait, with everything else.
+    pub spill: Option<Spill>,
     /// Where its table starts in the region file.
     pub location: Location,
     /// Its table as written.
     pub written: Written,
+}
+
+/// How rows wait for a sink that does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spill {
+    /// How many bytes of them may; then the pipeline waits, as well.
+    pub limit: u64,
+    /// How long a call may take before the sink counts as down.
+    pub after: Duration,
 }
 
 /// A sink and its options.

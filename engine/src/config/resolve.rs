@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::document::{Document, MAX_FILE_BYTES, Span, read_limited, shorten};
 use super::fill::Filler;
 use super::keys::KeySet;
 use super::read::{Findings, read, without_unknown};
-use super::region::{Checkpoint, Http, Region, Residency, Written};
+use super::region::{Checkpoint, Http, PipelineConfig, Region, Residency, SinkConfig, Written};
 use super::source::hide_secrets;
 use super::tree::{Entry, Node, Value};
 use super::written::{CheckpointKeys, HttpKeys, Period, RegionKeys, ResidencyKeys, SECTIONS};
@@ -165,6 +165,7 @@ pub(super) fn region(root: &Node, context: &Context<'_>) -> Option<Region> {
     let pipelines =
         named(&top, "pipelines", context, |entry, title| pipeline::resolve(entry, title, &declared, context));
     check_shared_names(&top, context);
+    check_shared_places(&top, &sinks, &pipelines, context);
     if top.get("http").is_none() {
         check_pushed(&top, context);
     }
@@ -326,6 +327,32 @@ fn check_pushed(root: &Node, context: &Context<'_>) {
         if matches!(&connector.value, Value::String(text) if streams::is_pushed(&text.text)) {
             let message = format!("`{}` is sent to this daemon, which has no HTTP server", shorten(&entry.key));
             context.refuse(connector.span.clone(), message, "add [http] with listen = \"127.0.0.1:8080\"");
+        }
+    }
+}
+
+/// Two sinks of one pipeline at one place would take each other's files for their own.
+fn check_shared_places(
+    root: &Node,
+    sinks: &BTreeMap<String, SinkConfig>,
+    pipelines: &BTreeMap<String, PipelineConfig>,
+    context: &Context<'_>,
+) {
+    for entry in root.get("pipelines").map_or(&[][..], Node::entries) {
+        let Some(pipeline) = pipelines.get(&entry.key) else { continue };
+        let named = pipeline.sinks.iter().map(|sink| (sink, "sinks"));
+        let named = named.chain(pipeline.late.iter().map(|sink| (sink, "late")));
+        let mut seen: Vec<(&str, &Path)> = Vec::new();
+        for (name, key) in named {
+            let Some(files) = sinks.get(name).and_then(|sink| sink.options.files()) else { continue };
+            // Compared part by part: a slash more or less makes no other place.
+            let place = Path::new(&files.url);
+            if let Some((other, _)) = seen.iter().find(|(other, of)| other != name && *of == place) {
+                let node = entry.node.get(key).unwrap_or(&entry.node);
+                let message = format!("`{other}` and `{name}` write to one place");
+                context.refuse(node.span.clone(), message, "give each sink of a pipeline a `url` of its own");
+            }
+            seen.push((name, place));
         }
     }
 }

@@ -2,22 +2,25 @@
 
 use serde::Deserialize;
 use serde_spanned::Spanned as At;
-use watershed_sinks::ParquetOptions;
+use watershed_sinks::{ByteSize, ParquetOptions};
 
 use super::keys::KeySet;
 use super::place;
 use super::read::{fields_of, read_foreign, without_unknown};
-use super::region::{SinkConfig, SinkOptions};
+use super::region::{SinkConfig, SinkOptions, Spill};
 use super::resolve::{Context, split};
 use super::source::connector_kind;
 use super::tree::{Entry, Node};
-use super::written::SinkKeys;
+use super::written::{OnOutageKey, SinkKeys};
 
 /// Sinks of this build.
 pub(super) const BUILT: [&str; 4] = ["parquet", "delta", "stdout", "null"];
 
 /// Sinks that the design knows and this build lacks.
 const ELSEWHERE: [&str; 2] = ["kafka", "http"];
+
+/// Hours of a few thousand rows a second, and little for a disk.
+const SPILL_LIMIT: ByteSize = ByteSize(10_000_000_000);
 
 /// A sink that has nothing to set.
 #[derive(Deserialize)]
@@ -49,12 +52,34 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
             if kind == "stdout" { SinkOptions::Stdout } else { SinkOptions::Null }
         }
     };
+    let spill = spill(&keys, &options, context);
     Some(SinkConfig {
         name: entry.key.clone(),
         options,
+        spill,
         location: context.document.location(entry.node.span.clone()),
         written: context.as_written(&entry.node),
     })
+}
+
+/// How rows wait for a place that does not answer; none: as everything waits.
+fn spill(keys: &SinkKeys, options: &SinkOptions, context: &Context<'_>) -> Option<Spill> {
+    let spills = (*keys.on_outage.get_ref() == OnOutageKey::Spill).then_some(&keys.on_outage);
+    if let (None, Some(limit)) = (spills, &keys.spill_limit) {
+        let help = "add on_outage = \"spill\", or take it out";
+        context.refuse(limit.span(), "`spill_limit` is about a sink that spills", help);
+    }
+    let spills = spills?;
+    let Some(files) = options.files() else {
+        let help = "only parquet and delta sinks have a place that can be down: take it out";
+        context.refuse(spills.span(), "this sink cannot spill", help);
+        return None;
+    };
+    if let Some(limit) = keys.spill_limit.as_ref().filter(|limit| limit.get_ref().0 == 0) {
+        context.refuse(limit.span(), "`spill_limit` cannot be zero", "leave it out for the default");
+    }
+    let limit = keys.spill_limit.as_ref().map_or(SPILL_LIMIT, |limit| *limit.get_ref());
+    Some(Spill { limit: limit.0, after: files.store.timeout() })
 }
 
 fn parquet(table: &Node, store: &Node, title: &str, context: &Context<'_>) -> Option<ParquetOptions> {

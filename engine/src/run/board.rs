@@ -28,6 +28,8 @@ pub struct Board {
     splits: Mutex<BTreeMap<Key, Arc<Mutex<Reading>>>>,
     /// Files that were removed because they are old, by pipeline and sink.
     expired: Mutex<BTreeMap<(Arc<str>, String), u64>>,
+    /// Sinks that may be down, by pipeline and name.
+    sinks: Mutex<BTreeMap<(Arc<str>, String), SinkView>>,
     #[cfg(feature = "http")]
     inlets: OnceLock<BTreeMap<String, Arc<Inlet>>>,
 }
@@ -82,10 +84,21 @@ pub struct View {
     pub splits: Vec<SplitView>,
     /// Files that were removed because they are old: pipeline, sink and number.
     pub expired: Vec<(String, String, u64)>,
+    /// Sinks that may be down while the others go on: pipeline, sink, and how it stands.
+    pub sinks: Vec<(String, String, SinkView)>,
     /// Epochs.
     pub epochs: EpochView,
     /// Time since the board was made.
     pub up: Duration,
+}
+
+/// A look at a sink that may be down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SinkView {
+    /// Its place does not answer.
+    pub down: bool,
+    /// Bytes of the rows that wait for it.
+    pub spilled: u64,
 }
 
 /// A look at a pipeline.
@@ -135,6 +148,7 @@ impl Default for Board {
             epochs: Mutex::default(),
             splits: Mutex::default(),
             expired: Mutex::default(),
+            sinks: Mutex::default(),
             #[cfg(feature = "http")]
             inlets: OnceLock::new(),
         }
@@ -184,6 +198,11 @@ impl Board {
     /// So many old files were removed.
     pub(super) fn expired(&self, pipeline: &Arc<str>, sink: &str, files: u64) {
         *lock(&self.expired).entry((pipeline.clone(), sink.to_string())).or_default() += files;
+    }
+
+    /// A sink stands like this.
+    pub(super) fn sink(&self, pipeline: &Arc<str>, sink: &str, view: SinkView) {
+        lock(&self.sinks).insert((pipeline.clone(), sink.to_string()), view);
     }
 
     /// An epoch begins to end.
@@ -254,6 +273,10 @@ impl Board {
             expired: lock(&self.expired)
                 .iter()
                 .map(|((pipeline, sink), files)| (pipeline.to_string(), sink.clone(), *files))
+                .collect(),
+            sinks: lock(&self.sinks)
+                .iter()
+                .map(|((pipeline, sink), view)| (pipeline.to_string(), sink.clone(), *view))
                 .collect(),
             epochs: self.epochs(),
             up: self.made.elapsed(),

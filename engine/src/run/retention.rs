@@ -18,13 +18,15 @@ const EVERY: Duration = Duration::from_secs(3600);
 pub(super) struct Expiring {
     pub(super) pipeline: Arc<str>,
     pub(super) sink: String,
-    pub(super) retention: Retention,
+    /// Of the sink that writes there now.
+    pub(super) retention: watch::Receiver<Retention>,
 }
 
 /// Sweeps until `finished` turns true; a sweep that is under way is then brought to its end.
 pub(super) async fn run(expiring: Expiring, world: World, board: Arc<Board>, mut finished: watch::Receiver<bool>) {
     let Expiring { pipeline, sink, retention } = expiring;
     loop {
+        let retention = retention.borrow().clone();
         match retention.sweep(DateTime::<Utc>::from(world.environment.now())).await {
             Ok(expired) => {
                 board.expired(&pipeline, &sink, expired.files);

@@ -209,5 +209,5 @@ fn outlet_state(cut: OutletCut) -> Result<OutletState, RunError> {
         Ok((number, piece))
     });
     let rows = rows.collect::<Result<BTreeMap<_, _>, RunError>>()?;
-    Ok(OutletState { next: cut.next, prepared: cut.prepared, held: cut.held, rows })
+    Ok(OutletState { next: cut.next, prepared: cut.prepared, held: cut.held, behind: cut.behind, rows })
 }
