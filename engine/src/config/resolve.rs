@@ -340,15 +340,13 @@ fn check_shared_places(
 ) {
     for entry in root.get("pipelines").map_or(&[][..], Node::entries) {
         let Some(pipeline) = pipelines.get(&entry.key) else { continue };
-        let named = pipeline.sinks.iter().map(|sink| (sink, "sinks"));
-        let named = named.chain(pipeline.late.iter().map(|sink| (sink, "late")));
         let mut seen: Vec<(&str, &Path)> = Vec::new();
-        for (name, key) in named {
+        for name in &pipeline.sinks {
             let Some(files) = sinks.get(name).and_then(|sink| sink.options.files()) else { continue };
             // Compared part by part: a slash more or less makes no other place.
             let place = Path::new(&files.url);
             if let Some((other, _)) = seen.iter().find(|(other, of)| other != name && *of == place) {
-                let node = entry.node.get(key).unwrap_or(&entry.node);
+                let node = entry.node.get("sinks").unwrap_or(&entry.node);
                 let message = format!("`{other}` and `{name}` write to one place");
                 context.refuse(node.span.clone(), message, "give each sink of a pipeline a `url` of its own");
             }
