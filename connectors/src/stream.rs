@@ -33,6 +33,11 @@ pub trait StreamOptions: fmt::Debug + Send + Sync {
     /// The columns that come beside the payload on request.
     fn metadata(&self) -> &'static [MetadataField];
 
+    /// The region of its cloud in which the stream lies, as far as the options say.
+    fn lies_in(&self) -> Option<String> {
+        None
+    }
+
     /// The source; it connects when it is asked for splits.
     ///
     /// # Errors

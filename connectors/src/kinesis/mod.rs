@@ -133,6 +133,10 @@ impl StreamOptions for KinesisOptions {
         &METADATA
     }
 
+    fn lies_in(&self) -> Option<String> {
+        self.aws_region.clone().or_else(|| StreamName::parse(&self.stream).ok()?.region)
+    }
+
     fn source(&self, around: &Surroundings) -> Result<Arc<dyn Source>, SourceError> {
         let stream = self.check()?;
         if let Some(leases) = &self.leases {

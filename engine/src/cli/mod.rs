@@ -16,6 +16,7 @@ mod places;
 mod progress;
 mod query;
 mod replay;
+mod residency;
 mod rows;
 mod run;
 mod screen;

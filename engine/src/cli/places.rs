@@ -5,10 +5,11 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use watershed_connectors::{Source, SourceError};
-use watershed_sinks::store::{self, Location, Patience, StoreOptions};
+use watershed_sinks::store::{self, Location, Patience};
 use watershed_sinks::{SinkContext, SinkError};
 
 use super::failure::{Failure, Outcome};
+use super::residency::lies_in;
 use crate::checkpoint::Place;
 use crate::config::{Checkpoint, OnBad, PipelineConfig, Region, SinkConfig, SourceConfig};
 use crate::connect;
@@ -124,21 +125,4 @@ async fn probe_state(checkpoint: &Checkpoint) -> Result<String, Box<dyn Error + 
         return Ok("opened".to_string());
     }
     Ok(store::open(&checkpoint.url, &checkpoint.store, Patience::Client)?.probe().await?)
-}
-
-/// Where a place says that it lies, in words; an error if that is outside of where data may be.
-async fn lies_in(region: &Region, url: &str, options: &StoreOptions) -> Result<String, SinkError> {
-    if let Location::Folder(_) = Location::of(url)? {
-        return Ok(String::new());
-    }
-    let store = store::open(url, options, Patience::Client)?;
-    let Some(lies) = store.region().await? else { return Ok(String::new()) };
-    match &region.residency {
-        Some(residency) if !residency.allows(&lies) => Err(SinkError::config(format!(
-            "{} lies in `{lies}`, which is outside [residency]: `allow` is {}",
-            store.shown,
-            residency.allow.join(", ")
-        ))),
-        _ => Ok(format!("; lies in {lies}")),
-    }
 }

@@ -14,6 +14,7 @@ use super::failure::{Failure, Outcome, load, refused_sql};
 use super::federation::Counter;
 use super::places::check_sinks;
 use super::progress::{self, REFRESH, Rate};
+use super::residency;
 use super::screen::Screen;
 use super::signals::Signals;
 use crate::config::{Http, Region};
@@ -52,6 +53,7 @@ pub(super) struct Drive {
 /// Runs what is planned to its end, or until a signal; shows how far it is, and what came of it. True if no signal came.
 pub(super) async fn drive(region: Region, planned: PlannedRegion, drive: Drive, screen: &Arc<Screen>) -> Outcome<bool> {
     check_sinks(&region, &planned)?;
+    residency::check(&region, &planned).await?;
     let (signals, stop) = Signals::listen(screen)?;
     let stopped = stop.clone();
     let live = screen.is_terminal() && !drive.quiet;

@@ -75,16 +75,19 @@ fn location(url: &At<String>, context: &Context<'_>) -> Option<Option<Cloud>> {
 
 fn check_residency(options: &StoreOptions, cloud: Cloud, keys: &Node, url: &At<String>, context: &Context<'_>) {
     let Some(region) = options.region(cloud) else { return };
-    let allowed = context.allowed.borrow();
-    if allowed.as_ref().is_none_or(|allowed| is_inside(allowed, &region)) {
+    let of = if options.aws_region.is_some() { "aws_region" } else { "endpoint" };
+    let url = Node { span: url.span(), value: Value::Broken };
+    check_inside(&region, keys.get(of).unwrap_or(&url), context);
+}
+
+/// Refuses a region in which no data may be, where `node` names it.
+pub(super) fn check_inside(region: &str, node: &Node, context: &Context<'_>) {
+    if context.allowed.borrow().as_ref().is_none_or(|allowed| is_inside(allowed, region)) {
         return;
     }
-    let of = if options.aws_region.is_some() { "aws_region" } else { "endpoint" };
-    let node = keys.get(of);
-    let span = node.map_or_else(|| url.span(), |node| node.span.clone());
-    let shown = if node.is_some_and(Node::is_filled) { context.written(&span) } else { region };
+    let shown = if node.is_filled() { context.written(&node.span) } else { region.to_owned() };
     let message = format!("`{shown}`, where this place lies, is outside [residency]");
-    context.refuse(span, message, "data may go to the regions that `allow` names, and to no others");
+    context.refuse(node.span.clone(), message, "data may go to the regions that `allow` names, and to no others");
 }
 
 /// True if data may be in `region`.

@@ -126,6 +126,7 @@ pub(super) fn resolve(
     };
     if read {
         check_options(&config, &rest, context);
+        check_residency(&config, &rest, context);
     }
     Some(config)
 }
@@ -273,6 +274,14 @@ fn check_options(config: &SourceConfig, table: &Node, context: &Context<'_>) {
     let named = table.entries().iter().find(|entry| message.contains(entry.key.as_str()));
     let span = named.map_or(&table.span, |entry| &entry.node.span);
     context.add(context.document.error(span.clone(), message));
+}
+
+/// Events that come from elsewhere have left their region already, and this one is not to help with that.
+fn check_residency(config: &SourceConfig, table: &Node, context: &Context<'_>) {
+    let ConnectorOptions::Stream(options) = &config.connector else { return };
+    let Some(region) = options.lies_in() else { return };
+    let node = ["aws_region", "stream"].iter().find_map(|key| table.get(key)).unwrap_or(table);
+    place::check_inside(&region, node, context);
 }
 
 /// True for sources of events that happened long ago, or at a time of their own: no clock to compare with.

@@ -250,8 +250,9 @@ impl Line {
         self.prepared = Some(prepared.clone());
     }
 
-    /// The epoch is stored: shows what it prepared. Gives the number of files that were shown since.
-    pub(super) async fn publish(&mut self) -> Result<u64, SinkError> {
+    /// The epoch is stored: shows what it prepared. Gives the number of files that were shown since. What `may_pass` is tried
+    /// again.
+    pub(super) async fn publish(&mut self, may_pass: fn(&SinkError) -> bool) -> Result<u64, SinkError> {
         self.may_try = true;
         let mut files = std::mem::take(&mut self.shown);
         let Some(prepared) = self.prepared.take() else { return Ok(files) };
@@ -263,10 +264,8 @@ impl Line {
                     files += committed.files;
                     return Ok(files);
                 }
-                Err(error @ (SinkError::Retry { .. } | SinkError::Config { .. })) if self.spill.is_some() => {
-                    self.lose(error)?;
-                }
-                Err(error @ SinkError::Retry { .. }) if waited < GIVE_UP_AFTER => {
+                Err(error) if may_pass(&error) && self.spill.is_some() => self.lose(error)?,
+                Err(error) if may_pass(&error) && waited < GIVE_UP_AFTER => {
                     if waited.is_zero() {
                         tracing::warn!(pipeline = %self.pipeline, %error, "files not visible yet, trying again");
                     }

@@ -116,7 +116,7 @@ impl Outlet {
                 line.prepared_before(prepared);
             }
         }
-        self.publish().await
+        self.publish_what(|error| matches!(error, SinkError::Retry { .. })).await
     }
 
     /// Takes the rows up again that no finished file held, as of the end of `epoch`.
@@ -327,11 +327,18 @@ impl Outlet {
         }
     }
 
-    /// Shows what the epoch prepared, now that it is durable.
+    /// Shows what the epoch prepared, now that it is durable. Gives the number of files shown.
+    ///
+    /// What only the user can mend ends a start at once. Later the same place has worked, and somebody may be about to mend it:
+    /// a permission that was taken by mistake, credentials that have run out.
     pub(crate) async fn publish(&mut self) -> Result<u64, RunError> {
+        self.publish_what(|error| matches!(error, SinkError::Retry { .. } | SinkError::Config { .. })).await
+    }
+
+    async fn publish_what(&mut self, may_pass: fn(&SinkError) -> bool) -> Result<u64, RunError> {
         let mut files = 0;
         for line in &mut self.lines {
-            files += line.publish().await.map_err(|error| broken(&self.pipeline, error))?;
+            files += line.publish(may_pass).await.map_err(|error| broken(&self.pipeline, error))?;
         }
         Ok(files)
     }

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Runs the daemon at a fixed rate while its store is stopped, slowed, made read-only, or takes its credentials no longer.
+
+Each run's rows are compared with those of a run into a local folder that nothing came upon. Prints one line a run; the table
+in docs/benchmarks.md was read off a run of this. See services/outages.
+
+    scripts/bench-outages.py [--rate 100000] [--seconds 120] [--lasts 60] [STORE...]      # of s3 azure gcs
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from services.python import python  # noqa: E402
+
+if Path(sys.prefix).resolve() != python().parent.parent.resolve():
+    os.execv(python(), [str(python()), __file__, *sys.argv[1:]])
+
+from services.outages.run import KINDS, Load, differ, run, suffering  # noqa: E402
+from services.outages.stores import STORES  # noqa: E402
+
+LOCAL = 'url = "var/lake"'
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("stores", nargs="*", metavar="STORE", help=f"of {', '.join(STORES)}; all if none is named")
+    parser.add_argument("--rate", type=int, default=100_000, help="events a second")
+    parser.add_argument("--seconds", type=int, default=120, help="of events")
+    parser.add_argument("--after", type=float, default=20, help="seconds before the trouble")
+    parser.add_argument("--lasts", type=float, default=60, help="seconds of trouble")
+    options = parser.parse_args()
+    load = Load(options.rate, options.seconds)
+    wrong = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        plain = run(folder / "plain", load, LOCAL)
+        print(f"{load.events:,} events; a local folder: {plain.seconds:.0f} s, {plain.peak} MB", flush=True)
+        for store in options.stores or STORES:
+            for kind in [None, *KINDS]:
+                there = folder / f"{store}-{kind}"
+                suffers = STORES[store](there / "store")
+                try:
+                    trouble = {}
+                    if kind is not None:
+                        begin, end = suffering(suffers, kind)
+                        trouble = {"trouble": begin, "end": end, "after": options.after, "lasts": options.lasts}
+                    figures = run(there / "daemon", load, suffers.keys(), suffers.lake, **trouble)
+                finally:
+                    suffers.close()
+                same = not differ(plain, figures)
+                wrong += [] if same else [there.name]
+                took = f"{figures.seconds:.0f} s, {figures.peak} MB, back after {figures.back:.1f} s"
+                print(f"{suffers.name}, {kind or 'nothing'}: {'the same rows' if same else 'OTHER ROWS'}; {took}", flush=True)
+    if wrong:
+        sys.exit(f"rows differ: {', '.join(wrong)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Data stays in its region: the places themselves are asked, whatever the region file says of them."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .. import s3
+from ..daemon import program
+from .test_lake import lake_of
+
+PLACES = ["lake", "late", "state", "letters", "table"]
+
+
+def region(places: dict[str, str], allow: str) -> str:
+    inline = ", ".join(places["letters"].splitlines())
+    return f"""
+region = "trial"
+[residency]
+allow = ["trial", "{allow}"]
+[checkpoint]
+{places["state"]}
+[sources.orders]
+connector = "generator"
+profile = "orders"
+events = 100
+dead_letters = {inline if "=" not in inline else "{ " + inline + " }"}
+[tables.countries]
+format = "json"
+{places["table"]}
+[sinks.lake]
+connector = "parquet"
+{places["lake"]}
+[sinks.late]
+connector = "parquet"
+{places["late"]}
+[pipelines.counts]
+sink = "lake"
+late = "late"
+sql = '''
+    SELECT window_start, o.country, count(*) AS events
+    FROM tumble(orders, INTERVAL '1 second') o JOIN countries c ON o.country = c.country
+    GROUP BY window_start, o.country'''
+"""
+
+
+def outcome(folder: Path, toml: str, *command: str) -> subprocess.CompletedProcess[str]:
+    (folder / "region.toml").write_text(toml)
+    asked = [program(), command[0], "region.toml", *command[1:]]
+    return subprocess.run(asked, cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_bucket_elsewhere_is_refused(place, serve, tmp_path: Path):
+    """The file names a region that is allowed, and the bucket lies in another: a run ends before it writes anything."""
+    service = serve("s3")
+    lake = lake_of("s3", service.address, tmp_path)
+    lake.write(f"{lake.name}/table.json", json.dumps({"country": "DE"}).encode())
+    before = lake.listed()
+    places = {name: f'url = "{tmp_path}/{name}"' for name in PLACES}
+    (tmp_path / "table.json").write_text(json.dumps({"country": "DE"}))
+    places["table"] = f'url = "{tmp_path}/table.json"'
+    suffix = ".json" if place == "table" else ""
+    places[place] = lake.keys(service.address, f"/{place}{suffix}", aws_region="mars-north-1")
+    for command in (["run", "--quiet"], ["check", "--connect"]):
+        said = outcome(tmp_path, region(places, "mars-*"), *command)
+        assert said.returncode != 0, said.stdout
+        assert f"lies in `{s3.REGION}`, which is outside [residency]" in said.stderr, said.stderr
+    assert lake.listed() == before
+    # The same, where that is allowed.
+    places[place] = lake.keys(service.address, f"/{place}{suffix}")
+    said = outcome(tmp_path, region(places, s3.REGION), "run", "--quiet")
+    assert said.returncode == 0, said.stderr
