@@ -32,11 +32,11 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
     let (own, rest) = split(&entry.node, &common);
     let keys: SinkKeys = context.read(&own, title)?;
     let kind = connector_kind(&keys.connector, &BUILT, &ELSEWHERE, "sink", context)?;
-    let fields = match kind {
-        "parquet" | "delta" => fields_of::<ParquetOptions>(),
-        _ => fields_of::<NoOptions>(),
+    let known: Vec<&str> = match kind {
+        "parquet" | "delta" => common.iter().chain(fields_of::<ParquetOptions>()).copied().collect(),
+        // Their place is this machine, which is not down.
+        _ => ["connector"].iter().chain(fields_of::<NoOptions>()).copied().collect(),
     };
-    let known: Vec<&str> = common.iter().chain(fields).copied().collect();
     let options = match kind {
         "parquet" | "delta" => {
             let (rest, store) = place::part(&rest, title, &known, context);
