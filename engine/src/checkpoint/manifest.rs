@@ -167,6 +167,9 @@ pub struct OutletState {
     /// By sink: how far one is behind that does not answer, or has not caught up yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub behind: BTreeMap<String, Behind>,
+    /// By sink: numbers of the batches from which on its standby takes the rows, itself again, and so on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub turns: BTreeMap<String, Vec<u64>>,
     /// Batches that some sink still needs, by number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rows: BTreeMap<u64, Piece>,

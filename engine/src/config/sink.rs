@@ -1,5 +1,7 @@
 //! `[sinks.<name>]`.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_spanned::Spanned as At;
 use watershed_sinks::{ByteSize, ParquetOptions};
@@ -7,7 +9,7 @@ use watershed_sinks::{ByteSize, ParquetOptions};
 use super::keys::KeySet;
 use super::place;
 use super::read::{fields_of, read_foreign, without_unknown};
-use super::region::{SinkConfig, SinkOptions, Spill};
+use super::region::{SinkConfig, SinkOptions, Spill, Standby};
 use super::resolve::{Context, split};
 use super::source::connector_kind;
 use super::tree::{Entry, Node};
@@ -21,6 +23,9 @@ const ELSEWHERE: [&str; 2] = ["kafka", "http"];
 
 /// Hours of a few thousand rows a second, and little for a disk.
 const SPILL_LIMIT: ByteSize = ByteSize(10_000_000_000);
+
+/// Longer than a store takes for a change of the guard, and shorter than people wait for rows.
+const STANDBY_AFTER: Duration = Duration::from_secs(300);
 
 /// A sink that has nothing to set.
 #[derive(Deserialize)]
@@ -53,10 +58,12 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
         }
     };
     let spill = spill(&keys, &options, context);
+    let standby = standby(&keys, spill.is_some(), context);
     Some(SinkConfig {
         name: entry.key.clone(),
         options,
         spill,
+        standby,
         location: context.document.location(entry.node.span.clone()),
         written: context.as_written(&entry.node),
     })
@@ -80,6 +87,22 @@ fn spill(keys: &SinkKeys, options: &SinkOptions, context: &Context<'_>) -> Optio
     }
     let limit = keys.spill_limit.as_ref().map_or(SPILL_LIMIT, |limit| *limit.get_ref());
     Some(Spill { limit: limit.0, after: files.store.timeout() })
+}
+
+/// Who takes rows while the place is down. Whether there is such a sink is asked once all are known.
+fn standby(keys: &SinkKeys, spills: bool, context: &Context<'_>) -> Option<Standby> {
+    let Some(sink) = &keys.standby else {
+        if let Some(after) = &keys.standby_after {
+            context.refuse(after.span(), "`standby_after` is about a `standby`", "name one, or take it out");
+        }
+        return None;
+    };
+    if !spills {
+        let help = "add on_outage = \"spill\": until the standby takes over, rows have to wait somewhere";
+        context.refuse(sink.span(), "`standby` is for a sink that spills", help);
+    }
+    let after = keys.standby_after.as_ref().map_or(STANDBY_AFTER, |after| context.positive("standby_after", after));
+    Some(Standby { sink: sink.get_ref().clone(), after })
 }
 
 fn parquet(table: &Node, store: &Node, title: &str, context: &Context<'_>) -> Option<ParquetOptions> {

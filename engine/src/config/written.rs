@@ -207,6 +207,10 @@ keys! {
         on_outage: At<OnOutageKey> = value "\"wait\"",
         /// With on_outage = "spill": how many bytes of rows may wait for the place before the pipeline does, as well.
         spill_limit: Option<At<ByteSize>> = words "\"10GB\"",
+        /// With on_outage = "spill": another sink, which takes the rows of epochs that come while this one is down for longer.
+        standby: Option<At<String>> = words "none",
+        /// How long this one is down before `standby` takes over.
+        standby_after: Option<At<Period>> = words "\"5m\"",
     }
 }
 

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use futures::future::{Either, select};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,7 +26,7 @@ use watershed_sinks::{Flush, Held, Prepared, Retention, Sink, SinkError};
 use super::outlet::{FIRST_PAUSE, GIVE_UP_AFTER, LONGEST_PAUSE};
 use super::world::World;
 use crate::checkpoint::{Behind, Block};
-use crate::config::Spill;
+use crate::config::{Spill, Standby};
 
 /// Makes a sink; each is a new process to its place.
 pub(crate) type MakeSink = Arc<dyn Fn() -> Result<Box<dyn Sink>, SinkError> + Send + Sync>;
@@ -35,7 +36,11 @@ pub(crate) struct NamedSink {
     pub(crate) name: String,
     pub(crate) make: MakeSink,
     pub(crate) spill: Option<Spill>,
+    pub(crate) standby: Option<Standby>,
 }
+
+/// A batch, under its number, for a sink that gets it again; none: the rows were another's.
+pub(super) type Again = (u64, Option<Arc<Block>>);
 
 /// A sink, and what it has of the rows.
 pub(super) struct Line {
@@ -43,6 +48,8 @@ pub(super) struct Line {
     pipeline: Arc<str>,
     make: MakeSink,
     pub(super) spill: Option<Spill>,
+    pub(super) standby: Option<Standby>,
+    schema: SchemaRef,
     world: World,
     /// None while it is down.
     sink: Option<Box<dyn Sink>>,
@@ -58,8 +65,8 @@ pub(super) struct Line {
     owed: Option<Prepared>,
     /// Bytes of the batches that it has not taken.
     pub(super) bytes: u64,
-    /// True until it has caught up after it was down.
-    was_down: bool,
+    /// Since when it is down, or has not caught up.
+    down_since: Option<Duration>,
     /// An epoch was stored since it went down, or was tried without success.
     may_try: bool,
     attempts: u64,
@@ -99,10 +106,11 @@ impl Line {
     /// Makes the sink and opens it. Gives the first epoch that is free at its place, too; none if that does not answer.
     pub(super) async fn open(
         pipeline: Arc<str>,
+        schema: SchemaRef,
         sink: NamedSink,
         world: World,
     ) -> Result<(Self, Option<u64>), SinkError> {
-        let NamedSink { name, make, spill } = sink;
+        let NamedSink { name, make, spill, standby } = sink;
         let mut sink = make()?;
         let retention = sink.retention().map(|retention| watch::Sender::new(retention));
         let (opened, trouble) = match within(spill, &world, sink.open()).await {
@@ -115,6 +123,8 @@ impl Line {
             pipeline,
             make,
             spill,
+            standby,
+            schema,
             world,
             sink: Some(sink),
             next: 0,
@@ -123,7 +133,7 @@ impl Line {
             prepared: None,
             owed: None,
             bytes: 0,
-            was_down: false,
+            down_since: None,
             may_try: false,
             attempts: 0,
             attempt: JoinSet::new(),
@@ -142,6 +152,12 @@ impl Line {
     /// True while its place does not answer.
     pub(super) fn is_down(&self) -> bool {
         self.sink.is_none()
+    }
+
+    /// How long it has been down, if it is.
+    pub(super) fn down_for(&self) -> Option<Duration> {
+        let since = self.down_since.filter(|_| self.sink.is_none())?;
+        Some(self.world.environment.elapsed().saturating_sub(since))
     }
 
     /// True if it may be given the batch of this number now.
@@ -200,9 +216,9 @@ impl Line {
     }
 
     /// Takes up what a dead process held.
-    pub(super) async fn resume(&mut self, rows: Vec<(u64, Arc<Block>)>) -> Result<(), SinkError> {
+    pub(super) async fn resume(&mut self, rows: Vec<Again>) -> Result<(), SinkError> {
         let (Some(held), Some(sink)) = (&self.held, &mut self.sink) else { return Ok(()) };
-        let resumed = within(self.spill, &self.world, resume(&mut **sink, held, rows)).await;
+        let resumed = within(self.spill, &self.world, resume(&mut **sink, &self.schema, held, rows)).await;
         match resumed {
             Ok(()) => Ok(()),
             Err(Failed { error, for_good: true, .. }) => Err(error),
@@ -225,7 +241,7 @@ impl Line {
     /// Notes that it has every batch there is.
     pub(super) fn has_all(&mut self) {
         self.bytes = 0;
-        if std::mem::take(&mut self.was_down) {
+        if self.down_since.take().is_some() {
             self.pause = FIRST_PAUSE;
             tracing::info!(pipeline = %self.pipeline, sink = %self.name, "the sink is back, and has all that was spilled");
         }
@@ -290,7 +306,8 @@ impl Line {
         if self.spill.is_none() || matches!(error, SinkError::Closed { .. }) {
             return Err(error);
         }
-        if !std::mem::replace(&mut self.was_down, true) {
+        if self.down_since.is_none() {
+            self.down_since = Some(self.world.environment.elapsed());
             let (pipeline, sink) = (&self.pipeline, &self.name);
             tracing::warn!(%pipeline, %sink, %error, "the sink is down: its rows are spilled until it is back");
         }
@@ -306,23 +323,25 @@ impl Line {
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 
-    /// Begins to try whether it is back, where that is due. `held` gives the batches of a range of numbers.
-    pub(super) fn try_again(&mut self, held: impl FnOnce(Range<u64>) -> Vec<(u64, Arc<Block>)>) {
+    /// What has to be read back to try whether it is back; none if that is not due.
+    pub(super) fn due(&self) -> Option<Range<u64>> {
         let due = self.sink.is_none()
             && self.may_try
             // What is shown first is known only once the epoch is stored.
             && self.prepared.is_none()
             && self.attempt.is_empty()
             && self.world.environment.elapsed() >= self.try_after;
-        if !due {
-            return;
-        }
-        let rows = self.held.as_ref().map_or_else(Vec::new, |state| held(state.first..self.from));
+        due.then(|| self.held.as_ref().map_or(self.from, |held| held.first)..self.from)
+    }
+
+    /// Begins to try whether it is back.
+    pub(super) fn try_again(&mut self, rows: Vec<Again>) {
         let (make, owed, state, from) = (self.make.clone(), self.owed.clone(), self.held.clone(), self.from);
+        let schema = self.schema.clone();
         self.attempt.spawn(async move {
             let (mut sink, epoch, shown) = reopen(&make, owed).await?;
             if let Some(held) = &state {
-                resume(&mut *sink, held, rows).await?;
+                resume(&mut *sink, &schema, held, rows).await?;
             }
             Ok(Back { sink, epoch, next: from, shown })
         });
@@ -332,8 +351,12 @@ impl Line {
     pub(super) fn harvest(&mut self) -> Result<Option<u64>, SinkError> {
         match self.attempt.try_join_next() {
             Some(Ok(outcome)) => self.tried(outcome),
-            // It was cancelled, or has panicked: as if it had found nobody.
-            Some(Err(_)) | None => Ok(None),
+            None => Ok(None),
+            // It has panicked: as if it had found nobody.
+            Some(Err(_)) => {
+                self.wait();
+                Ok(None)
+            }
         }
     }
 
@@ -346,7 +369,11 @@ impl Line {
         };
         match joined {
             Some(Ok(outcome)) => self.tried(outcome),
-            Some(Err(_)) | None => Ok(None),
+            None => Ok(None),
+            Some(Err(_)) => {
+                self.wait();
+                Ok(None)
+            }
         }
     }
 
@@ -377,6 +404,11 @@ impl Line {
         !self.attempt.is_empty()
     }
 
+    /// Makes no more pauses before the next attempt.
+    pub(super) fn hurry(&mut self) {
+        self.try_after = Duration::ZERO;
+    }
+
     /// Time until the next attempt may begin.
     pub(super) fn until_tried(&self) -> Duration {
         self.try_after.saturating_sub(self.world.environment.elapsed())
@@ -405,11 +437,14 @@ async fn reopen(make: &MakeSink, owed: Option<Prepared>) -> Result<(Box<dyn Sink
 }
 
 /// Gives a new sink what the one before it held.
-async fn resume(sink: &mut dyn Sink, held: &Held, rows: Vec<(u64, Arc<Block>)>) -> Result<(), Failed> {
+async fn resume(sink: &mut dyn Sink, schema: &SchemaRef, held: &Held, rows: Vec<Again>) -> Result<(), Failed> {
     sink.resume(held).await.map_err(|error| Failed { error, for_good: true, begun: false })?;
     for (number, block) in rows {
         let unread = |error| Failed { error: SinkError::fatal("rows of state", error), for_good: true, begun: true };
-        let batch = block.batch().map_err(unread)?;
+        let batch = match block {
+            Some(block) => block.batch().map_err(unread)?,
+            None => RecordBatch::new_empty(schema.clone()),
+        };
         sink.write(number, batch).await.map_err(|error| Failed { error, for_good: false, begun: true })?;
     }
     Ok(())

@@ -15,7 +15,7 @@ use watershed_sinks::{Flush, Held, Prepared, SinkError};
 
 use super::board::{Board, SinkView};
 use super::error::RunError;
-use super::line::{Line, NamedSink};
+use super::line::{Again, Line, NamedSink};
 use super::retention::Expiring;
 use super::setup::Setup;
 use super::world::World;
@@ -42,11 +42,30 @@ pub(crate) struct Outlet {
     next: u64,
     /// Batches that some sink may need, by number.
     rows: BTreeMap<u64, Kept>,
+    /// Sinks with a standby.
+    pairs: Vec<Pair>,
     /// The last epoch that ended here.
     epoch: u64,
     budget: Arc<Budget>,
     board: Arc<Board>,
     world: World,
+}
+
+/// A sink and its standby, by their indices.
+#[derive(Debug)]
+struct Pair {
+    sink: usize,
+    standby: usize,
+    after: Duration,
+    /// Numbers of the batches from which on the standby takes the rows, the sink again, and so on.
+    turns: Vec<u64>,
+}
+
+impl Pair {
+    /// True if the rows of this batch are the standby's.
+    fn is_standbys(&self, number: u64) -> bool {
+        self.turns.iter().filter(|turn| **turn <= number).count() % 2 == 1
+    }
 }
 
 /// State on its way into the manifest.
@@ -65,6 +84,7 @@ pub(crate) struct OutletCut {
     pub(crate) prepared: BTreeMap<String, Prepared>,
     pub(crate) held: BTreeMap<String, Held>,
     pub(crate) behind: BTreeMap<String, Behind>,
+    pub(crate) turns: BTreeMap<String, Vec<u64>>,
     pub(crate) rows: BTreeMap<u64, Kept>,
 }
 
@@ -90,7 +110,7 @@ impl Outlet {
         let (board, world) = (setup.board.clone(), setup.world.clone());
         let mut lines = Vec::with_capacity(sinks.len());
         for sink in sinks {
-            let line = Line::open(pipeline.clone(), sink, world.clone()).await;
+            let line = Line::open(pipeline.clone(), schema.clone(), sink, world.clone()).await;
             let (line, free) = line.map_err(|error| RunError::Sink { pipeline: pipeline.to_string(), error })?;
             match free {
                 Some(free) => opened.free = opened.free.max(free),
@@ -98,7 +118,13 @@ impl Outlet {
             }
             lines.push(line);
         }
-        Ok(Self { pipeline, schema, lines, next: 0, rows: BTreeMap::new(), epoch: 0, budget, board, world })
+        let pair = |(sink, line): (usize, &Line)| {
+            let named = line.standby.as_ref()?;
+            let standby = lines.iter().position(|line| line.name == named.sink)?;
+            Some(Pair { sink, standby, after: named.after, turns: Vec::new() })
+        };
+        let pairs = lines.iter().enumerate().filter_map(pair).collect();
+        Ok(Self { pipeline, schema, lines, next: 0, rows: BTreeMap::new(), pairs, epoch: 0, budget, board, world })
     }
 
     /// What removes old rows, by sink.
@@ -127,12 +153,16 @@ impl Outlet {
         mut rows: BTreeMap<u64, Arc<Block>>,
     ) -> Result<(), RunError> {
         (self.epoch, self.next) = (epoch, state.next);
-        for line in &mut self.lines {
+        for pair in &mut self.pairs {
+            pair.turns = state.turns.get(&self.lines[pair.sink].name).cloned().unwrap_or_default();
+        }
+        for index in 0..self.lines.len() {
+            let line = &mut self.lines[index];
             let (held, behind) = (state.held.get(&line.name), state.behind.get(&line.name));
             line.restore(state.next, held, behind);
             let Some(held) = held else { continue };
             let end = behind.map_or(state.next, |behind| behind.from);
-            let again = rows.range(held.first..end).map(|(number, block)| (*number, block.clone())).collect();
+            let again = again(&self.pairs, index, held.first..end, |number| rows.get(&number))?;
             line.resume(again).await.map_err(|error| broken(&self.pipeline, error))?;
         }
         let spills = self.spills();
@@ -162,11 +192,13 @@ impl Outlet {
             .map_err(|error| RunError::query(&self.pipeline, &error.into()))?;
         self.make_room().await?;
         let bytes = batch.get_array_memory_size() as u64;
-        for line in &mut self.lines {
+        for (index, line) in self.lines.iter_mut().enumerate() {
+            let gives = gives(&self.pairs, index, self.next);
             if line.takes(self.next) {
-                line.write(batch.clone()).await.map_err(|error| broken(&self.pipeline, error))?;
+                let batch = if gives { batch.clone() } else { batch.slice(0, 0) };
+                line.write(batch).await.map_err(|error| broken(&self.pipeline, error))?;
             }
-            if !line.takes(self.next + 1) {
+            if gives && !line.takes(self.next + 1) {
                 line.bytes += bytes;
             }
         }
@@ -185,16 +217,22 @@ impl Outlet {
         for index in 0..self.lines.len() {
             let back = self.lines[index].harvest();
             self.is_back(index, back)?;
-            self.try_again(index);
+            self.try_again(index)?;
             self.catch_up(index, CAUGHT_UP_AT_A_TIME).await?;
         }
         self.show();
         Ok(())
     }
 
-    fn try_again(&mut self, index: usize) {
-        let rows = &self.rows;
-        self.lines[index].try_again(|range| at_hand(rows, range));
+    fn try_again(&mut self, index: usize) -> Result<(), RunError> {
+        let Some(range) = self.lines[index].due() else { return Ok(()) };
+        let at_hand = |number| match self.rows.get(&number)? {
+            Kept::Block(block) => Some(block),
+            Kept::Piece(_) => None,
+        };
+        let again = again(&self.pairs, index, range, at_hand)?;
+        self.lines[index].try_again(again);
+        Ok(())
     }
 
     /// A place that is back must not have seen later epochs than this run has.
@@ -220,6 +258,11 @@ impl Outlet {
         while given < bytes
             && let Some(number) = line.wants(self.next)
         {
+            if !gives(&self.pairs, index, number) {
+                let nothing = RecordBatch::new_empty(self.schema.clone());
+                line.write(nothing).await.map_err(|error| broken(&self.pipeline, error))?;
+                continue;
+            }
             let Some(Kept::Block(block)) = self.rows.get(&number) else { return Err(RunError::Lost("spilled rows")) };
             let batch = block.batch().map_err(|error| RunError::query(&self.pipeline, &error))?;
             line.write(batch).await.map_err(|error| broken(&self.pipeline, error))?;
@@ -250,7 +293,7 @@ impl Outlet {
                     let pause = line.until_tried();
                     self.show();
                     self.world.environment.sleep(pause).await;
-                    self.try_again(index);
+                    self.try_again(index)?;
                     let back = self.lines[index].await_attempt(GIVE_UP_AFTER).await;
                     self.is_back(index, back)?;
                 }
@@ -262,7 +305,8 @@ impl Outlet {
     /// At the end of a run: gives a sink what it lacks, if it answers by now.
     async fn finish(&mut self, index: usize) -> Result<(), RunError> {
         let Some(spill) = self.lines[index].spill else { return Ok(()) };
-        self.try_again(index);
+        self.lines[index].hurry();
+        self.try_again(index)?;
         if self.lines[index].is_tried() {
             let back = self.lines[index].await_attempt(spill.after).await;
             self.is_back(index, back)?;
@@ -276,9 +320,30 @@ impl Outlet {
         Ok(())
     }
 
+    /// Hands over to standbys, and back: from the next batch on.
+    fn take_turns(&mut self) {
+        for Pair { sink, standby, after, turns } in &mut self.pairs {
+            let (line, other) = (&self.lines[*sink], &self.lines[*standby]);
+            let (pipeline, sink, standby) = (&self.pipeline, &line.name, &other.name);
+            let over = line.down_for().is_some_and(|down| down >= *after) && !other.is_down();
+            match turns.len() % 2 {
+                0 if over => {
+                    tracing::warn!(%pipeline, %sink, %standby, "the sink is down for too long: its standby takes over");
+                    turns.push(self.next);
+                }
+                1 if line.takes(self.next) => {
+                    tracing::info!(%pipeline, %sink, %standby, "the sink is back: its standby hands back");
+                    turns.push(self.next);
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Ends an epoch: makes what is due durable, and says what else must be kept.
     pub(crate) async fn cut(&mut self, epoch: u64, flush: Flush) -> Result<OutletCut, RunError> {
         self.epoch = epoch;
+        self.take_turns();
         let mut cut = OutletCut { next: self.next, ..OutletCut::default() };
         let mut needed = self.next;
         for index in 0..self.lines.len() {
@@ -293,6 +358,7 @@ impl Outlet {
             cut.prepared.extend(line.to_show().map(|prepared| (line.name.clone(), prepared.clone())));
         }
         self.rows = self.rows.split_off(&needed);
+        cut.turns = self.forget(needed);
         let spills = self.spills();
         for kept in self.rows.values_mut() {
             // What is stored needs no memory any more.
@@ -311,10 +377,27 @@ impl Outlet {
         Ok(cut)
     }
 
+    /// Lets go of batches in the middle that no sink needs any more, and of turns before `needed`. Gives the others, by sink.
+    fn forget(&mut self, needed: u64) -> BTreeMap<String, Vec<u64>> {
+        if !self.pairs.is_empty() {
+            let (lines, pairs) = (&self.lines, &self.pairs);
+            let needs = |number, (index, line): (usize, &Line)| line.needs() <= number && gives(pairs, index, number);
+            self.rows.retain(|&number, _| lines.iter().enumerate().any(|line| needs(number, line)));
+        }
+        for pair in &mut self.pairs {
+            while pair.turns.get(1).is_some_and(|back| *back <= needed) {
+                pair.turns.drain(..2);
+            }
+        }
+        let turned = self.pairs.iter().filter(|pair| !pair.turns.is_empty());
+        turned.map(|pair| (self.lines[pair.sink].name.clone(), pair.turns.clone())).collect()
+    }
+
     /// Counts what waits for each sink.
     fn weigh(&mut self) {
-        for line in self.lines.iter_mut().filter(|line| line.spill.is_some()) {
+        for (index, line) in self.lines.iter_mut().enumerate().filter(|(_, line)| line.spill.is_some()) {
             let waiting = self.rows.range(line.waits_from()..);
+            let waiting = waiting.filter(|(number, _)| gives(&self.pairs, index, **number));
             line.bytes = waiting.map(|(_, kept)| kept.bytes()).sum();
         }
         self.show();
@@ -358,13 +441,27 @@ impl Kept {
     }
 }
 
-/// The batches of a range of numbers; where a sink may be down, all that are kept are at hand.
-fn at_hand(rows: &BTreeMap<u64, Kept>, range: Range<u64>) -> Vec<(u64, Arc<Block>)> {
-    let at_hand = |(number, kept): (&u64, &Kept)| match kept {
-        Kept::Block(block) => Some((*number, block.clone())),
-        Kept::Piece(_) => None,
+/// True if the sink of this index gets the rows of a batch; else it gets none of them.
+fn gives(pairs: &[Pair], index: usize, number: u64) -> bool {
+    pairs.iter().all(|pair| match pair.is_standbys(number) {
+        true => pair.sink != index,
+        false => pair.standby != index,
+    })
+}
+
+/// The batches of a range that a sink gets again.
+fn again<'b>(
+    pairs: &[Pair],
+    index: usize,
+    range: Range<u64>,
+    kept: impl Fn(u64) -> Option<&'b Arc<Block>>,
+) -> Result<Vec<Again>, RunError> {
+    let again = |number| match (gives(pairs, index, number), kept(number)) {
+        (false, _) => Ok((number, None)),
+        (true, Some(block)) => Ok((number, Some(block.clone()))),
+        (true, None) => Err(RunError::Lost("rows of a sink")),
     };
-    rows.range(range).filter_map(at_hand).collect()
+    range.map(again).collect()
 }
 
 /// Trouble after the sink was opened: whatever its kind, it came while running.

@@ -97,6 +97,13 @@ fn check_outlets(manifest: &Manifest, planned: &PlannedRegion) -> Result<(), Run
                  and run with --drain first, or leave the rows behind with --reset-state"
             )));
         }
+        let stands_by = |sink: &String| region.sinks.get(sink).is_some_and(|sink| sink.standby.is_some());
+        if let Some(sink) = state.out.turns.keys().find(|sink| !stands_by(sink)) {
+            return Err(RunError::State(format!(
+                "pipeline `{name}`: a standby has taken rows of sink `{sink}`, which names none any more before it has all of \
+                 its own; give it back until it is up, or leave the rows behind with --reset-state"
+            )));
+        }
         if late.is_none() && unwanted(&state.late) {
             return Err(RunError::State(format!(
                 "pipeline `{name}`: the state holds late rows, but `late` names no sink any more; give it back for one \

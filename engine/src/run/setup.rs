@@ -188,7 +188,7 @@ async fn open_letters(
     let name: Arc<str> = format!("{} (dead letters)", config.name).into();
     let connect = setup.world.connect.clone();
     let make = Arc::new(move || connect.dead_letters(options.clone(), context.clone()));
-    let sinks = vec![NamedSink { name: "dead_letters".to_string(), make, spill: None }];
+    let sinks = vec![NamedSink { name: "dead_letters".to_string(), make, spill: None, standby: None }];
     Outlet::open(name, dead_letters::schema(), sinks, budget.clone(), setup, opened).await.map(Some)
 }
 
@@ -205,9 +205,9 @@ async fn open_outlets(
     let make = |name: &str, context: SinkContext| -> Result<NamedSink, RunError> {
         let sink = region.sinks.get(name).ok_or_else(|| RunError::Config(format!("there is no sink `{name}`")))?;
         let (connect, sink) = (setup.world.connect.clone(), sink.clone());
-        let spill = sink.spill;
+        let (spill, standby) = (sink.spill, sink.standby.clone());
         let make = Arc::new(move || connect.sink(&sink, context.clone()));
-        Ok(NamedSink { name: name.to_string(), make, spill })
+        Ok(NamedSink { name: name.to_string(), make, spill, standby })
     };
     let named = config.sinks.iter().map(|name| make(name, connect::sink_context(region, plan)));
     let sinks = named.collect::<Result<Vec<_>, _>>()?;

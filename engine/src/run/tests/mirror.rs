@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -15,13 +16,16 @@ use crate::environment::{Environment, Simulated};
 pub(super) struct Mirror {
     pub(super) rows: MemoryRows,
     pub(super) limit: u64,
+    /// What a standby has taken, and after what time it takes over.
+    pub(super) backup: MemoryRows,
+    pub(super) standby: Option<Duration>,
     dark: Arc<AtomicBool>,
     environment: Arc<Simulated>,
 }
 
 impl Mirror {
-    pub(super) fn new(environment: Arc<Simulated>, limit: u64) -> Self {
-        Self { rows: MemoryRows::new(), limit, dark: Arc::default(), environment }
+    pub(super) fn new(environment: Arc<Simulated>, limit: u64, standby: Option<Duration>) -> Self {
+        Self { rows: MemoryRows::new(), limit, backup: MemoryRows::new(), standby, dark: Arc::default(), environment }
     }
 
     pub(super) fn turn(&self, dark: bool) {

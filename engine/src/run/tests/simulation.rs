@@ -135,8 +135,11 @@ fn compare(outside: &Outside, seed: u64) {
     let all: Vec<Event> = outside.events.iter().flatten().copied().collect();
     for (pipeline, expected) in expected(&all) {
         if let Some(mirror) = outside.mirror.as_ref().filter(|_| !pipeline.ends_with(" dead")) {
-            let seen = seen(&mirror.rows, pipeline);
-            assert_eq!(seen, expected, "seed {seed}: {pipeline} in the mirror; run it again with SEED={seed}");
+            let mut both = seen(&mirror.rows, pipeline);
+            for (row, times) in seen(&mirror.backup, pipeline) {
+                *both.entry(row).or_default() += times;
+            }
+            assert_eq!(both, expected, "seed {seed}: {pipeline} in the mirror; run it again with SEED={seed}");
         }
         assert_eq!(seen(&outside.rows, pipeline), expected, "seed {seed}: {pipeline}; run it again with SEED={seed}");
     }
@@ -161,7 +164,16 @@ fn every_order_of_things_gives_the_same_lake() {
 fn a_mirror_that_was_down_has_every_row_once() {
     simulate_all(|seed, random| {
         let outside = if seed % 4 == 0 { queue(seed, random) } else { splits(seed, random) };
-        outside.mirrored([u64::MAX, 20_000, 1_000][random.random_range(0..3)])
+        outside.mirrored([u64::MAX, 20_000, 1_000][random.random_range(0..3)], None)
+    });
+}
+
+/// The same, with a standby that takes over and hands back: the two have every row between them.
+#[test]
+fn a_mirror_and_its_standby_have_every_row_once() {
+    simulate_all(|seed, random| {
+        let after = Duration::from_millis(random.random_range(1..5_000));
+        splits(seed, random).mirrored(u64::MAX, Some(after))
     });
 }
 

@@ -13,7 +13,9 @@ use watershed_sinks::{MemoryRows, MemorySink, ParquetOptions, Sink, SinkContext,
 
 use crate::checkpoint::faulty::{Fault, FaultyStore, Operation};
 use crate::checkpoint::{Place, StateError};
-use crate::config::{Checkpoint, ConnectorOptions, Deduplicate, Region, SinkConfig, SourceConfig, Spill};
+use crate::config::{
+    Checkpoint, ConnectorOptions, Deduplicate, Region, SinkConfig, SourceConfig, Spill, Standby,
+};
 use crate::environment::{Environment, Simulated};
 use crate::run::world::{Connect, World};
 
@@ -38,6 +40,8 @@ schema = { ts = { type = "timestamp", format = "epoch_s" }, id = "bigint", user 
 [sinks.memory]
 connector = "null"
 [sinks.mirror]
+connector = "null"
+[sinks.backup]
 connector = "null"
 [pipelines.tumbles]
 sink = "memory"
@@ -222,9 +226,10 @@ impl Outside {
     }
 
     /// The same outside, with a mirror for which so many bytes of rows may wait.
-    pub(super) fn mirrored(self: Arc<Self>, limit: u64) -> Arc<Self> {
+    /// If it has a standby, that takes over after so long.
+    pub(super) fn mirrored(self: Arc<Self>, limit: u64, standby: Option<Duration>) -> Arc<Self> {
         let Self { events, rows, store, environment, holding, disorder, queue, deduplicates, .. } = &*self;
-        let mirror = Some(Mirror::new(environment.clone(), limit));
+        let mirror = Some(Mirror::new(environment.clone(), limit, standby));
         let (events, rows, store) = (events.clone(), rows.clone(), store.clone());
         let (environment, holding, disorder) = (environment.clone(), *holding, *disorder);
         let (queue, deduplicates) = (queue.clone(), *deduplicates);
@@ -258,6 +263,11 @@ impl Outside {
             let spill = Spill { limit: mirror.limit, after: Duration::from_secs(5) };
             region.sinks.get_mut("mirror").expect("the region has the mirror").spill = Some(spill);
             region.pipelines.values_mut().for_each(|pipeline| pipeline.sinks.push("mirror".to_string()));
+            if let Some(after) = mirror.standby {
+                let standby = Some(Standby { sink: "backup".to_string(), after });
+                region.sinks.get_mut("mirror").expect("the region has the mirror").standby = standby;
+                region.pipelines.values_mut().for_each(|pipeline| pipeline.sinks.push("backup".to_string()));
+            }
         }
         region
     }
@@ -291,6 +301,10 @@ impl Connect for Outside {
         if let Some(mirror) = self.mirror.as_ref().filter(|_| config.name == "mirror") {
             let sink = MemorySink::new(context.pipeline.to_string(), mirror.rows.clone()).holding(self.holding);
             return Ok(Box::new(MirrorSink::new(mirror.clone(), sink)));
+        }
+        if let Some(mirror) = self.mirror.as_ref().filter(|_| config.name == "backup") {
+            let sink = MemorySink::new(context.pipeline.to_string(), mirror.backup.clone()).holding(self.holding);
+            return Ok(Box::new(sink));
         }
         Ok(Box::new(MemorySink::new(context.pipeline.to_string(), self.rows.clone()).holding(self.holding)))
     }
