@@ -84,6 +84,18 @@ impl AggregateSpec {
         &self.result_schema
     }
 
+    /// The frozen state of the one group that there is without keys, before any row. Merged, it makes that group where no
+    /// row comes; an empty batch would make accumulators take it that the group has a value.
+    pub fn nothing(&self) -> Result<RecordBatch> {
+        let mut columns = Vec::with_capacity(self.state_schema.fields().len());
+        for call in &self.calls {
+            for value in call.function.create_accumulator()?.state()? {
+                columns.push(value.to_array()?);
+            }
+        }
+        batch(&self.state_schema, columns, 1)
+    }
+
     /// The group columns of `batch`.
     pub fn group_columns(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
         self.groups.iter().map(|expr| expr.evaluate(batch)?.into_array(batch.num_rows())).collect()

@@ -91,7 +91,6 @@ def test_another_writer(growing, table):
 def test_bounds_lead_readers_past_files(growing, table):
     """Each id is in one file, of which the log says the least and the greatest."""
     journeys.plain(growing())
-    files = table.open().get_add_actions(flatten=True)
-    files = pa.record_batch(files).to_pylist() if not isinstance(files, list) else files
+    files = pa.table(table.open().get_add_actions(flatten=True)).to_pylist()
     bounds = [(file["min.id"], file["max.id"], file["num_records"]) for file in files if file["min.id"] is not None]
     assert bounds and all(last - first + 1 == rows for first, last, rows in bounds)

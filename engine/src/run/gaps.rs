@@ -65,10 +65,10 @@ impl Gaps {
     }
 }
 
-/// What the aggregates are over no rows. A table that has taken nothing at all has no group yet.
+/// What the aggregates are over no rows.
 fn over_nothing(spec: &Arc<AggregateSpec>) -> DataFusionResult<RecordBatch> {
     let mut table = GroupTable::new(spec.clone())?;
-    table.merge(&RecordBatch::new_empty(spec.state_schema().clone()))?;
+    table.merge(&spec.nothing()?)?;
     table.finish()
 }
 

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DataFusionError, Result as DataFusionResult};
@@ -149,8 +148,10 @@ async fn aggregate(
     let plan = state.create_physical_plan(&input).await.map_err(failed)?;
     let mut stream = execute_stream(plan, session.task_ctx()).map_err(Refused::Broke)?;
     let mut groups = GroupTable::new(part.spec.clone()).map_err(failed)?;
-    // Without keys there is one group, even if no row comes.
-    groups.update(&RecordBatch::new_empty(stream.schema())).map_err(failed)?;
+    if part.spec.group_count() == 0 {
+        // There is one group, even if no row comes.
+        groups.merge(&part.spec.nothing().map_err(failed)?).map_err(failed)?;
+    }
     let mut rows = 0;
     while let Some(batch) = stream.try_next().await.map_err(Refused::Broke)? {
         rows += batch.num_rows();
