@@ -315,6 +315,41 @@ fn a_changed_pipeline_takes_the_state_it_can_take() {
 }
 
 #[test]
+fn a_sink_that_the_state_holds_rows_for_stays_in_its_pipeline() {
+    let mirror = "[sinks.mirror]\nconnector = \"parquet\"\nurl = \"mirror\"\n[pipelines.rows]\nsinks = [\"lake\", \"mirror\"]";
+    let region = FILES.replace("[pipelines.sums]\nsink = \"lake\"", mirror).replace("path =", "follow = true\npath =");
+    let region = region.replace("url = \"state\"", "url = \"state\"\ninterval = \"100ms\"");
+    let sql = "SELECT window_start, sum(n) AS n FROM tumble(events, INTERVAL '10 seconds') GROUP BY window_start";
+    let region = region.replace(sql, "SELECT ts, id FROM events");
+    let folder = folder(&region);
+    let folder = folder.path();
+    put(folder, "a.ndjson", &[(0, "a", 1), (5, "b", 2)]);
+    let mut daemon = Daemon::start(folder, "first", &[]);
+    let held = |sink: &str| {
+        let json: Value = serde_json::from_slice(&fs::read(newest(folder)?.1).ok()?).ok()?;
+        json["pipelines"]["rows"]["out"]["held"].get(sink).map(drop)
+    };
+    until("rows are in no file yet", || held("lake").and(held("mirror")));
+    daemon.signal(Signal::SIGKILL);
+    daemon.end();
+
+    let before = newest(folder);
+    write_region(folder, &region.replace("sinks = [\"lake\", \"mirror\"]", "sink = \"lake\""));
+    let said = fails(folder, 2, &["run", "eu.toml"]);
+    for part in ["pipeline `rows`", "sink `mirror`", "--drain", "--reset-state"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(newest(folder), before, "the state is as it was");
+
+    // With the sink back, its rows come out, and then it may go.
+    write_region(folder, &region);
+    report(folder, &["--drain"]);
+    assert_eq!(query(folder, "SELECT count(*) FROM rows"), "2");
+    write_region(folder, &region.replace("sinks = [\"lake\", \"mirror\"]", "sink = \"lake\""));
+    report(folder, &["--drain"]);
+}
+
+#[test]
 fn duplicates_are_told_across_files_and_runs() {
     let deduplicate = "event_time = \"ts\"\ndeduplicate = { key = \"id\", within = \"1m\" }\nmax_delay = \"1h\"";
     let folder = folder(&FILES.replace("event_time = \"ts\"", deduplicate));

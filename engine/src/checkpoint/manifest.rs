@@ -164,9 +164,25 @@ pub struct OutletState {
     /// By sink: which of the rows below it has not put into a finished file yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub held: BTreeMap<String, Held>,
+    /// By sink: how far one is behind that does not answer, or has not caught up yet.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub behind: BTreeMap<String, Behind>,
+    /// By sink: numbers of the batches from which on its standby takes the rows, itself again, and so on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub turns: BTreeMap<String, Vec<u64>>,
     /// Batches that some sink still needs, by number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rows: BTreeMap<u64, Piece>,
+}
+
+/// How far a sink is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behind {
+    /// Number of the first batch that it has not taken. What it took before is shown, prepared or held.
+    pub from: u64,
+    /// How often it was tried again. An epoch is thus stored after each of them, which bounds how far files that were begun
+    /// run ahead of the state.
+    pub attempts: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]

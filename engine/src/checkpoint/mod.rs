@@ -49,7 +49,7 @@ pub use chain::Chain;
 pub use create::{Created, create};
 pub use error::{Rival, StateError};
 pub use manifest::{
-    CutState, MANIFEST_VERSION, Manifest, OutletState, PaneState, PipelineState, SourceState, SplitState,
+    Behind, CutState, MANIFEST_VERSION, Manifest, OutletState, PaneState, PipelineState, SourceState, SplitState,
 };
 pub use place::Place;
 pub use segment::{SegmentWriter, read_piece};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::Schema;
 use humantime::format_duration;
 use watershed_connectors::Source;
+use watershed_sinks::ByteSize;
 
 use super::args::Check;
 use super::failure::{Failure, Outcome, load, refused_sql};
@@ -147,6 +148,15 @@ fn about_pipeline(region: &Region, config: &PipelineConfig, planned: &PlannedPip
     let kept = sinks.filter_map(|name| Some((name, region.sinks.get(name)?.options.files()?.retain?)));
     for (name, retain) in kept {
         let _ = writeln!(text, "  {name} keeps partitions for {retain}, counted from their end");
+    }
+    let sinks = config.sinks.iter().chain(&config.late);
+    for (name, spill) in sinks.filter_map(|name| Some((name, region.sinks.get(name)?.spill?))) {
+        let limit = ByteSize(spill.limit);
+        let _ = writeln!(text, "  {name} may be down: up to {limit} of its rows are spilled until it is back");
+        if let Some(standby) = region.sinks.get(name).and_then(|sink| sink.standby.as_ref()) {
+            let after = format_duration(standby.after);
+            let _ = writeln!(text, "  {} takes rows once {name} is down for {after}, until it is back", standby.sink);
+        }
     }
     if planned.emit_empty {
         text.push_str("  a window without rows, between two with rows, gives a row as well\n");

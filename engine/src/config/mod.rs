@@ -41,7 +41,7 @@ pub use origin::SqlOrigin;
 pub use reference::reference;
 pub use region::{
     Checkpoint, ConnectorOptions, Deduplicate, Http, OnBad, PipelineConfig, Region, Residency, SinkConfig, SinkOptions,
-    SourceConfig, TableConfig, TableFormat, Written,
+    SourceConfig, Spill, Standby, TableConfig, TableFormat, Written,
 };
 
 use self::document::{Document, MAX_FILE_BYTES, read_limited};

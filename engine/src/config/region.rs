@@ -196,10 +196,32 @@ pub struct SinkConfig {
     pub name: String,
     /// Where the rows go.
     pub options: SinkOptions,
+    /// What becomes of rows while the place does not answer; none: they wait, with everything else.
+    pub spill: Option<Spill>,
+    /// Who takes rows while the place is down for longer.
+    pub standby: Option<Standby>,
     /// Where its table starts in the region file.
     pub location: Location,
     /// Its table as written.
     pub written: Written,
+}
+
+/// How rows wait for a sink that does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spill {
+    /// How many bytes of them may; then the pipeline waits, as well.
+    pub limit: u64,
+    /// How long a call may take before the sink counts as down.
+    pub after: Duration,
+}
+
+/// A sink that takes rows in another's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standby {
+    /// Its name.
+    pub sink: String,
+    /// How long the other is down before.
+    pub after: Duration,
 }
 
 /// A sink and its options.
@@ -258,7 +280,7 @@ pub struct PipelineConfig {
     pub sql: String,
     /// Where the statement stands, to show errors in it.
     pub origin: SqlOrigin,
-    /// The sinks that take its rows, at least one.
+    /// The sinks that take its rows, at least one; behind them their standbys.
     pub sinks: Vec<String>,
     /// How long a window stays open for events behind the watermark.
     pub allowed_lateness: Duration,

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::document::{Document, MAX_FILE_BYTES, Span, read_limited, shorten};
 use super::fill::Filler;
 use super::keys::KeySet;
 use super::read::{Findings, read, without_unknown};
-use super::region::{Checkpoint, Http, Region, Residency, Written};
+use super::region::{Checkpoint, Http, PipelineConfig, Region, Residency, SinkConfig, Written};
 use super::source::hide_secrets;
 use super::tree::{Entry, Node, Value};
 use super::written::{CheckpointKeys, HttpKeys, Period, RegionKeys, ResidencyKeys, SECTIONS};
@@ -162,9 +162,11 @@ pub(super) fn region(root: &Node, context: &Context<'_>) -> Option<Region> {
     let sinks = named(&top, "sinks", context, |entry, title| sink::resolve(entry, title, context));
     let tables = named(&top, "tables", context, |entry, title| table::resolve(entry, title, context));
     let declared: Vec<&str> = declared(&top, "sinks");
-    let pipelines =
+    let mut pipelines =
         named(&top, "pipelines", context, |entry, title| pipeline::resolve(entry, title, &declared, context));
+    add_standbys(&top, &sinks, &mut pipelines, context);
     check_shared_names(&top, context);
+    check_shared_places(&top, &sinks, &pipelines, context);
     if top.get("http").is_none() {
         check_pushed(&top, context);
     }
@@ -326,6 +328,70 @@ fn check_pushed(root: &Node, context: &Context<'_>) {
         if matches!(&connector.value, Value::String(text) if streams::is_pushed(&text.text)) {
             let message = format!("`{}` is sent to this daemon, which has no HTTP server", shorten(&entry.key));
             context.refuse(connector.span.clone(), message, "add [http] with listen = \"127.0.0.1:8080\"");
+        }
+    }
+}
+
+/// Gives pipelines the standbys of their sinks, behind those.
+fn add_standbys(
+    root: &Node,
+    sinks: &BTreeMap<String, SinkConfig>,
+    pipelines: &mut BTreeMap<String, PipelineConfig>,
+    context: &Context<'_>,
+) {
+    let section = |name: &str, of: &str| root.get(name).and_then(|node| node.entries().iter().find(|entry| entry.key == of));
+    for sink in sinks.values() {
+        let Some(standby) = &sink.standby else { continue };
+        let span = section("sinks", &sink.name).and_then(|entry| entry.node.get("standby")).map(|node| node.span.clone());
+        let fits = |other: &SinkConfig| other.options.files().is_some() && other.standby.is_none();
+        // One that is wrong in itself has been reported.
+        let broken = section("sinks", &standby.sink).is_some() && !sinks.contains_key(&standby.sink);
+        if !broken && !sinks.get(&standby.sink).is_some_and(fits) {
+            let help = "a standby is another sink of this file, parquet or delta, that has no standby itself";
+            let message = format!("`{}` can't stand by for `{}`", shorten(&standby.sink), sink.name);
+            context.refuse(span.unwrap_or_default(), message, help);
+        }
+    }
+    for pipeline in pipelines.values_mut() {
+        let Some(entry) = section("pipelines", &pipeline.name) else { continue };
+        let refuse = |key: &str, message: String, help: &str| {
+            context.refuse(entry.node.get(key).unwrap_or(&entry.node).span.clone(), message, help);
+        };
+        let standby = |name: &String| sinks.get(name)?.standby.as_ref();
+        if let Some(late) = pipeline.late.as_ref().filter(|late| standby(late).is_some()) {
+            refuse("late", format!("`{late}` has a standby"), "late rows have none: give them a sink without");
+        }
+        for of in pipeline.sinks.clone() {
+            let Some(standby) = standby(&of) else { continue };
+            if pipeline.sinks.contains(&standby.sink) || pipeline.late.as_ref() == Some(&standby.sink) {
+                let message = format!("`{}`, which stands by for `{of}`, takes rows of this pipeline already", standby.sink);
+                refuse("sinks", message, "remove one: it would get rows twice");
+            }
+            pipeline.sinks.push(standby.sink.clone());
+        }
+    }
+}
+
+/// Two sinks of one pipeline at one place would take each other's files for their own.
+fn check_shared_places(
+    root: &Node,
+    sinks: &BTreeMap<String, SinkConfig>,
+    pipelines: &BTreeMap<String, PipelineConfig>,
+    context: &Context<'_>,
+) {
+    for entry in root.get("pipelines").map_or(&[][..], Node::entries) {
+        let Some(pipeline) = pipelines.get(&entry.key) else { continue };
+        let mut seen: Vec<(&str, &Path)> = Vec::new();
+        for name in &pipeline.sinks {
+            let Some(files) = sinks.get(name).and_then(|sink| sink.options.files()) else { continue };
+            // Compared part by part: a slash more or less makes no other place.
+            let place = Path::new(&files.url);
+            if let Some((other, _)) = seen.iter().find(|(other, of)| other != name && *of == place) {
+                let node = entry.node.get("sinks").unwrap_or(&entry.node);
+                let message = format!("`{other}` and `{name}` write to one place");
+                context.refuse(node.span.clone(), message, "give each sink of a pipeline a `url` of its own");
+            }
+            seen.push((name, place));
         }
     }
 }

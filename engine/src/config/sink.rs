@@ -1,24 +1,32 @@
 //! `[sinks.<name>]`.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_spanned::Spanned as At;
-use watershed_sinks::ParquetOptions;
+use watershed_sinks::{ByteSize, ParquetOptions};
 
 use super::keys::KeySet;
 use super::messages::{self, OUTLETS};
 use super::place;
 use super::read::{fields_of, read_foreign, without_unknown};
-use super::region::{SinkConfig, SinkOptions};
+use super::region::{SinkConfig, SinkOptions, Spill, Standby};
 use super::resolve::{Context, split};
 use super::source::{connector_kind, hide_secrets};
 use super::tree::{Entry, Node};
-use super::written::SinkKeys;
+use super::written::{OnOutageKey, SinkKeys};
 
 /// Sinks of every build.
 const LOCAL: [&str; 4] = ["parquet", "delta", "stdout", "null"];
 
 /// Sinks that a build may lack.
 const ELSEWHERE: [&str; 3] = ["kafka", "http", "postgres"];
+
+/// Hours of a few thousand rows a second, and little for a disk.
+const SPILL_LIMIT: ByteSize = ByteSize(10_000_000_000);
+
+/// Longer than a store takes for a change of the guard, and shorter than people wait for rows.
+const STANDBY_AFTER: Duration = Duration::from_secs(300);
 
 /// A sink that has nothing to set.
 #[derive(Deserialize)]
@@ -44,7 +52,12 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
     let (own, rest) = split(&entry.node, &common);
     let keys: SinkKeys = context.read(&own, title)?;
     let kind = connector_kind(&keys.connector, &built(), &ELSEWHERE, "sink", context)?;
-    let known: Vec<&str> = common.iter().chain(fields(kind)).copied().collect();
+    let own: Vec<&str> = match kind {
+        "parquet" | "delta" => common.clone(),
+        // A place of messages waits for them in the manifest; the others are on this machine, which is not down.
+        _ => vec!["connector"],
+    };
+    let known: Vec<&str> = own.iter().chain(fields(kind)).copied().collect();
     let options = match kind {
         "parquet" | "delta" => {
             let (rest, store) = place::part(&rest, title, &known, context);
@@ -71,12 +84,52 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
             }
         }
     };
+    let spill = spill(&keys, &options, context);
+    let standby = standby(&keys, spill.is_some(), context);
     Some(SinkConfig {
         name: entry.key.clone(),
         options,
+        spill,
+        standby,
         location: context.document.location(entry.node.span.clone()),
         written: context.as_written(&entry.node),
     })
+}
+
+/// How rows wait for a place that does not answer; none: as everything waits.
+fn spill(keys: &SinkKeys, options: &SinkOptions, context: &Context<'_>) -> Option<Spill> {
+    let spills = (*keys.on_outage.get_ref() == OnOutageKey::Spill).then_some(&keys.on_outage);
+    if let (None, Some(limit)) = (spills, &keys.spill_limit) {
+        let help = "add on_outage = \"spill\", or take it out";
+        context.refuse(limit.span(), "`spill_limit` is about a sink that spills", help);
+    }
+    let spills = spills?;
+    let Some(files) = options.files() else {
+        let help = "only parquet and delta sinks have a place that can be down: take it out";
+        context.refuse(spills.span(), "this sink cannot spill", help);
+        return None;
+    };
+    if let Some(limit) = keys.spill_limit.as_ref().filter(|limit| limit.get_ref().0 == 0) {
+        context.refuse(limit.span(), "`spill_limit` cannot be zero", "leave it out for the default");
+    }
+    let limit = keys.spill_limit.as_ref().map_or(SPILL_LIMIT, |limit| *limit.get_ref());
+    Some(Spill { limit: limit.0, after: files.store.timeout() })
+}
+
+/// Who takes rows while the place is down. Whether there is such a sink is asked once all are known.
+fn standby(keys: &SinkKeys, spills: bool, context: &Context<'_>) -> Option<Standby> {
+    let Some(sink) = &keys.standby else {
+        if let Some(after) = &keys.standby_after {
+            context.refuse(after.span(), "`standby_after` is about a `standby`", "name one, or take it out");
+        }
+        return None;
+    };
+    if !spills {
+        let help = "add on_outage = \"spill\": until the standby takes over, rows have to wait somewhere";
+        context.refuse(sink.span(), "`standby` is for a sink that spills", help);
+    }
+    let after = keys.standby_after.as_ref().map_or(STANDBY_AFTER, |after| context.positive("standby_after", after));
+    Some(Standby { sink: sink.get_ref().clone(), after })
 }
 
 fn parquet(table: &Node, store: &Node, title: &str, context: &Context<'_>) -> Option<ParquetOptions> {

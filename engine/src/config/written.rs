@@ -202,6 +202,15 @@ keys! {
     pub(super) struct SinkKeys {
         /// Where the rows go.
         connector: At<String> = required,
+        /// What becomes of the rows while the place does not answer: "wait" for it, with everything else, or "spill" them to
+        /// the local disk and go on.
+        on_outage: At<OnOutageKey> = value "\"wait\"",
+        /// With on_outage = "spill": how many bytes of rows may wait for the place before the pipeline does, as well.
+        spill_limit: Option<At<ByteSize>> = words "\"10GB\"",
+        /// With on_outage = "spill": another sink, which takes the rows of epochs that come while this one is down for longer.
+        standby: Option<At<String>> = words "none",
+        /// How long this one is down before `standby` takes over.
+        standby_after: Option<At<Period>> = words "\"5m\"",
     }
 }
 
@@ -298,6 +307,14 @@ pub(super) enum EncryptionKey {
     KmsTwice,
     #[serde(rename = "customer")]
     Customer,
+}
+
+/// `on_outage`.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum OnOutageKey {
+    Wait,
+    Spill,
 }
 
 /// `on_bad`.

@@ -29,6 +29,8 @@ pub struct Board {
     splits: Mutex<BTreeMap<Key, Arc<Mutex<Reading>>>>,
     /// What was done with files beside the flow, by pipeline and sink.
     swept: Mutex<BTreeMap<(Arc<str>, String), SweptView>>,
+    /// Sinks that may be down, by pipeline and name.
+    sinks: Mutex<BTreeMap<(Arc<str>, String), SinkView>>,
     #[cfg(feature = "http")]
     inlets: OnceLock<BTreeMap<String, Arc<Inlet>>>,
 }
@@ -98,10 +100,21 @@ pub struct View {
     pub splits: Vec<SplitView>,
     /// What was done with files beside the flow.
     pub swept: Vec<SweptView>,
+    /// Sinks that may be down while the others go on: pipeline, sink, and how it stands.
+    pub sinks: Vec<(String, String, SinkView)>,
     /// Epochs.
     pub epochs: EpochView,
     /// Time since the board was made.
     pub up: Duration,
+}
+
+/// A look at a sink that may be down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SinkView {
+    /// Its place does not answer.
+    pub down: bool,
+    /// Bytes of the rows that wait for it.
+    pub spilled: u64,
 }
 
 /// A look at a pipeline.
@@ -151,6 +164,7 @@ impl Default for Board {
             epochs: Mutex::default(),
             splits: Mutex::default(),
             swept: Mutex::default(),
+            sinks: Mutex::default(),
             #[cfg(feature = "http")]
             inlets: OnceLock::new(),
         }
@@ -205,6 +219,11 @@ impl Board {
         view.expired += swept.expired.files;
         view.compacted += swept.compacted.values().map(|compacted| compacted.before.files).sum::<u64>();
         view.vacuumed += swept.vacuumed.files;
+    }
+
+    /// A sink stands like this.
+    pub(super) fn sink(&self, pipeline: &Arc<str>, sink: &str, view: SinkView) {
+        lock(&self.sinks).insert((pipeline.clone(), sink.to_string()), view);
     }
 
     /// An epoch begins to end.
@@ -273,6 +292,10 @@ impl Board {
             spilled: shown.memory.spilled(),
             splits: splits.iter().map(split).collect(),
             swept: lock(&self.swept).values().cloned().collect(),
+            sinks: lock(&self.sinks)
+                .iter()
+                .map(|((pipeline, sink), view)| (pipeline.to_string(), sink.clone(), *view))
+                .collect(),
             epochs: self.epochs(),
             up: self.made.elapsed(),
         })

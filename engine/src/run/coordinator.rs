@@ -42,7 +42,10 @@ pub(crate) enum CoordinatorMessage {
     /// A writer of dead letters has.
     Letters(LettersCut),
     /// One of them has shown its files.
-    Published,
+    Published {
+        /// But for some, for which a sink that is down has to come back.
+        owes: bool,
+    },
     /// A pipeline has closed all that could close, and no records will come.
     Done,
     /// Memory is short: what is stored can be let go of.
@@ -113,7 +116,7 @@ const LEAST_AWAITED: Duration = Duration::from_millis(100);
 pub(crate) enum Phase {
     Waiting,
     Collecting(Collected),
-    Publishing { missing: usize, last: bool },
+    Publishing { missing: usize, owes: bool, last: bool },
     Finished,
 }
 
@@ -187,7 +190,10 @@ impl Coordinator {
                 collected.letters.push(cut);
                 collected.missing -= 1;
             }
-            (CoordinatorMessage::Published, Phase::Publishing { missing, .. }) => *missing -= 1,
+            (CoordinatorMessage::Published { owes: one }, Phase::Publishing { missing, owes, .. }) => {
+                *missing -= 1;
+                *owes |= one;
+            }
             (CoordinatorMessage::Done, _) => self.done += 1,
             (CoordinatorMessage::Awaited { round }, _) => self.awaited = self.awaited.max(round),
             (CoordinatorMessage::Pressure, Phase::Waiting) => self.begin(Flush::Due)?,
@@ -206,10 +212,10 @@ impl Coordinator {
                     self.publish(stored, last).await?;
                 }
             }
-            Phase::Publishing { missing: 0, last } => {
-                let last = *last;
+            Phase::Publishing { missing: 0, owes, last } => {
+                let (owes, last) = (*owes, *last);
                 self.world.reach(Step::Published);
-                self.settle(last).await?;
+                self.settle(owes, last).await?;
             }
             _ => {}
         }
@@ -235,15 +241,15 @@ impl Coordinator {
             sent.map_err(|_| RunError::Lost("the writer of dead letters"))?;
         }
         let missing = self.audience.pipelines.len() + self.audience.letters.len();
-        self.phase = Phase::Publishing { missing, last };
+        self.phase = Phase::Publishing { missing, owes: false, last };
         Ok(())
     }
 
-    /// Everything of the epoch is visible.
-    async fn settle(&mut self, last: bool) -> Result<(), RunError> {
+    /// Everything of the epoch is visible, but for what a sink owes.
+    async fn settle(&mut self, owes: bool, last: bool) -> Result<(), RunError> {
         self.tell();
         self.world.reach(Step::Acknowledged);
-        if last {
+        if last && !owes {
             self.close_chain().await?;
         }
         self.chain.sweep(&self.manifest).await;

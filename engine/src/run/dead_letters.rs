@@ -126,7 +126,7 @@ impl LetterTask {
             LetterMessage::Lane(lane, letters) => self.take(lane, letters).await,
             LetterMessage::Publish => {
                 self.outlet.publish().await?;
-                self.tell(CoordinatorMessage::Published)
+                self.tell(CoordinatorMessage::Published { owes: self.outlet.owes() })
             }
             LetterMessage::End => Ok(()),
         }

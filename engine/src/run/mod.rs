@@ -11,7 +11,7 @@
 //! | `predecessors` | what other daemons have read of them |
 //! | `lane`, `split`, `intake`, `redelivery`, `times`, `feed` | what came before, decode, lateness, panes |
 //! | `pipeline`, `gaps`, `upkeep` | windows close, rows leave, state stays small |
-//! | `outlet`, `dead_letters`, `sweeping` | rows on their way into files, and files that are looked after |
+//! | `outlet`, `line`, `dead_letters`, `sweeping` | rows on their way into files, and files that are looked after |
 //! | `barrier`, `cut`, `coordinator`, `acks`, `step` | an epoch ends |
 //! | `clock`, `tally`, `ledger`, `board` | watermarks and counts, and who may look at them |
 
@@ -30,6 +30,7 @@ mod gaps;
 mod intake;
 mod lane;
 mod ledger;
+mod line;
 mod outlet;
 mod pipeline;
 mod predecessors;
@@ -62,7 +63,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use watershed_connectors::Source;
 
-pub use board::{Board, EpochView, PipelineView, SplitView, SweptView, View};
+pub use board::{Board, EpochView, PipelineView, SinkView, SplitView, SweptView, View};
 pub(crate) use dead_letters::sink_of as dead_letter_sink;
 pub use error::RunError;
 pub use reader::CHUNK_BYTES;

@@ -5,47 +5,73 @@
 //! crash.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
-use watershed_sinks::{Committed, Flush, Held, Prepared, Sink, SinkError};
+use watershed_sinks::{Flush, Held, Prepared, SinkError};
 
+use super::board::{Board, SinkView};
 use super::error::RunError;
+use super::line::{Again, Line, NamedSink};
+use super::setup::Setup;
 use super::sweeping::Sweeping;
 use super::world::World;
-use crate::checkpoint::{Block, Budget, OutletState, Piece};
+use crate::checkpoint::{Behind, Block, Budget, OutletState, Piece};
 
 /// Pause before a failed commit is tried again, doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A pipeline that could not commit for this long stops.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(600);
+pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(600);
 
-/// A sink under the name that the region file gives it.
-pub(crate) type NamedSink = (String, Box<dyn Sink>);
+/// Bytes that a sink which was down is given at a time, beside the flow: what takes milliseconds.
+const CAUGHT_UP_AT_A_TIME: usize = 4 << 20;
+/// What may lie between the last epoch and the first that is free at a place: see `recover`.
+const MOST_AHEAD: u64 = 3;
 
 /// Where a pipeline's rows leave.
 #[derive(Debug)]
 pub(crate) struct Outlet {
     pipeline: Arc<str>,
     schema: SchemaRef,
-    sinks: Vec<NamedSink>,
+    lines: Vec<Line>,
     /// Number of the next batch.
     next: u64,
     /// Batches that some sink may need, by number.
     rows: BTreeMap<u64, Kept>,
-    /// What the epoch that is being stored will make visible, by index of the sink.
-    prepared: Vec<(usize, Prepared)>,
+    /// Sinks with a standby.
+    pairs: Vec<Pair>,
+    /// The last epoch that ended here.
+    epoch: u64,
     budget: Arc<Budget>,
+    board: Arc<Board>,
     world: World,
+}
+
+/// A sink and its standby, by their indices.
+#[derive(Debug)]
+struct Pair {
+    sink: usize,
+    standby: usize,
+    after: Duration,
+    /// Numbers of the batches from which on the standby takes the rows, the sink again, and so on.
+    turns: Vec<u64>,
+}
+
+impl Pair {
+    /// True if the rows of this batch are the standby's.
+    fn is_standbys(&self, number: u64) -> bool {
+        self.turns.iter().filter(|turn| **turn <= number).count() % 2 == 1
+    }
 }
 
 /// State on its way into the manifest.
 #[derive(Debug, Clone)]
 pub(crate) enum Kept {
-    /// In memory; maybe stored, too.
+    /// At hand; maybe stored, too.
     Block(Arc<Block>),
     /// Stored by an earlier epoch.
     Piece(Piece),
@@ -57,81 +83,102 @@ pub(crate) struct OutletCut {
     pub(crate) next: u64,
     pub(crate) prepared: BTreeMap<String, Prepared>,
     pub(crate) held: BTreeMap<String, Held>,
+    pub(crate) behind: BTreeMap<String, Behind>,
+    pub(crate) turns: BTreeMap<String, Vec<u64>>,
     pub(crate) rows: BTreeMap<u64, Kept>,
 }
 
+/// What the places of sinks say when they are opened.
+#[derive(Debug, Default)]
+pub(crate) struct Opened {
+    /// The first epoch that is free at each of those that answer.
+    pub(crate) free: u64,
+    /// One that does not.
+    pub(crate) silent: Option<String>,
+}
+
 impl Outlet {
-    /// Opens the sinks. Gives the first epoch that is free at every one of them, too.
+    /// Opens the sinks, and adds to `opened` what their places say.
     pub(crate) async fn open(
         pipeline: Arc<str>,
         schema: SchemaRef,
-        mut sinks: Vec<NamedSink>,
+        sinks: Vec<NamedSink>,
         budget: Arc<Budget>,
-        world: World,
-    ) -> Result<(Self, u64), RunError> {
-        let mut epoch = 1;
-        for (_, sink) in &mut sinks {
-            let opened = sink.open().await;
-            epoch = epoch.max(opened.map_err(|error| RunError::Sink { pipeline: pipeline.to_string(), error })?);
+        setup: &Setup,
+        opened: &mut Opened,
+    ) -> Result<Self, RunError> {
+        let (board, world) = (setup.board.clone(), setup.world.clone());
+        let mut lines = Vec::with_capacity(sinks.len());
+        for sink in sinks {
+            let line = Line::open(pipeline.clone(), schema.clone(), sink, world.clone()).await;
+            let (line, free) = line.map_err(|error| RunError::Sink { pipeline: pipeline.to_string(), error })?;
+            match free {
+                Some(free) => opened.free = opened.free.max(free),
+                None => opened.silent = Some(line.name.clone()),
+            }
+            lines.push(line);
         }
-        let outlet =
-            Self { pipeline, schema, sinks, next: 0, rows: BTreeMap::new(), prepared: Vec::new(), budget, world };
-        Ok((outlet, epoch))
+        let pair = |(sink, line): (usize, &Line)| {
+            let named = line.standby.as_ref()?;
+            let standby = lines.iter().position(|line| line.name == named.sink)?;
+            Some(Pair { sink, standby, after: named.after, turns: Vec::new() })
+        };
+        let pairs = lines.iter().enumerate().filter_map(pair).collect();
+        Ok(Self { pipeline, schema, lines, next: 0, rows: BTreeMap::new(), pairs, epoch: 0, budget, board, world })
     }
 
     /// What looks after the files of each sink.
     pub(super) fn sweeping(&mut self) -> impl Iterator<Item = Sweeping> {
         let pipeline = self.pipeline.clone();
-        self.sinks.iter_mut().filter_map(move |(name, sink)| {
-            let upkeep = sink.upkeep()?;
-            Some(Sweeping { pipeline: pipeline.clone(), sink: name.clone(), upkeep })
+        self.lines.iter_mut().filter_map(move |line| {
+            let upkeep = line.upkeep()?;
+            Some(Sweeping { pipeline: pipeline.clone(), sink: line.name.clone(), upkeep })
         })
     }
 
     /// Shows once more what the last epoch prepared.
     pub(crate) async fn publish_again(&mut self, state: &OutletState) -> Result<u64, RunError> {
-        for (name, prepared) in &state.prepared {
-            let Some(index) = self.sinks.iter().position(|(own, _)| own == name) else {
-                return Err(self.sink_gone(name));
-            };
-            self.prepared.push((index, prepared.clone()));
+        for line in &mut self.lines {
+            if let Some(prepared) = state.prepared.get(&line.name) {
+                line.prepared_before(prepared);
+            }
         }
-        self.show(|error| matches!(error, SinkError::Retry { .. })).await
+        self.publish_what(|error| matches!(error, SinkError::Retry { .. })).await
     }
 
-    /// Takes the rows up again that no finished file held.
+    /// Takes the rows up again that no finished file held, as of the end of `epoch`.
     pub(crate) async fn restore(
         &mut self,
+        epoch: u64,
         state: &OutletState,
         mut rows: BTreeMap<u64, Arc<Block>>,
     ) -> Result<(), RunError> {
-        self.next = state.next;
-        for (name, held) in &state.held {
-            let Some(index) = self.sinks.iter().position(|(own, _)| own == name) else {
-                return Err(self.sink_gone(name));
-            };
-            let sink = &mut self.sinks[index].1;
-            sink.resume(held).await.map_err(|error| broken(&self.pipeline, error))?;
-            for (&number, block) in rows.range(held.first..) {
-                let sink = &mut self.sinks[index].1;
-                let batch = block.batch().map_err(|error| RunError::query(&self.pipeline, &error))?;
-                sink.write(number, batch).await.map_err(|error| broken(&self.pipeline, error))?;
-            }
+        (self.epoch, self.next) = (epoch, state.next);
+        for pair in &mut self.pairs {
+            pair.turns = state.turns.get(&self.lines[pair.sink].name).cloned().unwrap_or_default();
         }
+        for index in 0..self.lines.len() {
+            let line = &mut self.lines[index];
+            let (held, behind) = (state.held.get(&line.name), state.behind.get(&line.name));
+            line.restore(state.next, held, behind);
+            let Some(held) = held else { continue };
+            let end = behind.map_or(state.next, |behind| behind.from);
+            let again = again(&self.pairs, index, held.first..end, |number| rows.get(&number))?;
+            line.resume(again).await.map_err(|error| broken(&self.pipeline, error))?;
+        }
+        let spills = self.spills();
         for (&number, piece) in &state.rows {
-            if rows.remove(&number).is_some() {
-                self.rows.insert(number, Kept::Piece(piece.clone()));
+            if let Some(block) = rows.remove(&number) {
+                self.rows.insert(number, if spills { Kept::Block(block) } else { Kept::Piece(piece.clone()) });
             }
         }
+        self.weigh();
         Ok(())
     }
 
-    fn sink_gone(&self, name: &str) -> RunError {
-        RunError::State(format!(
-            "pipeline `{}`: the state holds rows for sink `{name}`, which the pipeline no longer has; give it back and \
-             run with --drain first, or leave the rows behind with --reset-state",
-            self.pipeline
-        ))
+    /// True if some sink may be down while others go on.
+    fn spills(&self) -> bool {
+        self.lines.iter().any(|line| line.spill.is_some())
     }
 
     /// Hands rows to every sink; gives their number.
@@ -144,42 +191,224 @@ impl Outlet {
         let (_, columns, _) = batch.into_parts();
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
             .map_err(|error| RunError::query(&self.pipeline, &error.into()))?;
-        for (_, sink) in &mut self.sinks {
-            sink.write(self.next, batch.clone()).await.map_err(|error| broken(&self.pipeline, error))?;
+        self.make_room().await?;
+        let bytes = batch.get_array_memory_size() as u64;
+        for (index, line) in self.lines.iter_mut().enumerate() {
+            let gives = gives(&self.pairs, index, self.next);
+            if line.takes(self.next) {
+                let batch = if gives { batch.clone() } else { batch.slice(0, 0) };
+                line.write(batch).await.map_err(|error| broken(&self.pipeline, error))?;
+            }
+            if gives && !line.takes(self.next + 1) {
+                line.bytes += bytes;
+            }
         }
-        if self.sinks.iter().any(|(_, sink)| sink.holds()) {
+        if self.lines.iter().any(Line::keeps) {
             self.rows.insert(self.next, Kept::Block(Block::new(batch, &self.budget)));
         }
         self.next += 1;
         Ok(rows as u64)
     }
 
-    /// Ends an epoch: makes what is due durable, and says what else must be kept.
-    pub(crate) async fn cut(&mut self, epoch: u64, flush: Flush) -> Result<OutletCut, RunError> {
-        let mut cut = OutletCut { next: self.next, ..OutletCut::default() };
-        let mut needed = self.next;
-        for (index, (name, sink)) in self.sinks.iter_mut().enumerate() {
-            let prepared = sink.prepare(epoch, flush).await.map_err(|error| broken(&self.pipeline, error))?;
-            if let Some(held) = sink.held() {
-                needed = needed.min(held.first);
-                cut.held.insert(name.clone(), held);
+    /// Tries sinks that are down, and gives those that are back some of what they lack.
+    pub(crate) async fn tend(&mut self) -> Result<(), RunError> {
+        if !self.spills() {
+            return Ok(());
+        }
+        for index in 0..self.lines.len() {
+            let back = self.lines[index].harvest();
+            self.is_back(index, back)?;
+            self.try_again(index)?;
+            self.catch_up(index, CAUGHT_UP_AT_A_TIME).await?;
+        }
+        self.show();
+        Ok(())
+    }
+
+    fn try_again(&mut self, index: usize) -> Result<(), RunError> {
+        let Some(range) = self.lines[index].due() else { return Ok(()) };
+        let at_hand = |number| match self.rows.get(&number)? {
+            Kept::Block(block) => Some(block),
+            Kept::Piece(_) => None,
+        };
+        let again = again(&self.pairs, index, range, at_hand)?;
+        self.lines[index].try_again(again);
+        Ok(())
+    }
+
+    /// A place that is back must not have seen later epochs than this run has.
+    fn is_back(&self, index: usize, back: Result<Option<u64>, SinkError>) -> Result<(), RunError> {
+        match back.map_err(|error| broken(&self.pipeline, error))? {
+            Some(free) if free > self.epoch + MOST_AHEAD => Err(RunError::State(format!(
+                "pipeline `{}`: sink `{}` is back and holds files of epoch {}, but this run is at epoch {}: its state is \
+                 older than that lake, and going on would write rows twice; restore the newer state, or begin anew with \
+                 --reset-state",
+                self.pipeline,
+                self.lines[index].name,
+                free - 1,
+                self.epoch
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a sink that is behind about so many bytes of what it lacks.
+    async fn catch_up(&mut self, index: usize, bytes: usize) -> Result<(), RunError> {
+        let line = &mut self.lines[index];
+        let mut given = 0;
+        while given < bytes
+            && let Some(number) = line.wants(self.next)
+        {
+            if !gives(&self.pairs, index, number) {
+                let nothing = RecordBatch::new_empty(self.schema.clone());
+                line.write(nothing).await.map_err(|error| broken(&self.pipeline, error))?;
+                continue;
             }
-            if !prepared.is_nothing() {
-                cut.prepared.insert(name.clone(), prepared.clone());
-                self.prepared.push((index, prepared));
+            let Some(Kept::Block(block)) = self.rows.get(&number) else { return Err(RunError::Lost("spilled rows")) };
+            let batch = block.batch().map_err(|error| RunError::query(&self.pipeline, &error))?;
+            line.write(batch).await.map_err(|error| broken(&self.pipeline, error))?;
+            given += block.bytes();
+            if !line.is_down() {
+                line.bytes = line.bytes.saturating_sub(block.bytes() as u64);
             }
         }
+        if line.takes(self.next) {
+            line.has_all();
+        }
+        Ok(())
+    }
+
+    /// Waits for a sink that is down, where no more rows may wait for it.
+    async fn make_room(&mut self) -> Result<(), RunError> {
+        for index in 0..self.lines.len() {
+            let begun = self.world.environment.elapsed();
+            while self.lines[index].is_full() {
+                let line = &mut self.lines[index];
+                let waited = self.world.environment.elapsed() - begun;
+                if !line.is_down() {
+                    self.catch_up(index, CAUGHT_UP_AT_A_TIME).await?;
+                } else if waited >= GIVE_UP_AFTER {
+                    tracing::error!(pipeline = %self.pipeline, sink = %line.name, "down for too long, and spill_limit is full");
+                    return Err(broken(&self.pipeline, line.take_trouble()));
+                } else {
+                    let pause = line.until_tried();
+                    self.show();
+                    self.world.environment.sleep(pause).await;
+                    self.try_again(index)?;
+                    let back = self.lines[index].await_attempt(GIVE_UP_AFTER).await;
+                    self.is_back(index, back)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// At the end of a run: gives a sink what it lacks, if it answers by now.
+    async fn finish(&mut self, index: usize) -> Result<(), RunError> {
+        let Some(spill) = self.lines[index].spill else { return Ok(()) };
+        self.lines[index].hurry();
+        self.try_again(index)?;
+        if self.lines[index].is_tried() {
+            let back = self.lines[index].await_attempt(spill.after).await;
+            self.is_back(index, back)?;
+        }
+        self.catch_up(index, usize::MAX).await?;
+        let line = &self.lines[index];
+        if line.is_down() {
+            let (pipeline, sink, bytes) = (&self.pipeline, &line.name, line.bytes);
+            tracing::warn!(%pipeline, %sink, bytes, "the sink is still down: its rows stay in the state for the next run");
+        }
+        Ok(())
+    }
+
+    /// Hands over to standbys, and back: from the next batch on.
+    fn take_turns(&mut self) {
+        for Pair { sink, standby, after, turns } in &mut self.pairs {
+            let (line, other) = (&self.lines[*sink], &self.lines[*standby]);
+            let (pipeline, sink, standby) = (&self.pipeline, &line.name, &other.name);
+            let over = line.down_for().is_some_and(|down| down >= *after) && !other.is_down();
+            match turns.len() % 2 {
+                0 if over => {
+                    tracing::warn!(%pipeline, %sink, %standby, "the sink is down for too long: its standby takes over");
+                    turns.push(self.next);
+                }
+                1 if line.takes(self.next) => {
+                    tracing::info!(%pipeline, %sink, %standby, "the sink is back: its standby hands back");
+                    turns.push(self.next);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Ends an epoch: makes what is due durable, and says what else must be kept.
+    pub(crate) async fn cut(&mut self, epoch: u64, flush: Flush) -> Result<OutletCut, RunError> {
+        self.epoch = epoch;
+        self.take_turns();
+        let mut cut = OutletCut { next: self.next, ..OutletCut::default() };
+        let mut needed = self.next;
+        for index in 0..self.lines.len() {
+            if flush == Flush::All {
+                self.finish(index).await?;
+            }
+            let line = &mut self.lines[index];
+            line.prepare(epoch, flush).await.map_err(|error| broken(&self.pipeline, error))?;
+            needed = needed.min(line.needs());
+            cut.held.extend(line.held.clone().map(|held| (line.name.clone(), held)));
+            cut.behind.extend(line.behind(self.next).map(|behind| (line.name.clone(), behind)));
+            cut.prepared.extend(line.to_show().map(|prepared| (line.name.clone(), prepared.clone())));
+        }
         self.rows = self.rows.split_off(&needed);
+        cut.turns = self.forget(needed);
+        let spills = self.spills();
         for kept in self.rows.values_mut() {
             // What is stored needs no memory any more.
             if let Kept::Block(block) = kept
                 && let Some(piece) = block.stored()
             {
-                *kept = Kept::Piece(piece.clone());
+                if spills {
+                    block.spill().map_err(|error| RunError::query(&self.pipeline, &error))?;
+                } else {
+                    *kept = Kept::Piece(piece.clone());
+                }
             }
         }
+        self.weigh();
         cut.rows = self.rows.clone();
         Ok(cut)
+    }
+
+    /// Lets go of batches in the middle that no sink needs any more, and of turns before `needed`. Gives the others, by sink.
+    fn forget(&mut self, needed: u64) -> BTreeMap<String, Vec<u64>> {
+        if !self.pairs.is_empty() {
+            let (lines, pairs) = (&self.lines, &self.pairs);
+            let needs = |number, (index, line): (usize, &Line)| line.needs() <= number && gives(pairs, index, number);
+            self.rows.retain(|&number, _| lines.iter().enumerate().any(|line| needs(number, line)));
+        }
+        for pair in &mut self.pairs {
+            while pair.turns.get(1).is_some_and(|back| *back <= needed) {
+                pair.turns.drain(..2);
+            }
+        }
+        let turned = self.pairs.iter().filter(|pair| !pair.turns.is_empty());
+        turned.map(|pair| (self.lines[pair.sink].name.clone(), pair.turns.clone())).collect()
+    }
+
+    /// Counts what waits for each sink.
+    fn weigh(&mut self) {
+        for (index, line) in self.lines.iter_mut().enumerate().filter(|(_, line)| line.spill.is_some()) {
+            let waiting = self.rows.range(line.waits_from()..);
+            let waiting = waiting.filter(|(number, _)| gives(&self.pairs, index, **number));
+            line.bytes = waiting.map(|(_, kept)| kept.bytes()).sum();
+        }
+        self.show();
+    }
+
+    fn show(&self) {
+        for line in self.lines.iter().filter(|line| line.spill.is_some()) {
+            let view = SinkView { down: line.is_down(), spilled: line.bytes };
+            self.board.sink(&self.pipeline, &line.name, view);
+        }
     }
 
     /// Shows what the epoch prepared, now that it is durable. Gives the number of files shown.
@@ -187,33 +416,53 @@ impl Outlet {
     /// What only the user can mend ends a start at once. Later the same place has worked, and somebody may be about to mend it:
     /// a permission that was taken by mistake, credentials that have run out.
     pub(crate) async fn publish(&mut self) -> Result<u64, RunError> {
-        self.show(|error| matches!(error, SinkError::Retry { .. } | SinkError::Config { .. })).await
+        self.publish_what(|error| matches!(error, SinkError::Retry { .. } | SinkError::Config { .. })).await
     }
 
-    async fn show(&mut self, may_pass: fn(&SinkError) -> bool) -> Result<u64, RunError> {
+    async fn publish_what(&mut self, may_pass: fn(&SinkError) -> bool) -> Result<u64, RunError> {
         let mut files = 0;
-        for (index, prepared) in std::mem::take(&mut self.prepared) {
-            let sink = &mut self.sinks[index].1;
-            let mut pause = FIRST_PAUSE;
-            let mut waited = Duration::ZERO;
-            let committed: Committed = loop {
-                match sink.commit(&prepared).await {
-                    Ok(committed) => break committed,
-                    Err(error) if may_pass(&error) && waited < GIVE_UP_AFTER => {
-                        if waited.is_zero() {
-                            tracing::warn!(pipeline = %self.pipeline, %error, "files not visible yet, trying again");
-                        }
-                        self.world.environment.sleep(pause).await;
-                        waited += pause;
-                        pause = (pause * 2).min(LONGEST_PAUSE);
-                    }
-                    Err(error) => return Err(broken(&self.pipeline, error)),
-                }
-            };
-            files += committed.files;
+        for line in &mut self.lines {
+            files += line.publish(may_pass).await.map_err(|error| broken(&self.pipeline, error))?;
         }
         Ok(files)
     }
+
+    /// True if a sink that is down has not shown all that was prepared.
+    pub(crate) fn owes(&self) -> bool {
+        self.lines.iter().any(Line::owes)
+    }
+}
+
+impl Kept {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Block(block) => block.bytes() as u64,
+            Self::Piece(piece) => piece.length,
+        }
+    }
+}
+
+/// True if the sink of this index gets the rows of a batch; else it gets none of them.
+fn gives(pairs: &[Pair], index: usize, number: u64) -> bool {
+    pairs.iter().all(|pair| match pair.is_standbys(number) {
+        true => pair.sink != index,
+        false => pair.standby != index,
+    })
+}
+
+/// The batches of a range that a sink gets again.
+fn again<'b>(
+    pairs: &[Pair],
+    index: usize,
+    range: Range<u64>,
+    kept: impl Fn(u64) -> Option<&'b Arc<Block>>,
+) -> Result<Vec<Again>, RunError> {
+    let again = |number| match (gives(pairs, index, number), kept(number)) {
+        (false, _) => Ok((number, None)),
+        (true, Some(block)) => Ok((number, Some(block.clone()))),
+        (true, None) => Err(RunError::Lost("rows of a sink")),
+    };
+    range.map(again).collect()
 }
 
 /// Trouble after the sink was opened: whatever its kind, it came while running.

@@ -217,6 +217,10 @@ impl PipelineTask {
                 }
             }
         }
+        self.parts.outlet.tend().await?;
+        if let Some(late) = &mut self.parts.late {
+            late.tend().await?;
+        }
         self.relieve()?;
         self.maybe_seal()
     }
@@ -325,11 +329,13 @@ impl PipelineTask {
     async fn publish(&mut self) -> Result<(), RunError> {
         let files = self.parts.outlet.publish().await?;
         self.count(|counters| Counters::add(&counters.files, files));
+        let mut owes = self.parts.outlet.owes();
         if let Some(late) = &mut self.parts.late {
             late.publish().await?;
+            owes |= late.owes();
         }
         self.parts.world.reach(Step::PublishedOne);
-        self.tell(CoordinatorMessage::Published)
+        self.tell(CoordinatorMessage::Published { owes })
     }
 
     pub(super) fn tell(&self, message: CoordinatorMessage) -> Result<(), RunError> {

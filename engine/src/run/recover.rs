@@ -3,6 +3,7 @@
 //! Decided here, without touching anything; `setup` reads and writes.
 
 use super::error::RunError;
+use super::outlet::Opened;
 use crate::checkpoint::{CutState, MANIFEST_VERSION, Manifest, OutletState, PipelineState, SourceState};
 use crate::config::{OnBad, SourceConfig};
 use crate::plan::{PlannedPipeline, PlannedRegion};
@@ -10,17 +11,24 @@ use crate::report::Counts;
 
 /// The first epoch of a run, `epoch`: the state of `previous`, if there is any, under the plan of today.
 ///
-/// `free` is the first epoch that no sink has seen. `stateless` names the sources that come only once and so cannot go on
+/// `opened` is what the places of sinks said. `stateless` names the sources that come only once and so cannot go on
 /// where they were.
 pub(super) fn first_epoch(
     previous: Option<&Manifest>,
     epoch: u64,
     planned: &PlannedRegion,
-    free: u64,
+    opened: &Opened,
     stateless: &[&str],
 ) -> Result<Manifest, RunError> {
     let mut manifest = empty(planned);
+    let free = opened.free;
     let Some(previous) = previous else {
+        if let Some(sink) = &opened.silent {
+            return Err(RunError::State(format!(
+                "sink `{sink}` does not answer: before the first epoch of a state it has to, as nobody knows what its place \
+                 holds; start again when it is back"
+            )));
+        }
         manifest.files_before = free.saturating_sub(epoch);
         return Ok(manifest);
     };
@@ -75,7 +83,27 @@ fn check_outlets(manifest: &Manifest, planned: &PlannedRegion) -> Result<(), Run
     let region = &planned.region;
     let unwanted = |outlet: &OutletState| !outlet.rows.is_empty() || !outlet.prepared.is_empty();
     for (name, state) in &manifest.pipelines {
-        let late = region.pipelines.get(name).and_then(|config| config.late.as_ref());
+        let config = region.pipelines.get(name);
+        let late = config.and_then(|config| config.late.as_ref());
+        let sinks = config.map_or(&[][..], |config| &config.sinks);
+        let gone = |outlet: &OutletState, sinks: &[String]| {
+            let named = outlet.prepared.keys().chain(outlet.held.keys()).chain(outlet.behind.keys());
+            named.into_iter().find(|sink| !sinks.contains(sink)).cloned()
+        };
+        let late_gone = late.and_then(|late| gone(&state.late, std::slice::from_ref(late)));
+        if let Some(sink) = gone(&state.out, sinks).or(late_gone) {
+            return Err(RunError::State(format!(
+                "pipeline `{name}`: the state holds rows for sink `{sink}`, which the pipeline no longer has; give it back \
+                 and run with --drain first, or leave the rows behind with --reset-state"
+            )));
+        }
+        let stands_by = |sink: &String| region.sinks.get(sink).is_some_and(|sink| sink.standby.is_some());
+        if let Some(sink) = state.out.turns.keys().find(|sink| !stands_by(sink)) {
+            return Err(RunError::State(format!(
+                "pipeline `{name}`: a standby has taken rows of sink `{sink}`, which names none any more before it has all of \
+                 its own; give it back until it is up, or leave the rows behind with --reset-state"
+            )));
+        }
         if late.is_none() && unwanted(&state.late) {
             return Err(RunError::State(format!(
                 "pipeline `{name}`: the state holds late rows, but `late` names no sink any more; give it back for one \

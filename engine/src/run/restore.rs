@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::RunError;
-use super::outlet::Outlet;
+use super::outlet::{Opened, Outlet};
 use super::pipeline::{RestoredCut, RestoredPipeline};
 use super::recover::first_epoch;
 use super::redelivery::{Delivered, Redelivery};
@@ -37,12 +37,12 @@ pub(super) enum Begin {
     Anew,
 }
 
-/// Takes the chain over and reads its state. `free` is the first epoch that no sink has seen; the sources named by
-/// `stateless` come only once.
+/// Takes the chain over and reads its state. `opened` is what the places of sinks said; the sources named by `stateless` come
+/// only once.
 pub(super) async fn recover(
     planned: &PlannedRegion,
     begin: Begin,
-    free: u64,
+    opened: &Opened,
     stateless: &[&str],
     budget: &Arc<Budget>,
     world: &World,
@@ -52,10 +52,10 @@ pub(super) async fn recover(
     world.reach(Step::StateRead);
     let writer = match begin {
         Begin::Resume => {
-            let first = |previous: Option<&Manifest>, epoch| first_epoch(previous, epoch, planned, free, stateless);
+            let first = |previous: Option<&Manifest>, epoch| first_epoch(previous, epoch, planned, opened, stateless);
             chain.take_over(first).await?
         }
-        Begin::Anew => chain.start_over(|epoch| first_epoch(None, epoch, planned, free, stateless)).await?,
+        Begin::Anew => chain.start_over(|epoch| first_epoch(None, epoch, planned, opened, stateless)).await?,
     };
     world.reach(Step::TakenOver);
     if let Err(error) = budget.sweep() {
@@ -109,7 +109,7 @@ impl Recovered {
 
     async fn rows(&self, state: &OutletState, outlet: &mut Outlet) -> Result<(), RunError> {
         let rows = state.rows.iter().map(|(number, piece)| Ok((*number, self.block(piece)?)));
-        outlet.restore(state, rows.collect::<Result<_, RunError>>()?).await
+        outlet.restore(self.manifest.epoch + self.manifest.files_before, state, rows.collect::<Result<_, RunError>>()?).await
     }
 
     /// Says what has come back.

@@ -14,7 +14,8 @@ use super::dead_letters::{self, LetterTask};
 use super::drivers::Drivers;
 use super::error::RunError;
 use super::lane::{Lane, PipelineMessage};
-use super::outlet::{NamedSink, Outlet};
+use super::line::NamedSink;
+use super::outlet::{Opened, Outlet};
 use super::pipeline::PipelineTask;
 use super::predecessors::StatesBefore;
 use super::reader::Driver;
@@ -96,18 +97,18 @@ pub(super) async fn assemble(planned: PlannedRegion, setup: Setup) -> Result<Ass
     #[cfg(feature = "http")]
     setup.board.offer(live.iter().filter_map(|live| Some((live.name.to_string(), live.source.inlet()?))));
     // Sinks before state: were it the other way round, an epoch that another process ends in between would be missed.
-    let mut free = 1;
+    let mut opened = Opened { free: 1, silent: None };
     let mut outlets = Vec::new();
     for plan in &planned.pipelines {
-        outlets.push(open_outlets(&planned.region, plan, &budget, &world, &mut free).await?);
+        outlets.push(open_outlets(&planned.region, plan, &budget, &setup, &mut opened).await?);
     }
     let mut letters = Vec::new();
     for source in &live {
-        letters.push(open_letters(&planned.region, &source.config, &budget, &world, &mut free).await?);
+        letters.push(open_letters(&planned.region, &source.config, &budget, &setup, &mut opened).await?);
     }
     let stateless: Vec<&str> =
         live.iter().filter(|live| !live.source.resumes()).map(|live| live.name.as_ref()).collect();
-    let recovered = restore::recover(&planned, setup.begin, free, &stateless, &budget, &world).await?;
+    let recovered = restore::recover(&planned, setup.begin, &opened, &stateless, &budget, &world).await?;
     if !setup.drain {
         for source in &mut live {
             if source.source.shares() {
@@ -177,43 +178,41 @@ async fn open_letters(
     region: &Region,
     config: &SourceConfig,
     budget: &Arc<Budget>,
-    world: &World,
-    free: &mut u64,
+    setup: &Setup,
+    opened: &mut Opened,
 ) -> Result<Option<Outlet>, RunError> {
     if config.on_bad != OnBad::DeadLetter {
         return Ok(None);
     }
     let (options, context) = dead_letters::sink_of(region, config);
     let name: Arc<str> = format!("{} (dead letters)", config.name).into();
-    let failed = |error| RunError::Sink { pipeline: name.to_string(), error };
-    let sink = world.connect.dead_letters(options, context).map_err(failed)?;
-    let sinks = vec![("dead_letters".to_string(), sink)];
-    let (outlet, epoch) =
-        Outlet::open(name.clone(), dead_letters::schema(), sinks, budget.clone(), world.clone()).await?;
-    *free = (*free).max(epoch);
-    Ok(Some(outlet))
+    let connect = setup.world.connect.clone();
+    let make = Arc::new(move || connect.dead_letters(options.clone(), context.clone()));
+    let sinks = vec![NamedSink { name: "dead_letters".to_string(), make, spill: None, standby: None }];
+    Outlet::open(name, dead_letters::schema(), sinks, budget.clone(), setup, opened).await.map(Some)
 }
 
 async fn open_outlets(
     region: &Region,
     plan: &PlannedPipeline,
     budget: &Arc<Budget>,
-    world: &World,
-    free: &mut u64,
+    setup: &Setup,
+    opened: &mut Opened,
 ) -> Result<Outlets, RunError> {
-    let failed = |error| RunError::Sink { pipeline: plan.name.to_string(), error };
     let Some(config) = region.pipelines.get(plan.name.as_ref()) else {
         return Err(RunError::Config(format!("there is no pipeline `{}`", plan.name)));
     };
     let make = |name: &str, context: SinkContext| -> Result<NamedSink, RunError> {
         let sink = region.sinks.get(name).ok_or_else(|| RunError::Config(format!("there is no sink `{name}`")))?;
-        Ok((name.to_string(), world.connect.sink(sink, context).map_err(failed)?))
+        let (connect, sink) = (setup.world.connect.clone(), sink.clone());
+        let (spill, standby) = (sink.spill, sink.standby.clone());
+        let make = Arc::new(move || connect.sink(&sink, context.clone()));
+        Ok(NamedSink { name: name.to_string(), make, spill, standby })
     };
     let named = config.sinks.iter().map(|name| make(name, connect::sink_context(region, plan)));
     let sinks = named.collect::<Result<Vec<_>, _>>()?;
-    let (out, epoch) =
-        Outlet::open(plan.name.clone(), plan.output_schema.clone(), sinks, budget.clone(), world.clone()).await?;
-    *free = (*free).max(epoch);
+    let out =
+        Outlet::open(plan.name.clone(), plan.output_schema.clone(), sinks, budget.clone(), setup, opened).await?;
     let Some(late) = &config.late else { return Ok(Outlets { out, late: None }) };
     let source = plan.branches().find_map(|(_, branch)| region.sources.get(branch.rows.source.as_ref()));
     let Some(context) = source.and_then(|source| connect::late_context(region, plan, source)) else {
@@ -221,7 +220,6 @@ async fn open_outlets(
     };
     let schema = context.schema.clone();
     let sinks = vec![make(late, context)?];
-    let (late, epoch) = Outlet::open(plan.name.clone(), schema, sinks, budget.clone(), world.clone()).await?;
-    *free = (*free).max(epoch);
+    let late = Outlet::open(plan.name.clone(), schema, sinks, budget.clone(), setup, opened).await?;
     Ok(Outlets { out, late: Some(late) })
 }

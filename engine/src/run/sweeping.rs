@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use watershed_sinks::{Amount, Swept, Upkeep};
 
@@ -14,14 +15,19 @@ use super::world::World;
 pub(super) struct Sweeping {
     pub(super) pipeline: Arc<str>,
     pub(super) sink: String,
-    pub(super) upkeep: Box<dyn Upkeep>,
+    /// That of each sink that is made there; the last one counts.
+    pub(super) upkeep: UnboundedReceiver<Box<dyn Upkeep>>,
 }
 
 /// Sweeps until `finished` turns true; a sweep that is under way then ends soon.
 pub(super) async fn run(sweeping: Sweeping, world: World, board: Arc<Board>, mut finished: watch::Receiver<bool>) {
-    let Sweeping { pipeline, sink, mut upkeep } = sweeping;
+    let Sweeping { pipeline, sink, upkeep: mut newest } = sweeping;
     let asked = finished.clone();
+    let Some(mut upkeep) = newest.recv().await else { return };
     loop {
+        while let Ok(newer) = newest.try_recv() {
+            upkeep = newer;
+        }
         let mut swept = Swept::default();
         let now = DateTime::<Utc>::from(world.environment.now());
         let done = upkeep.sweep(now, &|| *asked.borrow(), &mut swept).await;

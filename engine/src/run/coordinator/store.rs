@@ -209,5 +209,6 @@ fn outlet_state(cut: OutletCut) -> Result<OutletState, RunError> {
         Ok((number, piece))
     });
     let rows = rows.collect::<Result<BTreeMap<_, _>, RunError>>()?;
-    Ok(OutletState { next: cut.next, prepared: cut.prepared, held: cut.held, rows })
+    let OutletCut { next, prepared, held, behind, turns, .. } = cut;
+    Ok(OutletState { next, prepared, held, behind, turns, rows })
 }

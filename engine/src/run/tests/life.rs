@@ -96,7 +96,10 @@ impl Life {
                     match pipeline.parts.inbox.try_recv() {
                         Ok(message) => pipeline.handle(message).await,
                         Err(_) => pipeline.advance().await,
-                    }
+                    }?;
+                    // What goes on beside the flow, does.
+                    tokio::task::yield_now().await;
+                    Ok::<_, RunError>(())
                 })?;
             }
             85..88 => {
@@ -186,6 +189,11 @@ impl Life {
         let lane = &mut self.lanes[chosen];
         let Ok(message) = lane.inbox.try_recv() else { return Ok(()) };
         lane.handle(message).map_err(failure)
+    }
+
+    /// True if the state has something that a sink lacks.
+    pub(super) fn leaves_rows(&self) -> bool {
+        self.coordinator.manifest.pipelines.values().any(|pipeline| !pipeline.out.behind.is_empty() || !pipeline.out.prepared.is_empty())
     }
 
     /// Splits by name with whether they have ended, for what a failure shows.

@@ -1,6 +1,7 @@
 //! Tests of a whole run whose order, clock, chance and stores the test owns.
 
 mod life;
+mod mirror;
 mod predecessors;
 mod reader;
 mod redelivery;

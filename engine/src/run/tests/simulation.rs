@@ -64,6 +64,7 @@ fn simulate(runtime: &Runtime, seed: u64, make: fn(u64, &mut SmallRng) -> Arc<Ou
     for step in 0..MOST_STEPS {
         if step == DISTURBED {
             outside.store.heal();
+            outside.mirror.iter().for_each(|mirror| mirror.turn(false));
         }
         let disturbed = step < DISTURBED;
         if lives.is_empty() || (lives.len() < 2 && disturbed && random.random_bool(0.002)) {
@@ -83,6 +84,13 @@ fn simulate(runtime: &Runtime, seed: u64, make: fn(u64, &mut SmallRng) -> Arc<Ou
         if let Some(queue) = &outside.queue {
             unsettle(queue, &outside, disturbed, &mut random);
         }
+        if let Some(mirror) = &outside.mirror {
+            if disturbed && random.random_bool(0.004) {
+                mirror.turn(!mirror.is_dark());
+            }
+            // A daemon's clock goes on by itself.
+            outside.environment.pass(Duration::from_millis(20));
+        }
         let chosen = random.random_range(0..lives.len());
         if disturbed && random.random_bool(0.003) {
             say(format_args!("step {step}: life {chosen} dies"));
@@ -93,6 +101,12 @@ fn simulate(runtime: &Runtime, seed: u64, make: fn(u64, &mut SmallRng) -> Arc<Ou
             Ok(Stepped::Moved) => {}
             Ok(Stepped::Finished) => {
                 say(format_args!("step {step}: done"));
+                if lives[chosen].leaves_rows() {
+                    say(format_args!("step {step}: the mirror was down at the end"));
+                    lives.remove(chosen);
+                    outside.mirror.iter().for_each(|mirror| mirror.turn(false));
+                    continue;
+                }
                 return compare(&outside, seed);
             }
             Err(error) => {
@@ -120,6 +134,13 @@ fn unsettle(queue: &MemoryQueue, outside: &Outside, disturbed: bool, random: &mu
 fn compare(outside: &Outside, seed: u64) {
     let all: Vec<Event> = outside.events.iter().flatten().copied().collect();
     for (pipeline, expected) in expected(&all) {
+        if let Some(mirror) = outside.mirror.as_ref().filter(|_| !pipeline.ends_with(" dead")) {
+            let mut both = seen(&mirror.rows, pipeline);
+            for (row, times) in seen(&mirror.backup, pipeline) {
+                *both.entry(row).or_default() += times;
+            }
+            assert_eq!(both, expected, "seed {seed}: {pipeline} in the mirror; run it again with SEED={seed}");
+        }
         assert_eq!(seen(&outside.rows, pipeline), expected, "seed {seed}: {pipeline}; run it again with SEED={seed}");
     }
 }
@@ -136,6 +157,24 @@ fn simulate_all(make: fn(u64, &mut SmallRng) -> Arc<Outside>) {
 #[test]
 fn every_order_of_things_gives_the_same_lake() {
     simulate_all(splits);
+}
+
+/// One of two sinks is down again and again, at any time: it has the same rows in the end, and each once.
+#[test]
+fn a_mirror_that_was_down_has_every_row_once() {
+    simulate_all(|seed, random| {
+        let outside = if seed % 4 == 0 { queue(seed, random) } else { splits(seed, random) };
+        outside.mirrored([u64::MAX, 20_000, 1_000][random.random_range(0..3)], None)
+    });
+}
+
+/// The same, with a standby that takes over and hands back: the two have every row between them.
+#[test]
+fn a_mirror_and_its_standby_have_every_row_once() {
+    simulate_all(|seed, random| {
+        let after = Duration::from_millis(random.random_range(1..5_000));
+        splits(seed, random).mirrored(u64::MAX, Some(after))
+    });
 }
 
 /// Deliveries of a record come before and after it is durable, in one epoch and in two, on one lane and on two, before and

@@ -13,9 +13,13 @@ use watershed_sinks::{MemoryRows, MemorySink, ParquetOptions, Sink, SinkContext,
 
 use crate::checkpoint::faulty::{Fault, FaultyStore, Operation};
 use crate::checkpoint::{Place, StateError};
-use crate::config::{Checkpoint, ConnectorOptions, Deduplicate, Region, SinkConfig, SourceConfig};
+use crate::config::{
+    Checkpoint, ConnectorOptions, Deduplicate, Region, SinkConfig, SourceConfig, Spill, Standby,
+};
 use crate::environment::{Environment, Simulated};
 use crate::run::world::{Connect, World};
+
+use super::mirror::{Mirror, MirrorSink};
 
 /// Seconds of disorder that all events of a simulation lie within.
 const ANY_ORDER: i64 = 1000;
@@ -34,6 +38,10 @@ event_time = "ts"
 max_delay = "{max_delay}s"
 schema = { ts = { type = "timestamp", format = "epoch_s" }, id = "bigint", user = "bigint" }
 [sinks.memory]
+connector = "null"
+[sinks.mirror]
+connector = "null"
+[sinks.backup]
 connector = "null"
 [pipelines.tumbles]
 sink = "memory"
@@ -166,6 +174,8 @@ pub(super) struct Outside {
     pub(super) queue: Option<MemoryQueue>,
     /// The source takes each id once.
     pub(super) deduplicates: bool,
+    /// A second sink of every pipeline, which is down at times.
+    pub(super) mirror: Option<Mirror>,
 }
 
 fn sends_twice(seed: u64) -> bool {
@@ -211,7 +221,19 @@ impl Outside {
             disorder,
             queue: None,
             deduplicates: false,
+            mirror: None,
         })
+    }
+
+    /// The same outside, with a mirror for which so many bytes of rows may wait.
+    /// If it has a standby, that takes over after so long.
+    pub(super) fn mirrored(self: Arc<Self>, limit: u64, standby: Option<Duration>) -> Arc<Self> {
+        let Self { events, rows, store, environment, holding, disorder, queue, deduplicates, .. } = &*self;
+        let mirror = Some(Mirror::new(environment.clone(), limit, standby));
+        let (events, rows, store) = (events.clone(), rows.clone(), store.clone());
+        let (environment, holding, disorder) = (environment.clone(), *holding, *disorder);
+        let (queue, deduplicates) = (queue.clone(), *deduplicates);
+        Arc::new(Self { events, rows, store, environment, holding, disorder, queue, deduplicates, mirror })
     }
 
     /// The same events as a queue, which keeps no order. Half of the seeds send the good ones twice, and have the source
@@ -226,7 +248,7 @@ impl Outside {
         let (events, rows, store) = (events.clone(), rows.clone(), store.clone());
         let (environment, holding, disorder) = (environment.clone(), *holding, *disorder);
         let deduplicates = sends_twice(seed);
-        Arc::new(Self { events, rows, store, environment, holding, disorder, queue: Some(queue), deduplicates })
+        Arc::new(Self { events, rows, store, environment, holding, disorder, queue: Some(queue), deduplicates, mirror: None })
     }
 
     pub(super) fn region(&self) -> Region {
@@ -236,6 +258,16 @@ impl Outside {
             source.connector = ConnectorOptions::Stream(Arc::new(QueueOptions));
             let within = Duration::from_secs(ANY_ORDER.unsigned_abs());
             source.deduplicate = self.deduplicates.then(|| Deduplicate { columns: vec!["id".to_string()], within });
+        }
+        if let Some(mirror) = &self.mirror {
+            let spill = Spill { limit: mirror.limit, after: Duration::from_secs(5) };
+            region.sinks.get_mut("mirror").expect("the region has the mirror").spill = Some(spill);
+            region.pipelines.values_mut().for_each(|pipeline| pipeline.sinks.push("mirror".to_string()));
+            if let Some(after) = mirror.standby {
+                let standby = Some(Standby { sink: "backup".to_string(), after });
+                region.sinks.get_mut("mirror").expect("the region has the mirror").standby = standby;
+                region.pipelines.values_mut().for_each(|pipeline| pipeline.sinks.push("backup".to_string()));
+            }
         }
         region
     }
@@ -265,7 +297,15 @@ impl Connect for Outside {
         Ok(Arc::new(MemorySource::new::<String>(splits)))
     }
 
-    fn sink(&self, _config: &SinkConfig, context: SinkContext) -> Result<Box<dyn Sink>, SinkError> {
+    fn sink(&self, config: &SinkConfig, context: SinkContext) -> Result<Box<dyn Sink>, SinkError> {
+        if let Some(mirror) = self.mirror.as_ref().filter(|_| config.name == "mirror") {
+            let sink = MemorySink::new(context.pipeline.to_string(), mirror.rows.clone()).holding(self.holding);
+            return Ok(Box::new(MirrorSink::new(mirror.clone(), sink)));
+        }
+        if let Some(mirror) = self.mirror.as_ref().filter(|_| config.name == "backup") {
+            let sink = MemorySink::new(context.pipeline.to_string(), mirror.backup.clone()).holding(self.holding);
+            return Ok(Box::new(sink));
+        }
         Ok(Box::new(MemorySink::new(context.pipeline.to_string(), self.rows.clone()).holding(self.holding)))
     }
 
