@@ -12,6 +12,7 @@ from pathlib import Path
 
 from . import s3
 from .cache import Command
+from .lakes import KEY
 from .maven import unpacked_in_part
 from .service import Service
 
@@ -51,6 +52,7 @@ CATALOGS = {
 connector.name=hive
 hive.non-managed-table-writes-enabled=true
 hive.partition-projection-enabled=true
+hive.ignore-absent-partitions=true
 hive.timestamp-precision=MICROSECONDS
 hive.parquet.time-zone=UTC
 """,
@@ -99,6 +101,11 @@ class Trino(Service):
         """`endpoint`: of the S3 that it reads, with who it is there."""
         super().__init__()
         self._store = {"endpoint": endpoint, "key": key, "secret": secret, "region": s3.REGION}
+
+    @classmethod
+    def reading(cls, server: s3.S3) -> "Trino":
+        """One that reads from a server of ours."""
+        return cls(f"http://{server.address}", KEY["access_key_id"], KEY["secret_access_key"])
 
     @classmethod
     def install(cls) -> None:

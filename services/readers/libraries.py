@@ -2,7 +2,8 @@
 
 import datetime
 import decimal
-import os
+import sys
+from pathlib import Path
 
 from .reader import Answer, Place, Row
 
@@ -89,7 +90,7 @@ class DeltaRs:
 
 
 class DeltaKernel:
-    """Delta's own kernel, as Delta Sharing's client has it. It is given no condition, and leaves the rows to its caller."""
+    """Delta's own kernel, as Delta Sharing's client has it: it takes no condition, and no keys of a store."""
 
     def version(self) -> str:
         from importlib.metadata import version
@@ -101,8 +102,7 @@ class DeltaKernel:
 
         if selecting:
             raise NotImplementedError("takes no condition")
-        os.environ |= {name.upper(): value for name, value in for_rust(place).items()}
-        url = place.url if place.endpoint else f"file://{place.url}"
+        url = f"file://{place.url}"
         interface = kernel.PythonInterface(url)
         snapshot = kernel.Table(url).snapshot(interface)
         return of_arrow(kernel.ScanBuilder(snapshot).build().execute(interface).read_all())
@@ -117,7 +117,8 @@ class DuckDb:
         import duckdb
         from duckdb_extensions import import_extension
 
-        self._database = duckdb.connect(config={"extension_directory": os.environ["DUCKDB_EXTENSIONS"], "threads": 2})
+        extensions = Path(sys.prefix) / "extensions"
+        self._database = duckdb.connect(config={"extension_directory": str(extensions), "threads": 2})
         for name in ("httpfs", "delta"):
             import_extension(name, con=self._database)
             self._database.execute(f"LOAD {name}")

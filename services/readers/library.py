@@ -12,23 +12,30 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..cache import HERE
+from ..python import environment
 from . import libraries
 from .reader import Answer, Engine, Place
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = HERE.parent
+
+DUCKDB = HERE / "requirements-duckdb.txt"
+"""With extensions, which are of one version of DuckDB only."""
 
 
 class Library(Engine):
     ddl = "duckdb"
     selecting = dict.fromkeys(("parquet", "delta"), libraries.DuckDb.SELECTING)
 
-    def __init__(self, name: str, python: Path, environment: dict[str, str] | None = None):
+    def __init__(self, name: str):
         self.name = name
+        if name == "delta-kernel":
+            self.stores = ("folder",)
         self.sinks = ("delta",) if name.startswith("delta") else ("parquet", "delta")
         self._process = subprocess.Popen(
-            [python, "-m", __name__, name],
+            [python(name), "-m", __name__, name],
             cwd=ROOT,
-            env=os.environ | {"TZ": "UTC"} | (environment or {}),
+            env=os.environ | {"TZ": "UTC"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -57,6 +64,11 @@ class Library(Engine):
         if kind == "failed":
             raise RuntimeError(answer)
         return answer
+
+
+def python(name: str) -> Path:
+    """The interpreter that has a library."""
+    return environment("duckdb", DUCKDB) / "python" if name == "DuckDB" else Path(sys.executable)
 
 
 def line(of: Any) -> bytes:

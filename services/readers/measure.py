@@ -2,13 +2,18 @@
 
 import datetime
 import decimal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import sample
 from .lakes import Lake
+from .libraries import ALL
+from .library import Library
 from .reader import Answer, Engine, Reader, Row
+from .spark import Spark
+from .trino import Trino
 
 EXPECTED: dict[str, Callable[[], list[Row]]] = {
     "types": sample.expected_types,
@@ -43,10 +48,21 @@ class Finding:
 Findings = dict[Question, Finding]
 
 
+@contextmanager
+def everybody(spark: Spark, trino: Trino) -> Iterator[list[Reader]]:
+    """All readers; the engines have been started."""
+    libraries = [Library(name) for name in ALL]
+    try:
+        yield [*libraries, spark, trino]
+    finally:
+        for library in libraries:
+            library.close()
+
+
 def measure(readers: list[Reader], lakes: list[Lake]) -> Findings:
     findings = {}
     for lake in lakes:
-        for reader in (reader for reader in readers if lake.sink in reader.sinks):
+        for reader in (reader for reader in readers if lake.sink in reader.sinks and lake.store in reader.stores):
             for what in EXPECTED:
                 # As text, a time of day is nothing to be read.
                 if what == "clocks" and lake.sink == "delta":

@@ -36,6 +36,7 @@ class Reader(ABC):
 
     name: str
     sinks: tuple[str, ...] = ("parquet", "delta")
+    stores: tuple[str, ...] = ("folder", "S3")
 
     @abstractmethod
     def version(self) -> str:

@@ -14,9 +14,9 @@ import duckdb
 import pytest
 import sqlfluff
 import sqlglot
-from pyspark.sql import SparkSession
 
 from ..daemon import Daemon, program
+from ..readers.spark import plain
 
 TYPES = {
     "id": "bigint",
@@ -179,35 +179,7 @@ def test_duckdb_applies(written, monkeypatch):
         assert opened.sql("SELECT count(*) FROM events").fetchall() == [(len(EVENTS),)]
 
 
-@pytest.fixture(scope="module")
-def spark(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("spark")
-    settings = {
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.memory": "1g",
-        "spark.ui.enabled": "false",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.warehouse.dir": str(folder / "warehouse"),
-        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC",
-    }
-    builder = SparkSession.builder.master("local[2]")
-    for key, value in settings.items():
-        builder = builder.config(key, value)
-    session = builder.getOrCreate()
-    yield session
-    session.stop()
-
-
-def plain(value):
-    """A value of Spark as Python has it."""
-    if hasattr(value, "asDict"):
-        return {name: plain(one) for name, one in value.asDict().items()}
-    return bytes(value) if isinstance(value, bytearray) else value
-
-
-def test_spark(written, spark, monkeypatch):
-    monkeypatch.setenv("TZ", "UTC")
+def test_spark(written, spark):
     for statement in ddl(written, "--for", "spark").split(";\n"):
         if statement.strip():
             spark.sql(statement)
