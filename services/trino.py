@@ -1,7 +1,7 @@
 """Trino, one node, over lakes in folders of this machine and at an S3 that a test names.
 
-Its catalogs are `hive`, with tables that are declared, and `delta`, with such as say themselves what they hold; both keep
-what they know in files, and see `s3://` at `s3` and `file://` here. It wants a newer Java than the others.
+Its catalogs are `hive`, with tables that are declared, and `delta`, with such as say themselves what they hold; both
+keep what they know in files, and see `s3://` at that S3 and `file://` here. It wants a newer Java than the others.
 """
 
 import os

@@ -123,6 +123,8 @@ class DuckDb:
             import_extension(name, con=self._database)
             self._database.execute(f"LOAD {name}")
         self._database.execute("SET TimeZone = 'UTC'")
+        # Else it would open nothing a second time.
+        self._database.execute("SET enable_external_file_cache = false")
 
     def version(self) -> str:
         import duckdb

@@ -39,7 +39,7 @@ class Finding:
 
     types: dict[str, str] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
-    """Columns that are not as they were made; `rows` if not even their number is."""
+    """Columns that are not as they were made; `rows` if not even their number is; how many files were opened, if one would do."""
     failed: str = ""
     opened: int = 0
     files: int = 0
@@ -83,11 +83,17 @@ def ask(reader: Reader, lake: Lake, what: str, declared: bool) -> Finding:
     table = "types" if what == "selected" else what
     with lake.opened(table) as opened:
         try:
-            answer = _declared(reader, lake, what, table) if declared else reader.read(lake.place(table), what == "selected")
+            answer = (
+                _declared(reader, lake, what, table) if declared else reader.read(lake.place(table), what == "selected")
+            )
         except Exception as error:
             return Finding(failed=str(error))
         count = opened()
-    return Finding(answer.types, wrong(answer, EXPECTED[what]()), "", count, lake.files(table))
+    files = lake.files(table)
+    odd = wrong(answer, EXPECTED[what]())
+    if what == "selected" and count != 1:
+        odd.append(f"{count} of {files} files")
+    return Finding(answer.types, odd, "", count, files)
 
 
 def _declared(engine: Engine, lake: Lake, what: str, table: str) -> Answer:
@@ -119,7 +125,11 @@ def wrong(answer: Answer, expected: list[Row]) -> list[str]:
     if [row["id"] for row in rows] != [row["id"] for row in expected]:
         return ["rows"]
     columns = expected[0]
-    return [name for name in columns if not all(same(got.get(name), made[name]) for got, made in zip(rows, expected, strict=True))]
+    return [
+        name
+        for name in columns
+        if not all(same(got.get(name), made[name]) for got, made in zip(rows, expected, strict=True))
+    ]
 
 
 KINDS = (bool, int, float, decimal.Decimal, str, bytes, datetime.datetime, datetime.date, datetime.time, list, dict)

@@ -46,8 +46,8 @@ class Reader(ABC):
     def read(self, place: Place, selecting: bool = False) -> Answer:
         """Rows in any order."""
 
-    def close(self) -> None:
-        pass
+    def close(self) -> None:  # noqa: B027
+        """Ends what the reader runs in, if it started that itself."""
 
 
 class Engine(Reader):

@@ -1,7 +1,7 @@
 """Rows of every type that can be put out, as Python knows them, and the region that writes them into lakes.
 
-The one idea: a row is made here once, in Python's own types. The program gets it as JSON, and what a reader gives back is
-compared with it; so nothing that is expected has been through our hands.
+The one idea: a row is made here once, in Python's own types. The program gets it as JSON, and what a reader gives back
+is compared with it; so nothing that is expected has been through our hands.
 """
 
 import base64
@@ -158,7 +158,11 @@ def _event(number: int) -> Row:
         "moment": moment(number),
         "tags": list(range(number % 3)),
         "grid": [[number, -number], []],
-        "place": {"lat": number / 4, "city": f"city {number}", "inner": {"price": sign * D(number) / 8, "at": moment(number)}},
+        "place": {
+            "lat": number / 4,
+            "city": f"city {number}",
+            "inner": {"price": sign * D(number) / 8, "at": moment(number)},
+        },
         "parts": [{"name": "x", "count": number}],
         "scores": {"x": sign * D(number) / 8, "é": D("0.001")},
         "document": json.dumps({"n": number}, separators=(",", ":")),
@@ -166,7 +170,12 @@ def _event(number: int) -> Row:
     match number % 4:
         case 2:
             inside = {"lat": None, "city": "", "inner": None}
-            row |= {"tags": [None, 1], "grid": [None, [None]], "place": inside, "parts": [None, {"name": None, "count": 1}]}
+            row |= {
+                "tags": [None, 1],
+                "grid": [None, [None]],
+                "place": inside,
+                "parts": [None, {"name": None, "count": 1}],
+            }
             row |= {"scores": {"none": None}}
         case 3:
             row = dict.fromkeys(row)
@@ -192,7 +201,9 @@ def expected_selected() -> list[Row]:
     first = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
     def is_selected(row: Row) -> bool:
-        return row["date"] == HOURS[0].date() and row["price"] is not None and row["price"] < 0 and row["moment"] < first
+        return (
+            row["date"] == HOURS[0].date() and row["price"] is not None and row["price"] < 0 and row["moment"] < first
+        )
 
     return [row for row in expected_types() if is_selected(row)]
 

@@ -74,6 +74,8 @@ class Spark(Engine):
         if not place.endpoint:
             return
         settings = {"endpoint": place.endpoint, "endpoint.region": place.region, "path.style.access": "true"}
+        # Another kind would keep small files, and open nothing a second time.
+        settings |= {"input.stream.type": "classic"}
         settings |= {"access.key": place.key, "secret.key": place.secret, "connection.ssl.enabled": "false"}
         hadoop = self._session.sparkContext._jsc.hadoopConfiguration()
         for name, value in settings.items():

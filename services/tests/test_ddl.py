@@ -82,6 +82,30 @@ DIALECTS = {
 }
 """For each engine a parser that knows its statements, the dialect's name there, and a place that it can reach."""
 
+
+
+def of_bigquery(text: str, dialect: str) -> None:
+    # It knows connections by name only, and not that there may be a default one.
+    by_sqlfluff(text.replace("WITH CONNECTION DEFAULT", "WITH CONNECTION `acme.eu.lake`"), dialect)
+
+
+def by_sqlglot_as_call(text: str, dialect: str) -> None:
+    # No parser knows its arguments; test_readers.py has Trino itself run it.
+    statement = sqlglot.parse_one(text.removesuffix(";\n"), dialect=dialect)
+    assert isinstance(statement, sqlglot.exp.Command) and statement.this == "CALL"
+
+
+OF_DELTA = {
+    "athena": (by_sqlglot, "athena", "s3://acme/lake"),
+    "bigquery": (of_bigquery, "bigquery", "gs://acme/lake"),
+    "synapse": (by_sqlfluff, "tsql", "abfss://lake@acme.dfs.core.windows.net/orders"),
+    "spark": (by_sqlglot, "spark", "s3://acme/lake"),
+    "trino": (by_sqlglot_as_call, "trino", "s3://acme/lake"),
+    "duckdb": (by_sqlfluff, "duckdb", "s3://acme/lake"),
+    "snowflake": (by_sqlfluff, "snowflake", "s3://acme/lake"),
+}
+"""The same for Delta tables."""
+
 HOURS = [datetime.datetime(1969, 12, 31, 23), datetime.datetime(2026, 3, 1, 0), datetime.datetime(2026, 3, 1, 7)]
 """Three folders, one of them before the epoch."""
 NAMES = ["a", "b/c", "it's"]
@@ -153,6 +177,21 @@ def ddl(daemon: Daemon, *options: str, code: int = 0) -> str:
 def test_each_is_of_its_dialect(written, engine, pipeline):
     parse, dialect, place = DIALECTS[engine]
     parse(ddl(written, "--for", engine, "--pipeline", pipeline, "--location", place), dialect)
+
+
+@pytest.fixture(scope="module")
+def delta(tmp_path_factory):
+    """The same region with Delta tables, of which nothing is written."""
+    schema = ", ".join(f'{name} = "{kind}"' for name, kind in TYPES.items())
+    region = REGION.format(schema=schema).replace('connector = "parquet"', 'connector = "delta"')
+    with Daemon(tmp_path_factory.mktemp("delta"), region) as daemon:
+        yield daemon
+
+
+@pytest.mark.parametrize("engine", OF_DELTA)
+def test_each_is_of_its_dialect_for_delta(delta, engine):
+    parse, dialect, place = OF_DELTA[engine]
+    parse(ddl(delta, "--for", engine, "--pipeline", "events", "--location", place), dialect)
 
 
 def test_duckdb(written):
