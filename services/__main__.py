@@ -107,6 +107,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     commands.add_parser("up", help="keeps them until standard input closes").add_argument("names", **named)
     run_beside = "runs a command beside them: run [NAME...] -- COMMAND..."
     commands.add_parser("run", help=run_beside).add_argument("names", **named)
+    commands.add_parser("readers", help="asks everybody who reads lakes, and writes docs/readers.md")
     commands.add_parser("test", help="runs services/tests: test [PYTEST ARGUMENTS...]")
     options = parser.parse_args(arguments)
     for name in getattr(options, "names", []):
@@ -136,6 +137,8 @@ def main(arguments: list[str]) -> int:
     if options.command == "list":
         print(*ALL, sep="\n")
         return 0
+    if options.command == "readers":
+        return subprocess.run([python(), "-m", "services.readers"], cwd=HERE.parent).returncode
     if options.command == "run" and not command:
         sys.exit("services: run wants a command after --")
     kinds = [ALL[name] for name in options.names] or available()

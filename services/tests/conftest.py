@@ -11,6 +11,7 @@ from ..__main__ import ALL
 from ..daemon import program
 from ..eventhubs import EventHubs
 from ..lakes import Lake
+from ..readers.spark import session
 from ..service import Service
 from ..trial import Send, Trial, region
 from .hub import Hub
@@ -33,6 +34,14 @@ def serve() -> Iterator[Callable[[str], Service]]:
             return started[name]
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def spark():
+    """One for all tests: a process has one JVM, and that has the jars which it began with."""
+    made = session()
+    yield made
+    made.stop()
 
 
 @pytest.fixture

@@ -232,3 +232,13 @@ fn a_delta_table_says_itself_what_it_holds() {
          TBLPROPERTIES ('table_type' = 'DELTA');\n"
     );
 }
+
+/// A day has hours in which nothing came, and where folders are real, Trino fails on those that are not there.
+#[test]
+fn trino_passes_over_hours_without_a_folder() {
+    for place in ["/var/lake", "abfss://lake@acme.dfs.core.windows.net/orders", "s3://lake/orders"] {
+        let text = statements(Engine::Trino, &table(place, vec![Field::new("n", DataType::Int64, true)])).unwrap();
+        let catalog = text.lines().next().unwrap();
+        assert!(catalog.starts_with("-- ") && catalog.contains("hive.ignore-absent-partitions=true"), "{text}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Trino's Hive connector: an external table whose partitions are projected, as Athena's are.
 //!
-//! The catalog has to allow that (`hive.partition-projection-enabled`), and to keep what timestamps have behind their
+//! The catalog has to allow that (`hive.partition-projection-enabled`), to pass over hours without a folder, which stores
+//! with real folders would miss (`hive.ignore-absent-partitions`), and to keep what timestamps have behind their
 //! milliseconds (`hive.timestamp-precision`).
 
 use arrow::datatypes::DataType;
@@ -11,7 +12,7 @@ use super::{AZURE, LakeTable, Unfit};
 
 const NAME: &str = "Trino";
 const CATALOG: &str = "\
--- In the catalog: hive.partition-projection-enabled=true, hive.timestamp-precision=MICROSECONDS
+-- In the catalog: hive.partition-projection-enabled=true, hive.ignore-absent-partitions=true, hive.timestamp-precision=MICROSECONDS
 ";
 
 pub(super) fn statements(table: &LakeTable) -> Result<String, Unfit> {
