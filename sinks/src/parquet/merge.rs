@@ -229,7 +229,10 @@ impl Merger {
 
 impl std::fmt::Debug for Merger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Merger").field("pipeline", &self.context.pipeline).field("url", &self.shape.place.shown("")).finish_non_exhaustive()
+        f.debug_struct("Merger")
+            .field("pipeline", &self.context.pipeline)
+            .field("url", &self.shape.place.shown(""))
+            .finish_non_exhaustive()
     }
 }
 
