@@ -292,7 +292,7 @@ async fn who_merges_what_is_being_merged_changes_nothing() {
     let table = Table::new();
     table.with_small_files(3).await;
     let mut slow = table.upkeep();
-    let (inputs, merged, called_off) = slow.shown(later()).await;
+    let (inputs, merged, called_off) = slow.shown().await;
     assert_eq!(sweep(&mut table.upkeep(), later()).await.compacted.len(), 1);
     let log = table.log().len();
     assert!(!slow.replace(&inputs, std::slice::from_ref(&merged), called_off).await.unwrap());
@@ -302,7 +302,7 @@ async fn who_merges_what_is_being_merged_changes_nothing() {
 
 impl TableUpkeep {
     /// As far as a sweep comes that dies before the log has its entry.
-    async fn shown(&mut self, _now: DateTime<Utc>) -> (Vec<Input>, crate::parquet::PreparedFile, Option<i64>) {
+    async fn shown(&mut self) -> (Vec<Input>, crate::parquet::PreparedFile, Option<i64>) {
         self.log.look_again().await.unwrap();
         let called_off = self.log.version_of(&self.calls_off).await.unwrap();
         let inputs: Vec<Input> =
@@ -319,7 +319,7 @@ async fn a_merge_that_died_before_it_was_logged_is_removed_and_cannot_wake() {
     let table = Table::new();
     table.with_small_files(3).await;
     let mut paused = table.upkeep();
-    let (inputs, merged, called_off) = paused.shown(later()).await;
+    let (inputs, merged, called_off) = paused.shown().await;
     assert_eq!((table.lying().len(), table.has().len()), (4, 3), "no reader looks at it");
     // Somebody who only clears up, so that the small files stay what they are.
     let mut other = TableUpkeep::at(table.options(), context("orders"), Arc::new(Instant::now)).unwrap();
@@ -336,7 +336,7 @@ async fn a_delete_by_others_calls_a_merge_off() {
     let table = Table::new();
     table.with_small_files(3).await;
     let mut slow = table.upkeep();
-    let (inputs, merged, called_off) = slow.shown(later()).await;
+    let (inputs, merged, called_off) = slow.shown().await;
     let gone = json!({ "remove": { "path": inputs[1].key, "dataChange": true, "deletionTimestamp": 1 } });
     fs::write(table.0.path().join("table/_delta_log/00000000000000000004.json"), gone.to_string()).unwrap();
     assert!(!slow.replace(&inputs, std::slice::from_ref(&merged), called_off).await.unwrap());
