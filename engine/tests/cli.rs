@@ -595,7 +595,10 @@ fn compact_merges_the_small_files_of_a_table() {
     let entries = || fs::read_dir(folder.path().join("lake/_delta_log")).unwrap().count();
     let log = entries();
     let said = succeeds(folder.path(), &["compact", "eu.toml", "--dry-run"]);
-    assert!(said.contains("by_country in lake: in 1 partition 3 files (") && said.contains("would become 1 files"), "{said}");
+    assert!(
+        said.contains("by_country in lake: in 1 partition 3 files (") && said.contains("would become 1 files"),
+        "{said}"
+    );
     assert!(said.contains("  region=eu/date=2026-03-01/hour=00: 3 files ("), "{said}");
     assert_eq!(entries(), log, "nothing was written");
     let said = succeeds(folder.path(), &["compact", "eu.toml", "--sink", "lake"]);

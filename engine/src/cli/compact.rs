@@ -74,7 +74,9 @@ fn check_name(region: &Region, wanted: Option<&str>) -> Outcome {
         }
         SinkOptions::Stdout | SinkOptions::Null => {
             let error = format!("sink `{wanted}` keeps no files");
-            Err(Failure::wrong(Diagnostic::at(sink.location.clone(), error).help("name a sink with connector = \"delta\"")))
+            Err(Failure::wrong(
+                Diagnostic::at(sink.location.clone(), error).help("name a sink with connector = \"delta\""),
+            ))
         }
     }
 }
@@ -91,9 +93,11 @@ fn tables<'r>(region: &'r Region, planned: &PlannedRegion, wanted: Option<&str>)
     }
     let error = match wanted {
         Some(wanted) => format!("no pipeline writes to sink `{wanted}`"),
-        None => "no pipeline writes to a delta sink, and plain Parquet files cannot be compacted: no store takes many away \
+        None => {
+            "no pipeline writes to a delta sink, and plain Parquet files cannot be compacted: no store takes many away \
                  and puts one there in one step"
-            .to_owned(),
+                .to_owned()
+        }
     };
     Err(Failure::wrong(Diagnostic::in_file(&region.file, error).help(NO_LOG)))
 }

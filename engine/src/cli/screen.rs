@@ -87,13 +87,14 @@ impl Screen {
 const NEVER: &str = "aws_config=error";
 
 /// Sends log lines to the screen: as RUST_LOG says, or else warnings, with more of this program's own for each `-v`. Of the
-/// clients below only errors: they warn of each broken connection anew, and the engine says it once.
+/// clients below only errors: they warn of each broken connection anew, and the engine says it once. That others
+/// have written to a table is no error at all.
 pub(super) fn start_logging(screen: &Arc<Screen>, verbose: u8, format: LogFormat) -> Outcome {
     let directives = match std::env::var("RUST_LOG") {
         Ok(directives) if !directives.trim().is_empty() => directives,
         _ => match verbose {
-            0 => "error,watershed=warn",
-            1 => "error,watershed=info",
+            0 => "error,deltalake_core::kernel::transaction=off,watershed=warn",
+            1 => "error,deltalake_core::kernel::transaction=off,watershed=info",
             2 => "info,watershed=debug",
             _ => "debug,watershed=trace",
         }

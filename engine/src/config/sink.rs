@@ -65,7 +65,11 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
             for key in ["compact", "vacuum"] {
                 if let (true, Some(node)) = (kind == "parquet", rest.get(key)) {
                     let way_out = "take it out, or write to connector = \"delta\"; `roll` keeps files few here, too";
-                    context.refuse(node.span.clone(), format!("`{key}` needs a log, which plain Parquet does not have"), way_out);
+                    context.refuse(
+                        node.span.clone(),
+                        format!("`{key}` needs a log, which plain Parquet does not have"),
+                        way_out,
+                    );
                 }
             }
             if kind == "delta" { SinkOptions::Delta(options) } else { SinkOptions::Parquet(options) }

@@ -308,6 +308,8 @@ impl Log {
     /// Lets go of the memory that the list of files takes.
     pub(super) fn forget(&mut self) {
         self.table = None;
+        // What comes until the next look is of others, who sync it themselves.
+        self.settled = None;
     }
 
     /// The wanted files of the table, as of the last look.

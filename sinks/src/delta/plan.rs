@@ -71,7 +71,9 @@ mod tests {
         ];
         for (files, expected) in cases {
             let files = files.iter().map(|(key, age, bytes)| small(key, *age, *bytes)).collect();
-            let found: Vec<Vec<String>> = bins(files, 100).into_values().flatten()
+            let found: Vec<Vec<String>> = bins(files, 100)
+                .into_values()
+                .flatten()
                 .map(|bin| bin.into_iter().map(|input| input.key).collect())
                 .collect();
             assert_eq!(found, expected);
@@ -80,7 +82,9 @@ mod tests {
 
     #[test]
     fn three_quarters_of_the_target_are_enough() {
-        for (bytes, target, expected) in [(0, 1, true), (74, 100, true), (75, 100, false), (100, 100, false), (1, 1, false)] {
+        for (bytes, target, expected) in
+            [(0, 1, true), (74, 100, true), (75, 100, false), (100, 100, false), (1, 1, false)]
+        {
             assert_eq!(is_small(bytes, target), expected, "{bytes} of {target}");
         }
     }

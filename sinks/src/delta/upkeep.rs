@@ -227,13 +227,7 @@ impl TableUpkeep {
     }
 
     /// Merges the small files of one partition, and has the log say so in one entry.
-    async fn compact(
-        &mut self,
-        folder: &str,
-        bins: Bins,
-        stop: Stop<'_>,
-        swept: &mut Swept,
-    ) -> Result<(), SinkError> {
+    async fn compact(&mut self, folder: &str, bins: Bins, stop: Stop<'_>, swept: &mut Swept) -> Result<(), SinkError> {
         // Before anything is shown: whoever removes what was shown, and is not logged, says so first.
         let called_off = self.log.version_of(&self.calls_off).await?;
         let names = self.log.columns();

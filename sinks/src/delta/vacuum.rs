@@ -165,10 +165,8 @@ impl TableUpkeep {
                 break;
             }
             let merger = &self.merger;
-            let removing = files
-                .to_vec()
-                .into_iter()
-                .map(|file| async move { merger.remove(&file.key).await.map(|()| file.bytes) });
+            let removing =
+                files.iter().cloned().map(|file| async move { merger.remove(&file.key).await.map(|()| file.bytes) });
             let mut removed = stream::iter(removing).buffered(self.merger.at_a_time());
             while let Some(bytes) = removed.try_next().await? {
                 swept.vacuumed.add(bytes);

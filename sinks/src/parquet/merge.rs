@@ -149,7 +149,7 @@ impl Merger {
     /// The files, whole; none if one is gone.
     async fn read(&self, inputs: &[Input]) -> Result<Option<Vec<Source>>, SinkError> {
         let place = &self.shape.place;
-        let reading = inputs.to_vec().into_iter().map(|input| async move {
+        let reading = inputs.iter().cloned().map(|input| async move {
             let Some(file) = place.read(&input.key).await? else { return Ok(None) };
             let shown = || format!("cannot merge {}", place.shown(&input.key));
             if file.len() as u64 != input.bytes {
@@ -229,7 +229,10 @@ impl Merger {
 
 impl std::fmt::Debug for Merger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Merger").field("pipeline", &self.context.pipeline).field("url", &self.shape.place.shown("")).finish_non_exhaustive()
+        f.debug_struct("Merger")
+            .field("pipeline", &self.context.pipeline)
+            .field("url", &self.shape.place.shown(""))
+            .finish_non_exhaustive()
     }
 }
 

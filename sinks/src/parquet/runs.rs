@@ -116,10 +116,8 @@ impl Merged {
         let mut runs = Vec::with_capacity(groups);
         for source in sources {
             for group in 0..source.row_groups() {
-                let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(
-                    source.file.clone(),
-                    source.metadata.clone(),
-                );
+                let reader =
+                    ParquetRecordBatchReaderBuilder::new_with_metadata(source.file.clone(), source.metadata.clone());
                 let reader = reader.with_row_groups(vec![group]).with_batch_size(batch_rows).build()?;
                 runs.push(Run { reader, rows: None, at: 0, batch: 0 });
             }

@@ -108,7 +108,10 @@ async fn small_files_of_a_closed_partition_become_one_by_one_entry() {
     epoch(&mut sink, 6, batch(&[HOUR, 5 * HOUR + 1])).await;
     let (before, all) = (table.log().len(), table.ids_now());
     let planned = table.upkeep().plan(later()).await.unwrap();
-    assert_eq!(planned.values().map(|plan| (plan.before.files, plan.after.files)).collect::<Vec<_>>(), [(4, 1), (2, 1)]);
+    assert_eq!(
+        planned.values().map(|plan| (plan.before.files, plan.after.files)).collect::<Vec<_>>(),
+        [(4, 1), (2, 1)]
+    );
     assert_eq!(table.log().len(), before, "nothing was written");
 
     let swept = sweep(&mut table.upkeep(), later()).await;
@@ -127,7 +130,10 @@ async fn small_files_of_a_closed_partition_become_one_by_one_entry() {
     // As good as any other file.
     assert_eq!(added[0]["partitionValues"], json!({ "region": "eu-west-1", "date": "2026-03-01", "hour": "00" }));
     let stats: Value = serde_json::from_str(added[0]["stats"].as_str().unwrap()).unwrap();
-    assert_eq!((&stats["numRecords"], &stats["minValues"]["id"], &stats["maxValues"]["id"]), (&json!(12), &json!(0), &json!(200)));
+    assert_eq!(
+        (&stats["numRecords"], &stats["minValues"]["id"], &stats["maxValues"]["id"]),
+        (&json!(12), &json!(0), &json!(200))
+    );
     let file = fs::read(table.path(added[0])).unwrap();
     assert!(ids(file.clone().into()).is_sorted(), "by the first key");
     let reader = SerializedFileReader::new(Bytes::from(file)).unwrap();
@@ -198,7 +204,8 @@ async fn files_of_earlier_columns_get_nulls() {
     let file: Bytes = fs::read(table.path(add)).unwrap().into();
     let rows = ParquetRecordBatchReaderBuilder::try_new(file.clone()).unwrap().build().unwrap();
     let rows: Vec<RecordBatch> = rows.map(Result::unwrap).collect();
-    let notes: Vec<_> = rows.iter().flat_map(|rows| rows["note"].as_string::<i32>().iter().collect::<Vec<_>>()).collect();
+    let notes: Vec<_> =
+        rows.iter().flat_map(|rows| rows["note"].as_string::<i32>().iter().collect::<Vec<_>>()).collect();
     assert_eq!(notes.into_iter().flatten().collect::<Vec<_>>(), ["of 50"]);
     assert_eq!(table.ids_now(), [0, 50, 51, 100, 200]);
     let reader = SerializedFileReader::new(file).unwrap();
@@ -285,7 +292,7 @@ async fn who_merges_what_is_being_merged_changes_nothing() {
     let table = Table::new();
     table.with_small_files(3).await;
     let mut slow = table.upkeep();
-    let (inputs, merged, called_off) = slow.shown(later()).await;
+    let (inputs, merged, called_off) = slow.shown().await;
     assert_eq!(sweep(&mut table.upkeep(), later()).await.compacted.len(), 1);
     let log = table.log().len();
     assert!(!slow.replace(&inputs, std::slice::from_ref(&merged), called_off).await.unwrap());
@@ -295,7 +302,7 @@ async fn who_merges_what_is_being_merged_changes_nothing() {
 
 impl TableUpkeep {
     /// As far as a sweep comes that dies before the log has its entry.
-    async fn shown(&mut self, _now: DateTime<Utc>) -> (Vec<Input>, crate::parquet::PreparedFile, Option<i64>) {
+    async fn shown(&mut self) -> (Vec<Input>, crate::parquet::PreparedFile, Option<i64>) {
         self.log.look_again().await.unwrap();
         let called_off = self.log.version_of(&self.calls_off).await.unwrap();
         let inputs: Vec<Input> =
@@ -312,7 +319,7 @@ async fn a_merge_that_died_before_it_was_logged_is_removed_and_cannot_wake() {
     let table = Table::new();
     table.with_small_files(3).await;
     let mut paused = table.upkeep();
-    let (inputs, merged, called_off) = paused.shown(later()).await;
+    let (inputs, merged, called_off) = paused.shown().await;
     assert_eq!((table.lying().len(), table.has().len()), (4, 3), "no reader looks at it");
     // Somebody who only clears up, so that the small files stay what they are.
     let mut other = TableUpkeep::at(table.options(), context("orders"), Arc::new(Instant::now)).unwrap();
@@ -329,7 +336,7 @@ async fn a_delete_by_others_calls_a_merge_off() {
     let table = Table::new();
     table.with_small_files(3).await;
     let mut slow = table.upkeep();
-    let (inputs, merged, called_off) = slow.shown(later()).await;
+    let (inputs, merged, called_off) = slow.shown().await;
     let gone = json!({ "remove": { "path": inputs[1].key, "dataChange": true, "deletionTimestamp": 1 } });
     fs::write(table.0.path().join("table/_delta_log/00000000000000000004.json"), gone.to_string()).unwrap();
     assert!(!slow.replace(&inputs, std::slice::from_ref(&merged), called_off).await.unwrap());
@@ -367,7 +374,9 @@ async fn a_table_says_itself_how_long_it_keeps_what_went() {
         let properties = json!({ "delta.deletedFileRetentionDuration": period, "delta.checkpointInterval": "1" });
         Table::beginning_with(&begun.log()[0], |action| set(action, "metaData", "configuration", properties.clone()))
     };
-    for (period, hours, expected) in [("interval 2 hours", 1, 0), ("interval 2 hours", 3, 2), ("interval 0 hours", 1, 2)] {
+    for (period, hours, expected) in
+        [("interval 2 hours", 1, 0), ("interval 2 hours", 3, 2), ("interval 0 hours", 1, 2)]
+    {
         let table = kept(period);
         table.with_small_files(2).await;
         let mut options = table.options();
@@ -403,10 +412,7 @@ async fn old_partitions_leave_the_table_by_an_entry() {
     assert!(removed.len() == 2 && removed.iter().all(|file| file["dataChange"] == json!(true)), "{:?}", log[3]);
     let info = named(&log[3], "commitInfo")[0];
     assert_eq!(info["operation"], "DELETE");
-    assert_eq!(
-        info["operationParameters"]["predicate"],
-        "date < '2026-03-01' OR (date = '2026-03-01' AND hour < 2)"
-    );
+    assert_eq!(info["operationParameters"]["predicate"], "date < '2026-03-01' OR (date = '2026-03-01' AND hour < 2)");
     assert_eq!(table.ids_now(), [1, HOUR, 2 * HOUR, 2 * HOUR], "another pipeline's stay");
     assert_eq!(table.lying().len(), 6, "whoever reads an older version still can");
     // The writer is not disturbed.
@@ -442,7 +448,8 @@ async fn a_table_in_a_store_is_looked_after_as_well() {
         let prepared = sink.prepare(n + 1, Flush::All).await.unwrap();
         sink.commit(&prepared).await.unwrap();
     }
-    let store = Store::new(Arc::clone(&bucket.objects), Arc::clone(&bucket.uploads) as _, Path::from("lake/table"), "mem");
+    let store =
+        Store::new(Arc::clone(&bucket.objects), Arc::clone(&bucket.uploads) as _, Path::from("lake/table"), "mem");
     let options = ParquetOptions::at("mem");
     let upkeep = TableUpkeep::new(&options, &context("orders"), store, Arc::new(Instant::now)).unwrap();
     let mut upkeep = upkeep.compacting();
