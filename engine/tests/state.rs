@@ -316,7 +316,8 @@ fn a_changed_pipeline_takes_the_state_it_can_take() {
 
 #[test]
 fn a_sink_that_the_state_holds_rows_for_stays_in_its_pipeline() {
-    let mirror = "[sinks.mirror]\nconnector = \"parquet\"\nurl = \"mirror\"\n[pipelines.rows]\nsinks = [\"lake\", \"mirror\"]";
+    let mirror =
+        "[sinks.mirror]\nconnector = \"parquet\"\nurl = \"mirror\"\n[pipelines.rows]\nsinks = [\"lake\", \"mirror\"]";
     let region = FILES.replace("[pipelines.sums]\nsink = \"lake\"", mirror).replace("path =", "follow = true\npath =");
     let region = region.replace("url = \"state\"", "url = \"state\"\ninterval = \"100ms\"");
     let sql = "SELECT window_start, sum(n) AS n FROM tumble(events, INTERVAL '10 seconds') GROUP BY window_start";

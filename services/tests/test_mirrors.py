@@ -1,6 +1,7 @@
 """Two sinks of one pipeline at two clouds: one goes dark under load, and afterwards both have every row once."""
 
 import json
+import math
 import re
 import urllib.request
 from collections.abc import Callable
@@ -52,12 +53,15 @@ class Mirrored:
         return rows[0][0] if rows else 0
 
     def metric(self, name: str, pipeline: str = "events") -> float:
-        """Of the mirror."""
-        with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=30) as page:
-            text = page.read().decode()
+        """Of the mirror; not a number while the daemon starts."""
+        try:
+            with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=30) as page:
+                text = page.read().decode()
+        except OSError:
+            return math.nan
         labels = re.escape(f'{{pipeline="{pipeline}",sink="mirror"}}')
-        (value,) = re.findall(rf"^watershed_{name}{labels} (\S+)$", text, re.MULTILINE)
-        return float(value)
+        values = re.findall(rf"^watershed_{name}{labels} (\S+)$", text, re.MULTILINE)
+        return float(values[0]) if values else math.nan
 
     def until_both(self) -> None:
         """Waits until both lakes have events, and more than now."""

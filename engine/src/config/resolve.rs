@@ -339,10 +339,12 @@ fn add_standbys(
     pipelines: &mut BTreeMap<String, PipelineConfig>,
     context: &Context<'_>,
 ) {
-    let section = |name: &str, of: &str| root.get(name).and_then(|node| node.entries().iter().find(|entry| entry.key == of));
+    let section =
+        |name: &str, of: &str| root.get(name).and_then(|node| node.entries().iter().find(|entry| entry.key == of));
     for sink in sinks.values() {
         let Some(standby) = &sink.standby else { continue };
-        let span = section("sinks", &sink.name).and_then(|entry| entry.node.get("standby")).map(|node| node.span.clone());
+        let span =
+            section("sinks", &sink.name).and_then(|entry| entry.node.get("standby")).map(|node| node.span.clone());
         let fits = |other: &SinkConfig| other.options.files().is_some() && other.standby.is_none();
         // One that is wrong in itself has been reported.
         let broken = section("sinks", &standby.sink).is_some() && !sinks.contains_key(&standby.sink);
@@ -364,7 +366,8 @@ fn add_standbys(
         for of in pipeline.sinks.clone() {
             let Some(standby) = standby(&of) else { continue };
             if pipeline.sinks.contains(&standby.sink) || pipeline.late.as_ref() == Some(&standby.sink) {
-                let message = format!("`{}`, which stands by for `{of}`, takes rows of this pipeline already", standby.sink);
+                let message =
+                    format!("`{}`, which stands by for `{of}`, takes rows of this pipeline already", standby.sink);
                 refuse("sinks", message, "remove one: it would get rows twice");
             }
             pipeline.sinks.push(standby.sink.clone());

@@ -130,7 +130,8 @@ impl Page<'_> {
             self.counters(name, help, view.swept.iter().map(of))?;
         }
         let labels = |pipeline: &str, sink: &str| vec![("pipeline", pipeline.to_string()), ("sink", sink.to_string())];
-        let down = view.sinks.iter().map(|(pipeline, sink, view)| (labels(pipeline, sink), f64::from(u8::from(view.down))));
+        let down =
+            view.sinks.iter().map(|(pipeline, sink, view)| (labels(pipeline, sink), f64::from(u8::from(view.down))));
         self.gauges("sink_down", "1 while the place of a sink that spills does not answer", down)?;
         let spilled = view.sinks.iter().map(|(pipeline, sink, view)| (labels(pipeline, sink), view.spilled as f64));
         self.gauges("spilled_bytes", "Rows that wait for a sink which was down", spilled)?;

@@ -109,7 +109,9 @@ impl Recovered {
 
     async fn rows(&self, state: &OutletState, outlet: &mut Outlet) -> Result<(), RunError> {
         let rows = state.rows.iter().map(|(number, piece)| Ok((*number, self.block(piece)?)));
-        outlet.restore(self.manifest.epoch + self.manifest.files_before, state, rows.collect::<Result<_, RunError>>()?).await
+        outlet
+            .restore(self.manifest.epoch + self.manifest.files_before, state, rows.collect::<Result<_, RunError>>()?)
+            .await
     }
 
     /// Says what has come back.

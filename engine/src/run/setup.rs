@@ -211,8 +211,7 @@ async fn open_outlets(
     };
     let named = config.sinks.iter().map(|name| make(name, connect::sink_context(region, plan)));
     let sinks = named.collect::<Result<Vec<_>, _>>()?;
-    let out =
-        Outlet::open(plan.name.clone(), plan.output_schema.clone(), sinks, budget.clone(), setup, opened).await?;
+    let out = Outlet::open(plan.name.clone(), plan.output_schema.clone(), sinks, budget.clone(), setup, opened).await?;
     let Some(late) = &config.late else { return Ok(Outlets { out, late: None }) };
     let source = plan.branches().find_map(|(_, branch)| region.sources.get(branch.rows.source.as_ref()));
     let Some(context) = source.and_then(|source| connect::late_context(region, plan, source)) else {

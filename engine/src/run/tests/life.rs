@@ -193,7 +193,11 @@ impl Life {
 
     /// True if the state has something that a sink lacks.
     pub(super) fn leaves_rows(&self) -> bool {
-        self.coordinator.manifest.pipelines.values().any(|pipeline| !pipeline.out.behind.is_empty() || !pipeline.out.prepared.is_empty())
+        self.coordinator
+            .manifest
+            .pipelines
+            .values()
+            .any(|pipeline| !pipeline.out.behind.is_empty() || !pipeline.out.prepared.is_empty())
     }
 
     /// Splits by name with whether they have ended, for what a failure shows.

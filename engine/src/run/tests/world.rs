@@ -13,9 +13,7 @@ use watershed_sinks::{MemoryRows, MemorySink, ParquetOptions, Sink, SinkContext,
 
 use crate::checkpoint::faulty::{Fault, FaultyStore, Operation};
 use crate::checkpoint::{Place, StateError};
-use crate::config::{
-    Checkpoint, ConnectorOptions, Deduplicate, Region, SinkConfig, SourceConfig, Spill, Standby,
-};
+use crate::config::{Checkpoint, ConnectorOptions, Deduplicate, Region, SinkConfig, SourceConfig, Spill, Standby};
 use crate::environment::{Environment, Simulated};
 use crate::run::world::{Connect, World};
 
@@ -248,7 +246,17 @@ impl Outside {
         let (events, rows, store) = (events.clone(), rows.clone(), store.clone());
         let (environment, holding, disorder) = (environment.clone(), *holding, *disorder);
         let deduplicates = sends_twice(seed);
-        Arc::new(Self { events, rows, store, environment, holding, disorder, queue: Some(queue), deduplicates, mirror: None })
+        Arc::new(Self {
+            events,
+            rows,
+            store,
+            environment,
+            holding,
+            disorder,
+            queue: Some(queue),
+            deduplicates,
+            mirror: None,
+        })
     }
 
     pub(super) fn region(&self) -> Region {
