@@ -72,7 +72,7 @@ fn check_name(region: &Region, wanted: Option<&str>) -> Outcome {
             );
             Err(Failure::wrong(Diagnostic::at(sink.location.clone(), error).help(NO_LOG)))
         }
-        SinkOptions::Stdout | SinkOptions::Null => {
+        SinkOptions::Messages(_) | SinkOptions::Stdout | SinkOptions::Null => {
             let error = format!("sink `{wanted}` keeps no files");
             Err(Failure::wrong(
                 Diagnostic::at(sink.location.clone(), error).help("name a sink with connector = \"delta\""),
