@@ -51,13 +51,15 @@ pub(super) fn bins(mut small: Vec<Small>, target: u64) -> BTreeMap<String, Bins>
 mod tests {
     use super::*;
 
+    type Case<'a> = (&'a [(&'a str, u64, u64)], &'a [&'a [&'a str]]);
+
     #[test]
     fn small_files_of_a_folder_go_together_up_to_the_target() {
         let small = |key: &str, age: u64, bytes: u64| Small {
             input: Input { key: key.to_owned(), bytes },
             age: (Some(age), Some(1)),
         };
-        let cases: [(&[(&str, u64, u64)], &[&[&str]]); 6] = [
+        let cases: [Case<'_>; 6] = [
             (&[], &[]),
             (&[("h=1/a", 1, 10)], &[]),
             (&[("h=1/a", 1, 10), ("h=2/b", 2, 10)], &[]),

@@ -113,10 +113,8 @@ impl TableUpkeep {
                 Some(went) if (1..=cut.timestamp_millis()).contains(went) => deleted.push(file),
                 Some(_) => {}
                 // Was it ever in the table, so long ago that the log has forgotten? Not if it is younger than what that forgets.
-                None if self.merger.is_merged(&file.key) => {
-                    if now - put < table_keeps || put <= cut {
-                        never_logged.push(file);
-                    }
+                None if self.merger.is_merged(&file.key) && (now - put < table_keeps || put <= cut) => {
+                    never_logged.push(file);
                 }
                 None if put <= cut => unknown.push(file),
                 None => {}
