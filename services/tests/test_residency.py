@@ -34,6 +34,7 @@ connector = "parquet"
 {places["lake"]}
 [sinks.late]
 connector = "parquet"
+partition_by = ["date"]
 {places["late"]}
 [pipelines.counts]
 sink = "lake"
