@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from ..ports import LOOPBACK
 from ..postgres import PASSWORD, Postgres
 from ..proxy import Proxy
+from ..tls import TlsProxy
 from ..trial import Trial, make
 from ..waiting import until
 from . import journeys
@@ -328,6 +329,35 @@ def test_http_network(leaving, hooked):
         trial = leaving(hook.sink(proxy.port), SECRETS)
         journeys.unconnected(trial, proxy)
     assert_each_once(trial, hook.rows())
+
+
+def test_http_encrypted(leaving, hooked):
+    hook = hooked()
+    with TlsProxy(to=hook.port) as proxy:
+        sink = hook.sink(proxy.port).replace("http://", "https://")
+        trial = leaving(f'{sink}\ntls = {{ ca = "{proxy.ca}" }}', SECRETS)
+        journeys.plain(trial, count=1_000)
+        stranger = leaving(sink, SECRETS).daemon.check("--connect")
+    assert_each_once(trial, hook.rows())
+    assert stranger.returncode != 0 and "certificate" in stranger.stderr, stranger
+
+
+def test_the_verdict_sees_a_server_that_counts_repetitions(leaving, hooked):
+    """Proof of the proof: rows come again, and only the key tells."""
+    hook = hooked(failing=0.2)
+    every: list[dict] = []
+    take = hook.take
+
+    def counting(headers, body: bytes) -> int:
+        every.extend(json.loads(line) for line in body.decode().splitlines())
+        return take(headers, body)
+
+    hook.take = counting
+    trial = leaving(hook.sink(), SECRETS)
+    journeys.plain(trial, count=2_000)
+    assert_each_once(trial, hook.rows())
+    with pytest.raises(AssertionError, match=r"0 missing: \[\]; [1-9]\d* doubled"):
+        assert_each_once(trial, every)
 
 
 def test_http_checked(leaving, hooked):
