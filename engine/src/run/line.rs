@@ -112,7 +112,7 @@ impl Line {
     ) -> Result<(Self, Option<u64>), SinkError> {
         let NamedSink { name, make, spill, standby } = sink;
         let mut sink = make()?;
-        let retention = sink.retention().map(|retention| watch::Sender::new(retention));
+        let retention = sink.retention().map(watch::Sender::new);
         let (opened, trouble) = match within(spill, &world, sink.open()).await {
             Ok(epoch) => (Some(epoch), None),
             Err(error @ SinkError::Retry { .. }) if spill.is_some() => (None, Some(error)),
