@@ -223,7 +223,7 @@ fn a_delta_table_says_itself_what_it_holds() {
     for engine in ALL {
         let text = delta(engine);
         assert!(text.to_lowercase().contains("delta"), "{text}");
-        assert!(text.contains("by_country") && text.contains("/orders"), "{text}");
+        assert!(text.contains("by_country") && text.contains("orders"), "{text}");
         assert!(!text.contains("kilos") && text.ends_with(";\n"), "{text}");
     }
     assert_eq!(

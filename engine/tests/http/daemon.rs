@@ -147,7 +147,7 @@ impl Place {
 
     /// Rows of a query over the lake.
     pub(crate) fn query(&self, sql: &str) -> Vec<Value> {
-        let output = self.command().args(["query", "eu.toml", sql, "--format", "json"]).output().unwrap();
+        let output = self.command().args(["query", "eu.toml", sql, "--format", "ndjson"]).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         serde_json::Deserializer::from_slice(&output.stdout).into_iter().map(Result::unwrap).collect()
     }
