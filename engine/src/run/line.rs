@@ -277,7 +277,8 @@ impl Line {
         let mut files = std::mem::take(&mut self.shown);
         let Some(prepared) = self.prepared.take() else { return Ok(files) };
         let mut pause = FIRST_PAUSE;
-        let mut waited = Duration::ZERO;
+        let begun = self.world.environment.elapsed();
+        let mut told = false;
         while let Some(sink) = &mut self.sink {
             match within(self.spill, &self.world, sink.commit(&prepared)).await {
                 Ok(committed) => {
@@ -285,12 +286,12 @@ impl Line {
                     return Ok(files);
                 }
                 Err(error) if may_pass(&error) && self.spill.is_some() => self.lose(error)?,
-                Err(error) if may_pass(&error) && waited < GIVE_UP_AFTER => {
-                    if waited.is_zero() {
+                // A try may take long itself.
+                Err(error) if may_pass(&error) && self.world.environment.elapsed() - begun < GIVE_UP_AFTER => {
+                    if !std::mem::replace(&mut told, true) {
                         tracing::warn!(pipeline = %self.pipeline, %error, "files not visible yet, trying again");
                     }
                     self.world.environment.sleep(pause).await;
-                    waited += pause;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(error) => return Err(error),
