@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from ..lakes import Table
-from ..waiting import until
+from ..waiting import PAUSE, until
 from . import journeys
 from .test_lake import lake_of
 
@@ -75,7 +75,7 @@ class Reader:
     def _read(self) -> None:
         seen: set[int] = set()
         try:
-            while not self._over.is_set():
+            while not self._over.wait(PAUSE):
                 try:
                     table = self.table.open()
                 except TableNotFoundError:
@@ -103,7 +103,10 @@ def ids_of(table: DeltaTable) -> list[int | None]:
 
 
 def operations(table: Table) -> Counter:
-    return Counter(entry["operation"] for entry in table.open().history())
+    try:
+        return Counter(entry["operation"] for entry in table.open().history())
+    except TableNotFoundError:
+        return Counter()
 
 
 def check(trial, table: Table, reader: Reader) -> None:
