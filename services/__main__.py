@@ -101,7 +101,8 @@ def install(kinds: list[type[Service]]) -> int:
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="services", description="Real servers on loopback, for tests to run against.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="names them")
+    listed = commands.add_parser("list", help="names them")
+    listed.add_argument("--here", action="store_true", help="only those that can be run here")
     named: dict[str, Any] = {"nargs": "*", "metavar": "NAME", "help": "one of `services list`; all if none is named"}
     commands.add_parser("install", help="installs what is missing").add_argument("names", **named)
     commands.add_parser("up", help="keeps them until standard input closes").add_argument("names", **named)
@@ -135,7 +136,7 @@ def main(arguments: list[str]) -> int:
         own, command = arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]
     options = parse(own)
     if options.command == "list":
-        print(*ALL, sep="\n")
+        print(*([kind.name for kind in available()] if options.here else ALL), sep="\n")
         return 0
     if options.command == "readers":
         return subprocess.run([python(), "-m", "services.readers"], cwd=HERE.parent).returncode

@@ -6,6 +6,7 @@ It does not run as root: where we do, it is the user `postgres` of the Debian pa
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -35,17 +36,28 @@ class Postgres(Service):
 
     @classmethod
     def binaries(cls) -> Path | None:
-        """The folder of the newest server that is installed, in Debian's way or any other."""
+        """The folder of the newest server that is installed, in Debian's way or any other; none if it could not be run here."""
+        if shutil.which("psql") is None or (os.getuid() == 0 and not cls._has_user()):
+            return None
         debian = [path.parent for path in Path("/").glob(f"{FOLDERS}/initdb")]
         if debian:
             return max(debian, key=lambda folder: int(folder.parent.name))
         initdb = shutil.which("initdb")
         return Path(initdb).resolve().parent if initdb else None
 
+    @staticmethod
+    def _has_user() -> bool:
+        try:
+            pwd.getpwnam("postgres")
+        except KeyError:
+            return False
+        return True
+
     @classmethod
     def install(cls) -> None:
         if cls.binaries() is None:
-            raise RuntimeError("there is no PostgreSQL here: install it, as by `apt-get install postgresql`")
+            what = "there is no PostgreSQL here, with psql, and a user postgres where we are root"
+            raise RuntimeError(f"{what}: install it, as by `apt-get install postgresql`")
 
     @classmethod
     def version(cls) -> str:
@@ -72,6 +84,10 @@ class Postgres(Service):
 
     def command(self) -> Command:
         return self._as_user("postgres", "-D", str(self.folder / "data"))
+
+    def stop(self) -> None:
+        """Ends sessions, which SIGTERM would wait for."""
+        self._child.end(signal.SIGINT)
 
     def _as_user(self, program: str, *arguments: str) -> Command:
         self.install()

@@ -60,8 +60,13 @@ impl Secrets {
 
     /// Takes note of a secret that the file spells out; of one that was filled in, what it was written as is known already.
     pub(super) fn hide(&mut self, value: &str) {
+        self.show_as(value, "***");
+    }
+
+    /// As [`hide`](Self::hide), of one of which a part may be shown.
+    pub(super) fn show_as(&mut self, value: &str, shown: &str) {
         if !self.values.contains_key(value) {
-            self.add(value, "***");
+            self.add(value, shown);
         }
     }
 

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
+use url::Url;
 use watershed_sinks::{MessageOptions, Whereabouts};
 
 use super::document::Document;
 use super::place::check_inside;
 use super::read::{Findings, fields_of, read_foreign};
 use super::resolve::Context;
-use super::tree::Node;
+use super::tree::{Node, Value};
 
 /// Reads options from a table with a title.
 type Read = fn(&Node, &str, &Document, &Findings) -> Option<Arc<dyn MessageOptions>>;
@@ -66,10 +67,51 @@ pub(super) fn check_residency(options: &dyn MessageOptions, table: &Node, contex
     }
 }
 
+/// Values in a query that are shorter than this are words, which messages may have, too.
+const SHORTEST_KEY: usize = 8;
+
+/// Takes note of an address that may be a secret: that of a web server is one by its path or its query, that of a database by
+/// its user. Of a web server, scheme, host and port may be shown.
+pub(super) fn hide_url(table: &Node, context: &Context<'_>) {
+    let Some(Value::String(text)) = table.get("url").map(|node| &node.value) else { return };
+    let text = text.text.trim();
+    let mut filler = context.filler.borrow_mut();
+    let secrets = &mut filler.secrets;
+    let url = Url::parse(text).ok();
+    match url.as_ref().filter(|url| matches!(url.scheme(), "http" | "https")) {
+        Some(url) => {
+            let origin = url.origin().ascii_serialization();
+            if text.trim_end_matches('/') != origin {
+                secrets.show_as(text, &format!("{origin}/***"));
+            }
+            let values = url.query().into_iter().flat_map(|query| query.split('&'));
+            for value in values.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value)) {
+                if value.len() >= SHORTEST_KEY {
+                    secrets.hide(value);
+                }
+            }
+        }
+        // The other way to write that of a database is a list of keys and values.
+        None if text.contains(['@', '?', '=']) => secrets.hide(text),
+        None => {}
+    }
+    if let Some(password) = url.as_ref().and_then(Url::password) {
+        secrets.hide(password);
+    }
+}
+
+#[cfg_attr(
+    not(any(feature = "http", feature = "kafka", feature = "postgres")),
+    allow(dead_code, reason = "none is there")
+)]
 const fn outlet<T: MessageOptions + DeserializeOwned + 'static>(name: &'static str) -> Outlet {
     Outlet { name, fields: fields_of::<T>, read: read_outlet::<T> }
 }
 
+#[cfg_attr(
+    not(any(feature = "http", feature = "kafka", feature = "postgres")),
+    allow(dead_code, reason = "none is there")
+)]
 fn read_outlet<T: MessageOptions + DeserializeOwned + 'static>(
     table: &Node,
     title: &str,

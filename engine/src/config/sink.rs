@@ -79,6 +79,7 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
             match messages::find(other) {
                 Some(outlet) => {
                     hide_secrets(&rest, false, context);
+                    messages::hide_url(&rest, context);
                     let options = (outlet.read)(&rest, title, &context.document, &context.findings)?;
                     messages::check_residency(&*options, &rest, context);
                     SinkOptions::Messages(options)

@@ -13,12 +13,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, ProducerContext};
 
-use super::options::{KafkaOptions, SaslOptions, TlsFiles, TlsOptions};
+use super::options::{KafkaOptions, SaslOptions, TRANSACTION_TIMEOUT_MS, TlsFiles, TlsOptions};
 use crate::error::SinkError;
 
-/// A transaction that is not ended by then is aborted by the brokers. Readers wait as long behind one that a dead process left
-/// open, unless another takes its id before.
-pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// After this long without an answer a connection is given up.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// After this long without a connection another try is made.
@@ -91,13 +88,18 @@ impl ProducerContext for Context {
 /// A producer that calls itself `name` to the coordinator of transactions.
 pub(super) fn producer(options: &KafkaOptions, name: &str) -> Result<Producer, SinkError> {
     let mut config = common(options)?;
-    config
-        .set("transactional.id", name)
-        .set("transaction.timeout.ms", millis(TRANSACTION_TIMEOUT))
-        .set("message.timeout.ms", millis(TRANSACTION_TIMEOUT));
-    // As Java's clients choose partitions, so that equal keys meet, whoever sends them.
-    if !options.properties.contains_key("partitioner") {
-        config.set("partitioner", "murmur2_random");
+    config.set("transactional.id", name);
+    let timeout = millis(options.transaction_timeout()?);
+    let unless_set = [
+        (TRANSACTION_TIMEOUT_MS, timeout.as_str()),
+        ("message.timeout.ms", &timeout),
+        // As Java's clients choose partitions, so that equal keys meet, whoever sends them.
+        ("partitioner", "murmur2_random"),
+    ];
+    for (name, value) in unless_set {
+        if !options.properties.contains_key(name) {
+            config.set(name, value);
+        }
     }
     config.create_with_context(Context::default()).map_err(|error| refused(&error))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -15,6 +16,12 @@ use crate::messages::{
 use crate::secret::Secret;
 use crate::sink::{Sink, SinkContext};
 use crate::units::ByteSize;
+
+/// A transaction that is not ended by then is aborted by the brokers. Readers wait as long behind one that a dead process left
+/// open, unless another takes its id before.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// The property that says otherwise.
+pub(super) const TRANSACTION_TIMEOUT_MS: &str = "transaction.timeout.ms";
 
 /// Where the messages go, as written in the region file.
 #[derive(Debug, Clone, Deserialize)]
@@ -140,6 +147,7 @@ impl MessageOptions for KafkaOptions {
 
     fn check(&self, context: &SinkContext) -> Result<(), SinkError> {
         properties::check(&self.properties)?;
+        self.transaction_timeout()?;
         self.bootstrap()?;
         if self.topic.is_empty() {
             return Err(SinkError::config("`topic` is empty: name the topic that takes the rows"));
@@ -170,6 +178,16 @@ impl MessageOptions for KafkaOptions {
 }
 
 impl KafkaOptions {
+    /// How long a transaction may take.
+    pub(super) fn transaction_timeout(&self) -> Result<Duration, SinkError> {
+        let Some(set) = self.properties.get(TRANSACTION_TIMEOUT_MS) else { return Ok(TRANSACTION_TIMEOUT) };
+        let millis = set.text().parse().ok().filter(|millis| *millis > 0);
+        let millis = millis.ok_or_else(|| {
+            SinkError::config(format!("`properties`: \"{TRANSACTION_TIMEOUT_MS}\" takes a number of milliseconds"))
+        })?;
+        Ok(Duration::from_millis(millis))
+    }
+
     /// Brokers to begin with.
     fn list(&self) -> impl Iterator<Item = &str> {
         let all: Vec<&str> = match &self.brokers {
@@ -185,9 +203,13 @@ impl KafkaOptions {
         if all.is_empty() {
             return Err(SinkError::config("`brokers` names none: write \"host:9092\" or a list of such"));
         }
-        match all.iter().find(|broker| broker.contains("://")) {
+        match all.iter().find(|broker| broker.contains("://") || broker.contains('@')) {
             Some(broker) => {
-                Err(SinkError::config(format!("`brokers`: write {broker} as host:port; TLS is chosen by `tls`")))
+                // A password may stand before the host.
+                let broker = broker.rsplit('@').next().unwrap_or_default();
+                Err(SinkError::config(format!(
+                    "`brokers`: write {broker} as host:port; TLS is chosen by `tls`, users by `sasl`"
+                )))
             }
             None => Ok(all.join(",")),
         }

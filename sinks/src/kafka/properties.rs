@@ -11,6 +11,7 @@ const OURS: &[(&str, &str)] = &[
     ("acks", "a transaction waits for all replicas"),
     ("allow.auto.create.topics", "the sink makes no topics"),
     ("bootstrap.servers", "write `brokers`"),
+    ("delivery.timeout.ms", "write \"message.timeout.ms\""),
     ("enable.auto.", "offsets are set by transactions only"),
     ("enable.idempotence", "a transaction needs it"),
     ("enable.sasl.", "write `sasl`"),
@@ -26,6 +27,7 @@ const OURS: &[(&str, &str)] = &[
     ("ssl.certificate", "write `tls.cert`"),
     ("ssl.key", "write `tls.key` and `tls.key_password`"),
     ("ssl.keystore", "write `tls.cert` and `tls.key`"),
+    ("statistics.interval.ms", "nobody reads statistics, and they would fill the memory"),
     ("test.mock.", "it is for tests of librdkafka"),
     ("transactional.id", "it is made of region, pipeline and sink"),
 ];

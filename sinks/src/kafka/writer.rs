@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::advice;
-use super::client::{self, Producer, Reader, TRANSACTION_TIMEOUT, trouble};
+use super::client::{self, Producer, Reader, trouble};
 use super::options::KafkaOptions;
 use crate::error::SinkError;
 use crate::messages::{Epoch, Message};
@@ -40,6 +40,8 @@ pub(super) struct Writer {
 struct Session {
     producer: Producer,
     reader: Reader,
+    /// How long a transaction may take.
+    timeout: Duration,
     /// The epoch on record; zero if there is none.
     recorded: u64,
 }
@@ -109,11 +111,21 @@ impl Session {
         // The transactions of those before us have ended now, and nobody else can begin one without ending us.
         let recorded = recorded(&reader, &options.topic)
             .map_err(|error| advice::sorted(&options.topic, name, &reader.context().explain(&error)))?;
-        Ok(Self { producer, reader, recorded })
+        Ok(Self { producer, reader, timeout: options.transaction_timeout()?, recorded })
     }
 
     fn publish(self, topic: &str, name: &str, epoch: &Epoch) -> Result<Self, SinkError> {
         if self.recorded >= epoch.epoch {
+            if self.recorded > epoch.epoch {
+                let (recorded, epoch) = (self.recorded, epoch.epoch);
+                tracing::warn!(
+                    topic,
+                    name,
+                    recorded,
+                    epoch,
+                    "a later epoch is on record: another process goes on from here"
+                );
+            }
             return Ok(self);
         }
         if self.recorded < epoch.after {
@@ -136,9 +148,9 @@ impl Session {
             self.send(topic, message)?;
         }
         // A message that is refused is known by now, and with it the reason.
-        self.producer.flush(TRANSACTION_TIMEOUT)?;
+        self.producer.flush(self.timeout)?;
         self.producer.send_offsets_to_transaction(&record, &group, TIMEOUT)?;
-        self.producer.commit_transaction(TRANSACTION_TIMEOUT)
+        self.producer.commit_transaction(self.timeout)
     }
 
     fn send(&self, topic: &str, Message(key, value): &Message) -> KafkaResult<()> {

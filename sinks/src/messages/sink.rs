@@ -87,6 +87,19 @@ impl<P: Publisher> MessageSink<P> {
         self.failed("what the state holds of it cannot be read", error)
     }
 
+    /// Refuses an epoch that would be taken for a repetition, so that nobody would ever see its rows.
+    fn check_new(&self, epoch: u64) -> Result<(), SinkError> {
+        if epoch > self.recorded {
+            return Ok(());
+        }
+        let what = format!("epoch {epoch} comes next, but {} is on record there", self.recorded);
+        Err(self.failed(
+            &what,
+            "the state is older than what is on record, or another daemon has this name: end the other one and start \
+             again, restore the newer state, or begin anew with --reset-state",
+        ))
+    }
+
     /// Takes from what waits: all, or whole batches, at least one, until an epoch is full.
     fn take(&mut self, flush: Flush) -> Vec<Message> {
         let mut taken = Vec::new();
@@ -150,6 +163,7 @@ impl<P: Publisher> Sink for MessageSink<P> {
 
     async fn prepare(&mut self, epoch: u64, flush: Flush) -> Result<Prepared, SinkError> {
         self.numbers.check_whole()?;
+        self.check_new(epoch)?;
         let messages = self.take(flush);
         self.watch_waiting();
         let cursor = Cursor { through: self.numbers.next() };

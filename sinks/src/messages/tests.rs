@@ -196,6 +196,24 @@ async fn parts_are_bounded_by_rows_and_bytes() {
     assert_eq!(parts(limits(usize::MAX, 1), &[1, 2, 3]).await, [1, 1, 1], "a part has one message at least");
 }
 
+#[tokio::test]
+async fn an_epoch_that_is_on_record_is_not_made_again() {
+    let place = Memory::new(true, Limits::whole(16_000_000));
+    let mut sink = place.sink("orders");
+    assert_eq!(sink.open().await.unwrap(), 1);
+    sink.write(0, batch(&[1])).await.unwrap();
+    let prepared = sink.prepare(5, Flush::All).await.unwrap();
+    sink.commit(&prepared).await.unwrap();
+
+    let mut old = place.sink("orders");
+    old.open().await.unwrap();
+    old.write(0, batch(&[2])).await.unwrap();
+    let error = old.prepare(5, Flush::All).await.unwrap_err();
+    let way_out = "epoch 5 comes next, but 5 is on record there: the state is older than what is on record";
+    assert!(matches!(error, SinkError::Fatal { .. }) && error.to_string().contains(way_out), "{error}");
+    assert!(!old.prepare(6, Flush::All).await.unwrap().is_nothing(), "the rows stay");
+}
+
 #[test]
 fn no_two_sinks_have_one_name() {
     let name = |pipeline, sink| name_of(&context(pipeline), sink);

@@ -25,6 +25,7 @@ pub(super) fn sorted(place: &str, error: &Error) -> SinkError {
         // Connections, rollbacks that clients repeat, resources, an operator who intervenes.
         "08" | "40" | "53" | "57" | "58" | "XX" => SinkError::retry(place, text),
         "55" if *code == SqlState::LOCK_NOT_AVAILABLE => SinkError::retry(place, text),
+        "25" if *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => SinkError::retry(place, text),
         "25" if *code == SqlState::READ_ONLY_SQL_TRANSACTION => {
             SinkError::retry(place, format!("{text}: this server only reads for now"))
         }

@@ -1,5 +1,6 @@
 //! The keys of `connector = "postgres"` as they are written.
 
+use std::error::Error as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use tokio_postgres::config::{Host, SslMode};
 use super::publisher::PostgresPublisher;
 use super::table::Name;
 use crate::error::SinkError;
-use crate::messages::{Limits, MAX_EPOCH_BYTES, MessageOptions, MessageSink, Publisher as _, check_json, name_of};
+use crate::messages::{
+    Limits, MAX_EPOCH_BYTES, MessageOptions, MessageSink, Publisher as _, check_json, key_column, name_of,
+};
 use crate::secret::Secret;
 use crate::sink::{Sink, SinkContext};
 use crate::units::ByteSize;
@@ -94,13 +97,7 @@ impl MessageOptions for PostgresOptions {
             return Err(SinkError::config("`key` is empty: name the columns that tell rows apart, or leave it out"));
         }
         for column in self.key.iter().flatten() {
-            if context.schema.index_of(column).is_err() {
-                let names: Vec<&str> = context.schema.fields().iter().map(|field| field.name().as_str()).collect();
-                let there = names.join(", ");
-                return Err(SinkError::config(format!(
-                    "`key` names \"{column}\", which is no column; there are {there}"
-                )));
-            }
+            key_column(Some(column), context)?;
         }
         check_json(context)
     }
@@ -127,7 +124,23 @@ impl PostgresOptions {
     pub(super) fn config(&self) -> Result<Config, SinkError> {
         let wrong =
             || SinkError::config("`url` is no address of a database: write postgresql://user@host:5432/database");
-        let mut config: Config = self.url.expose().trim().parse().map_err(|_| wrong())?;
+        let encrypted = !matches!(self.tls, None | Some(TlsOptions::Plain(false)));
+        let not_in_url = || {
+            SinkError::config(
+                "`url`: encryption is not asked for here: take `sslmode`, `sslrootcert` and the like out, and write tls = true, \
+                 or tls = { ca = \"ca.pem\" }; the server's certificate is checked either way",
+            )
+        };
+        let mut config: Config = self.url.expose().trim().parse().map_err(|error: tokio_postgres::Error| {
+            // It names the option, and not its value.
+            match error.source().is_some_and(|why| why.to_string().contains("`ssl")) {
+                true => not_in_url(),
+                false => wrong(),
+            }
+        })?;
+        if config.get_ssl_mode() == SslMode::Require && !encrypted {
+            return Err(not_in_url());
+        }
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(wrong());
         }
@@ -140,7 +153,6 @@ impl PostgresOptions {
             }
             (_, None) => {}
         }
-        let encrypted = !matches!(self.tls, None | Some(TlsOptions::Plain(false)));
         config.application_name("watershed").connect_timeout(CONNECT).tcp_user_timeout(ANSWER).ssl_mode(if encrypted {
             SslMode::Require
         } else {

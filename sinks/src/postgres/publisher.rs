@@ -14,13 +14,16 @@ use tokio_postgres::{Client, Config, Error, NoTls, Statement};
 
 use super::advice::sorted;
 use super::options::{PostgresOptions, TlsOptions};
-use super::table::{Name, create, insert, quoted};
+use super::table::{Name, create, insert, json, quoted};
 use super::tls::Tls;
 use crate::error::SinkError;
-use crate::messages::{Epoch, Message, Publisher};
+use crate::messages::{Epoch, Publisher};
 
-/// After this long a connection is given up, with whatever is under way; the server undoes it.
+/// After this long without an answer to one statement a connection is given up, with whatever is under way; the server undoes it.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A process that stands still keeps others from the record for so long; and whoever waits for another asks again after so long.
+const LIMITS: &str = "SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL lock_timeout = '30s'";
 
 /// Publishes to a table, once.
 pub(super) struct PostgresPublisher {
@@ -77,37 +80,41 @@ impl PostgresPublisher {
         Ok(Self { config: options.config()?, tls, table, key, schema, place, name, session: None })
     }
 
-    fn failed(&self, error: Error) -> SinkError {
-        sorted(&self.place, &error)
+    /// Waits for an answer of the server.
+    async fn ask<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, SinkError> {
+        match timeout(PATIENCE, answer).await {
+            Ok(answer) => answer.map_err(|error| sorted(&self.place, &error)),
+            Err(_) => Err(SinkError::retry(&self.place, format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
     }
 
     /// Connects, and looks at the table.
     async fn begin(&self) -> Result<Session, SinkError> {
         let (client, connection) = match &self.tls {
             Some(tls) => {
-                let (client, connection) = self.config.connect(tls.clone()).await.map_err(|e| self.failed(e))?;
+                let (client, connection) = self.ask(self.config.connect(tls.clone())).await?;
                 // Whoever waits for an answer hears of its end.
                 (client, tokio::spawn(async move { drop(connection.await) }))
             }
             None => {
-                let (client, connection) = self.config.connect(NoTls).await.map_err(|e| self.failed(e))?;
+                let (client, connection) = self.ask(self.config.connect(NoTls)).await?;
                 (client, tokio::spawn(async move { drop(connection.await) }))
             }
         };
         let columns: Vec<String> = self.schema.fields().iter().map(|field| field.name().clone()).collect();
         let key = self.look(&client, &columns).await?;
         let sql = insert(&self.table, &columns, &key);
-        let insert = client.prepare(&sql).await.map_err(|e| self.failed(e))?;
+        let insert = self.ask(client.prepare(&sql)).await?;
         // Plans it, which finds a missing index, and a missing permission.
-        client.query(&format!("EXPLAIN {sql}"), &[&"[]"]).await.map_err(|e| self.failed(e))?;
+        self.ask(client.query(&format!("EXPLAIN {sql}"), &[&"[]"])).await?;
         Ok(Session { client, connection, insert, key })
     }
 
     /// Finds the table and its columns; gives the key by which rows are told apart.
     async fn look(&self, client: &Client, columns: &[String]) -> Result<Vec<String>, SinkError> {
         let table = self.table.quoted();
-        let found = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table]).await;
-        if !found.map_err(|e| self.failed(e))?.get::<_, bool>(0) {
+        let found = self.ask(client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table])).await?;
+        if !found.get::<_, bool>(0) {
             let statement = create(&self.table, &self.schema, self.key.as_deref().unwrap_or_default());
             return Err(SinkError::config(format!("{} does not exist: make it, as by {statement}", self.place)));
         }
@@ -130,7 +137,7 @@ impl PostgresPublisher {
     }
 
     async fn names(&self, client: &Client, sql: &str) -> Result<Vec<String>, SinkError> {
-        let rows = client.query(sql, &[&self.table.quoted()]).await.map_err(|e| self.failed(e))?;
+        let rows = self.ask(client.query(sql, &[&self.table.quoted()])).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
@@ -138,21 +145,21 @@ impl PostgresPublisher {
     async fn record(&self, client: &Client) -> Result<u64, SinkError> {
         let record = self.table.record();
         let is_there = "SELECT to_regclass($1) IS NOT NULL";
-        let found = client.query_one(is_there, &[&record]).await.map_err(|e| self.failed(e))?;
+        let found = self.ask(client.query_one(is_there, &[&record])).await?;
         if !found.get::<_, bool>(0) {
             let sql = format!("CREATE TABLE IF NOT EXISTS {record} (name text PRIMARY KEY, epoch bigint NOT NULL)");
-            if let Err(error) = client.batch_execute(&sql).await {
+            if let Err(error) = self.ask(client.batch_execute(&sql)).await {
                 // Another may have made it in this moment, which the server reports in odd ways.
-                let found = client.query_one(is_there, &[&record]).await.map_err(|e| self.failed(e))?;
+                let found = self.ask(client.query_one(is_there, &[&record])).await?;
                 if !found.get::<_, bool>(0) {
-                    return Err(self.failed(error));
+                    return Err(error);
                 }
             }
         }
         let sql = format!("INSERT INTO {record} (name, epoch) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING");
-        client.execute(&sql, &[&self.name]).await.map_err(|e| self.failed(e))?;
+        self.ask(client.execute(&sql, &[&self.name])).await?;
         let sql = format!("SELECT epoch FROM {record} WHERE name = $1");
-        let row = client.query_one(&sql, &[&self.name]).await.map_err(|e| self.failed(e))?;
+        let row = self.ask(client.query_one(&sql, &[&self.name])).await?;
         Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or(0))
     }
 
@@ -160,45 +167,53 @@ impl PostgresPublisher {
         let number = i64::try_from(epoch.epoch).map_err(|error| SinkError::fatal(&self.place, error))?;
         let record = self.table.record();
         let insert = session.insert.clone();
-        let transaction = session.client.transaction().await.map_err(|e| self.failed(e))?;
+        let transaction = self.ask(session.client.transaction()).await?;
+        self.ask(transaction.batch_execute(LIMITS)).await?;
         let locked = format!("SELECT epoch FROM {record} WHERE name = $1 FOR UPDATE");
-        let row = transaction.query_opt(&locked, &[&self.name]).await.map_err(|e| self.failed(e))?;
-        let recorded = row.map_or(0, |row| u64::try_from(row.get::<_, i64>(0)).unwrap_or(0));
+        let row = self.ask(transaction.query_opt(&locked, &[&self.name])).await?;
+        let recorded = row.map(|row| u64::try_from(row.get::<_, i64>(0)).unwrap_or(0));
+        let Some(recorded) = recorded.filter(|recorded| *recorded >= epoch.after) else {
+            return Err(self.lost(epoch, recorded));
+        };
         if recorded >= epoch.epoch {
-            transaction.rollback().await.map_err(|e| self.failed(e))?;
+            if recorded > epoch.epoch {
+                let (place, name, epoch) = (&self.place, &self.name, epoch.epoch);
+                tracing::warn!(
+                    place,
+                    name,
+                    recorded,
+                    epoch,
+                    "a later epoch is on record: another process goes on from here"
+                );
+            }
+            self.ask(transaction.rollback()).await?;
             return Ok(recorded);
         }
-        if recorded < epoch.after {
-            return Err(self.lost(epoch, recorded));
-        }
         for part in &epoch.parts {
-            let rows: Vec<&str> = part.iter().map(|Message(_, value)| value.as_str()).collect();
-            let rows = format!("[{}]", rows.join(","));
-            transaction.execute(&insert, &[&rows]).await.map_err(|e| self.failed(e))?;
+            self.ask(transaction.execute(&insert, &[&json(part)])).await?;
         }
         let sql = format!("UPDATE {record} SET epoch = $2 WHERE name = $1");
-        transaction.execute(&sql, &[&self.name, &number]).await.map_err(|e| self.failed(e))?;
-        transaction.commit().await.map_err(|e| self.failed(e))?;
+        let changed = self.ask(transaction.execute(&sql, &[&self.name, &number])).await?;
+        if changed != 1 {
+            let what = format!("{}: {record} does not take the epoch of \"{}\"", self.place, self.name);
+            let why = format!("{changed} rows were changed in place of one: look for its triggers, rules and policies");
+            return Err(SinkError::fatal(what, why));
+        }
+        self.ask(transaction.commit()).await?;
         Ok(epoch.epoch)
     }
 
     /// There is no record of an epoch that was published.
-    fn lost(&self, epoch: &Epoch, recorded: u64) -> SinkError {
+    fn lost(&self, epoch: &Epoch, recorded: Option<u64>) -> SinkError {
         let (record, name, after, n) = (self.table.record(), &self.name, epoch.after, epoch.epoch);
+        let found = recorded.map_or_else(|| "none".to_owned(), |recorded| recorded.to_string());
         SinkError::fatal(
-            format!("{}: {record} has to have epoch {after} of \"{name}\", and has {recorded}", self.place),
+            format!("{}: {record} has to have epoch {after} of \"{name}\", and has {found}", self.place),
             format!(
                 "the record was changed or restored, so that nobody knows whether epoch {n} was written: look into the \
                  table, and set `epoch` to {n} if it was, to {after} if not"
             ),
         )
-    }
-
-    async fn patiently<T>(&self, work: impl Future<Output = Result<T, SinkError>>) -> Result<T, SinkError> {
-        match timeout(PATIENCE, work).await {
-            Ok(done) => done,
-            Err(_) => Err(SinkError::retry(&self.place, format!("no answer within {} s", PATIENCE.as_secs()))),
-        }
     }
 }
 
@@ -209,18 +224,14 @@ impl Publisher for PostgresPublisher {
     }
 
     async fn open(&mut self) -> Result<u64, SinkError> {
-        let opened = self.patiently(async {
-            let session = self.begin().await?;
-            let recorded = self.record(&session.client).await?;
-            Ok((session, recorded))
-        });
-        let (session, recorded) = opened.await?;
+        let session = self.begin().await?;
+        let recorded = self.record(&session.client).await?;
         self.session = Some(session);
         Ok(recorded)
     }
 
     async fn probe(&mut self) -> Result<String, SinkError> {
-        let session = self.patiently(self.begin()).await?;
+        let session = self.begin().await?;
         let how = match session.key.is_empty() {
             true => "rows are added".to_owned(),
             false => format!("rows replace others of the same {}", session.key.join(", ")),
@@ -230,20 +241,15 @@ impl Publisher for PostgresPublisher {
 
     async fn publish(&mut self, epoch: Epoch) -> Result<u64, SinkError> {
         // Put back only when all went well: the next one looks at everything anew.
-        let session = self.session.take();
-        let published = self.patiently(async {
-            let mut session = match session {
-                Some(session) => session,
-                None => {
-                    let session = self.begin().await?;
-                    self.record(&session.client).await?;
-                    session
-                }
-            };
-            let recorded = self.transact(&mut session, &epoch).await?;
-            Ok((session, recorded))
-        });
-        let (session, recorded) = published.await?;
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => {
+                let session = self.begin().await?;
+                self.record(&session.client).await?;
+                session
+            }
+        };
+        let recorded = self.transact(&mut session, &epoch).await?;
         self.session = Some(session);
         Ok(recorded)
     }

@@ -2,9 +2,12 @@
 //!
 //! The one idea: the server takes rows as JSON and makes its own types of them, so that no type is told twice.
 
+use std::borrow::Cow;
+
 use arrow::datatypes::{DataType, Schema};
 
 use crate::error::SinkError;
+use crate::messages::Message;
 
 /// Where the number of the last epoch is kept, in the schema of the table, by the sink's name.
 const RECORD: &str = "watershed_epochs";
@@ -84,6 +87,38 @@ pub(super) fn insert(table: &Name, columns: &[String], key: &[String]) -> String
         "INSERT INTO {table} ({names}) SELECT {names} FROM (SELECT DISTINCT ON ({by}, {alone}) {rows} {from} \
          ORDER BY {by}, {alone}, e.number DESC) AS latest ON CONFLICT ({on}) DO {change}"
     )
+}
+
+/// Rows as the parameter of [`insert`]. No text in PostgreSQL holds U+0000: U+FFFD stands for it.
+pub(super) fn json(part: &[Message]) -> String {
+    let rows: Vec<Cow<'_, str>> = part.iter().map(|Message(_, value)| without_nul(value)).collect();
+    format!("[{}]", rows.join(","))
+}
+
+fn without_nul(json: &str) -> Cow<'_, str> {
+    const NUL: &str = "\\u0000";
+    if !json.contains(NUL) {
+        return Cow::Borrowed(json);
+    }
+    let (mut made, mut rest) = (String::with_capacity(json.len()), json);
+    while let Some(found) = rest.find('\\') {
+        let (before, escape) = rest.split_at(found);
+        made.push_str(before);
+        rest = match escape.strip_prefix(NUL) {
+            Some(behind) => {
+                made.push_str("\\ufffd");
+                behind
+            }
+            None => {
+                // The character behind a backslash is ASCII in JSON, and may be a backslash that begins nothing.
+                let (pair, behind) = escape.split_at_checked(2).unwrap_or((escape, ""));
+                made.push_str(pair);
+                behind
+            }
+        };
+    }
+    made.push_str(rest);
+    Cow::Owned(made)
 }
 
 /// A statement that makes a table for such rows, to be shown.

@@ -6,6 +6,7 @@
 //! | 408, 425, 429, 5xx | sent again, after what `Retry-After` asks for |
 //! | 3xx | the address is another: a request is not sent on, for its rows may not be |
 //! | 401, 403 | the user mends it |
+//! | 413 | the server's limit has to be raised: the request is made already |
 //! | any other | the server will never take these rows: the run ends, and says what it answered |
 
 use std::time::Duration;
@@ -33,6 +34,13 @@ pub(super) fn refusal(place: &str, status: StatusCode, start: &[u8]) -> SinkErro
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             SinkError::config(format!("{place}: it answers {status}; check `token`, `headers` and `secret`{said}"))
         }
+        StatusCode::PAYLOAD_TOO_LARGE => SinkError::fatal(
+            place,
+            format!(
+                "it answers {status}: raise the server's limit of a request's body, and start again; `batch_bytes` counts for \
+                 later epochs only{said}"
+            ),
+        ),
         status if status.is_redirection() => {
             SinkError::config(format!("{place}: it answers {status}, to another address: write that one as `url`"))
         }

@@ -27,7 +27,7 @@ const TIMEOUT: Period = Period(Duration::from_secs(30));
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookOptions {
-    /// The address that takes them by POST. May hold a key in its query, which is not shown.
+    /// The address that takes them by POST. May be a secret as a whole: scheme, host and port are shown.
     pub(super) url: Secret,
     /// How rows stand in a request.
     #[serde(default)]

@@ -64,7 +64,8 @@ impl WebhookPublisher {
     pub(super) fn new(options: &WebhookOptions, name: String) -> Result<Self, SinkError> {
         let url = options.address()?;
         Ok(Self {
-            place: shown(&url),
+            // All else of it may be a secret; the path often is.
+            place: url.origin().ascii_serialization(),
             client: client(options)?,
             url,
             name,
@@ -182,17 +183,6 @@ impl Format {
             Self::Json => "application/json",
         })
     }
-}
-
-/// A URL without what may be secret in it: user, query and fragment.
-fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    // It has a host, or else there is nothing to hide.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.to_string()
 }
 
 fn client(options: &WebhookOptions) -> Result<Client, SinkError> {

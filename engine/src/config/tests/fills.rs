@@ -137,6 +137,24 @@ fn a_secret_that_is_spelled_out_is_hidden_too() {
 }
 
 #[test]
+fn an_address_that_is_a_secret_is_hidden_too() {
+    let region = |connector: &str, rest: &str| {
+        format!("region = \"r\"\n[residency]\nallow = [\"r\"]\n[sinks.a]\nconnector = \"{connector}\"\n{rest}\n")
+    };
+    let hook = "url = \"https://u:hidden-0@acme.com/hidden-1?key=hidden-2\"";
+    let table = "url = \"postgresql://u:hidden-3@acme.com/lake\"\ntable = \"a\"";
+    let keys = "url = \"host=acme.com password=hidden-4\"\ntable = \"a\"";
+    for (connector, options) in [("http", hook), ("postgres", table), ("postgres", keys)] {
+        let shown = super::errors(&region(connector, options));
+        assert!(shown.contains("nothing says in which region") && !shown.contains("hidden"), "{shown}");
+        let shown = format!("{:?}", super::good(&region(connector, &format!("{options}\nlocation = \"r\""))));
+        assert!(!shown.contains("hidden"), "{shown}");
+    }
+    let region = super::good(&format!("region = \"r\"\n[sinks.a]\nconnector = \"http\"\n{hook}\n"));
+    assert_eq!(region.secrets.redact("hidden-2 hidden-0"), "*** ***");
+}
+
+#[test]
 fn foreign_text_is_redacted_in_every_spelling() {
     let region = region_with(WITH_SECRETS, &variables()).unwrap();
     let json = serde_json::json!({ "path": SECRET }).to_string();

@@ -6,7 +6,7 @@ use super::options;
 use crate::SinkError;
 use crate::conformance::context;
 use crate::kafka::advice;
-use crate::kafka::client::Trouble;
+use crate::kafka::client::{Trouble, producer};
 use crate::messages::MessageOptions;
 
 const LEAST: &str = "brokers = \"127.0.0.1:9092\"\ntopic = \"alerts\"\n";
@@ -36,6 +36,8 @@ fn properties_that_the_guarantee_rests_on_are_refused() {
         ("group.id", "record of epochs"),
         ("sasl.password", "write `sasl`"),
         ("ssl.key.password", "tls.key_password"),
+        ("delivery.timeout.ms", "message.timeout.ms"),
+        ("statistics.interval.ms", "nobody reads"),
     ] {
         let why = refused(&format!("properties = {{ \"{name}\" = \"x\" }}"));
         assert!(why.contains(name) && why.contains(instead), "{why}");
@@ -44,6 +46,29 @@ fn properties_that_the_guarantee_rests_on_are_refused() {
         .unwrap()
         .check(&context("orders"))
         .unwrap();
+}
+
+#[test]
+fn limits_of_a_transaction_are_the_users_to_set() {
+    let given = |properties: &str| options(&format!("{LEAST}properties = {{ {properties} }}")).unwrap();
+    let longer = given("\"transaction.timeout.ms\" = 120000, \"message.timeout.ms\" = 110000");
+    assert_eq!(longer.transaction_timeout().unwrap().as_secs(), 120);
+    producer(&longer, "name").unwrap();
+    producer(&given("\"transaction.timeout.ms\" = \"120000\""), "name").unwrap();
+    // What librdkafka refuses has reached it: an answer may take longer than this.
+    assert!(producer(&given("\"transaction.timeout.ms\" = 20000"), "name").is_err());
+    assert!(producer(&given("\"message.timeout.ms\" = 90000"), "name").is_err());
+    let why = refused("properties = { \"transaction.timeout.ms\" = \"1m\" }");
+    assert!(why.contains("takes a number of milliseconds"), "{why}");
+}
+
+#[test]
+fn brokers_are_shown_without_what_stands_before_the_host() {
+    for broker in ["kafka://u:hidden@b:9092", "u:hidden@b:9092"] {
+        let brokers = format!("brokers = \"{broker}\"\ntopic = \"alerts\"");
+        let why = options(&brokers).unwrap().check(&context("orders")).unwrap_err().to_string();
+        assert!(why.contains("write b:9092 as host:port") && !why.contains("hidden"), "{why}");
+    }
 }
 
 #[test]

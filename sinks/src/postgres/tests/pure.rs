@@ -3,8 +3,8 @@
 use super::options;
 use crate::SinkError;
 use crate::conformance::{context, schema};
-use crate::messages::MessageOptions;
-use crate::postgres::table::{Name, create, insert};
+use crate::messages::{Message, MessageOptions};
+use crate::postgres::table::{Name, create, insert, json};
 
 const LEAST: &str = "url = \"postgresql://u@db.acme.com/lake\"\ntable = \"alerts\"\n";
 
@@ -30,6 +30,23 @@ fn options_are_checked_against_the_rows() {
     let twice = "url = \"postgresql://u:hidden@h/d\"\ntable = \"a\"\npassword = \"hidden\"";
     let why = refused(twice);
     assert!(why.contains("leave one of them out") && !why.contains("hidden"), "{why}");
+}
+
+#[test]
+fn encryption_is_not_turned_off_in_silence() {
+    for asked in ["sslmode=require", "sslmode=verify-full", "sslmode=verify-ca", "sslrootcert=ca.pem"] {
+        let why = refused(&LEAST.replace("/lake", &format!("/lake?{asked}")));
+        assert!(why.contains("write tls = true"), "{asked}: {why}");
+    }
+    options(&format!("{}tls = false", LEAST.replace("/lake", "/lake?sslmode=disable"))).unwrap().config().unwrap();
+}
+
+#[test]
+fn a_character_that_no_text_holds_is_replaced() {
+    let sent = |row: &str| json(&[Message(None, row.to_owned()), Message(None, "{}".to_owned())]);
+    assert_eq!(sent(r#"{"a":"x\u0000y\\\u0000"}"#), r#"[{"a":"x\ufffdy\\\ufffd"},{}]"#);
+    let escaped = r#"{"a":"\\u0000 \" é"}"#;
+    assert_eq!(sent(escaped), format!("[{escaped},{{}}]"));
 }
 
 #[test]
