@@ -13,20 +13,8 @@ use deltalake_core::kernel::{DataType, Metadata, Protocol, StructField, StructTy
 use crate::error::SinkError;
 use crate::parquet::{Layout, LevelValues};
 
-/// What a writer may leave alone when it only adds files: these say something of rows that are changed or removed.
-const HARMLESS: [&str; 8] = [
-    "appendOnly",
-    "changeDataFeed",
-    "deletionVectors",
-    "domainMetadata",
-    "timestampNtz",
-    "typeWidening",
-    "v2Checkpoint",
-    "vacuumProtocolCheck",
-];
-
-/// Features that may be there and not be used; a look at the columns and properties tells.
-const UNUSED: [&str; 4] = ["checkConstraints", "columnMapping", "generatedColumns", "invariants"];
+/// Features that ask nothing of who only adds files, and that the log's library writes entries for.
+const HARMLESS: [&str; 4] = ["appendOnly", "deletionVectors", "timestampNtz", "v2Checkpoint"];
 
 /// Marks of a column whose values a writer has to check or to make.
 const DEMANDING: [&str; 3] = ["delta.invariants", "delta.generationExpression", "delta.identity.start"];
@@ -165,10 +153,8 @@ fn check_protocol(protocol: &Protocol, metadata: &Metadata) -> Result<(), SinkEr
         )))
     };
     let features = protocol.writer_features().unwrap_or_default();
-    let names = features.iter().map(|feature| feature.as_ref().to_owned());
-    let strange =
-        names.into_iter().find(|name: &String| !HARMLESS.contains(&name.as_str()) && !UNUSED.contains(&name.as_str()));
-    if let Some(name) = strange {
+    let mut names = features.iter().map(ToString::to_string);
+    if let Some(name) = names.find(|name| !HARMLESS.contains(&name.as_str())) {
         return refused(&name);
     }
     let properties = metadata.configuration();

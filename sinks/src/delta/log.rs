@@ -15,7 +15,7 @@ use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
-use deltalake_core::kernel::transaction::{CommitBuilder, CommitData, CommitProperties, TransactionError};
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitData, CommitProperties, PROTOCOL, TransactionError};
 use deltalake_core::kernel::{Action, Add, MetadataExt, Protocol, StructField, StructType, Transaction, new_metadata};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore, get_actions};
 use deltalake_core::protocol::{DeltaOperation, OutputMode, SaveMode};
@@ -482,6 +482,8 @@ impl Log {
     }
 
     fn missing(&self, table: &DeltaTableState) -> Result<Vec<StructField>, SinkError> {
+        // What an entry would be refused for when it is written: then an epoch could go neither forth nor back.
+        PROTOCOL.can_write_to(table).map_err(|error| unwritable(&self.place.shown, &error))?;
         let missing = self.columns.missing_in(table.metadata(), table.protocol(), &table.schema());
         missing.map_err(|error| SinkError::config(format!("{}: {error}", self.place.shown)))
     }
@@ -526,6 +528,22 @@ impl Log {
         self.settled = Some(next);
         Ok(())
     }
+}
+
+/// The error for a table that no entry can be written for.
+fn unwritable(shown: &str, error: &TransactionError) -> SinkError {
+    let asked = match error {
+        TransactionError::UnsupportedTableFeatures(features) => {
+            let mut names: Vec<String> = features.iter().map(ToString::to_string).collect();
+            names.sort_unstable();
+            names.join(", ")
+        }
+        other => other.to_string(),
+    };
+    SinkError::config(format!(
+        "{shown}: the table's protocol asks its writers for {asked}, which this sink does not keep up: take that out of the \
+         table, as by ALTER TABLE … DROP FEATURE, or write to another url"
+    ))
 }
 
 fn sync(table: &DiskPath, entries: Range<u64>) -> io::Result<()> {
