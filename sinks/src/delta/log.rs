@@ -320,7 +320,7 @@ impl Log {
             input: Input { key: file.path().into_owned(), bytes: u64::try_from(file.size()).unwrap_or(0) },
             written: file.modification_time(),
             partition: file.partition_values_map().into_iter().collect(),
-            has_holes: file.deletion_vector_descriptor().is_some(),
+            holes: file.deletion_vector_descriptor(),
         });
         files.collect()
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
-use deltalake_core::kernel::{Action, Add, Remove};
+use deltalake_core::kernel::{Action, Add, DeletionVectorDescriptor, Remove};
 use deltalake_core::protocol::DeltaOperation;
 
 use super::log::{Location, Log};
@@ -53,8 +53,8 @@ pub(super) struct Logged {
     /// When it was written, in milliseconds since 1970.
     pub(super) written: i64,
     pub(super) partition: BTreeMap<String, Option<String>>,
-    /// Whether rows of it are deleted.
-    pub(super) has_holes: bool,
+    /// Which rows of it are deleted, if any are.
+    pub(super) holes: Option<DeletionVectorDescriptor>,
 }
 
 impl fmt::Debug for TableUpkeep {
@@ -217,7 +217,7 @@ impl TableUpkeep {
         };
         let oldest = now.checked_sub_signed(after).map_or(i64::MIN, |moment| moment.timestamp_millis());
         let is_due = |file: &Logged| {
-            !file.has_holes
+            file.holes.is_none()
                 && is_small(file.input.bytes, self.target)
                 && self.merger.is_over(&file.input.key, after, now).unwrap_or(file.written <= oldest)
         };
@@ -284,7 +284,7 @@ impl TableUpkeep {
                 self.log.settle().await?;
                 return Ok(true);
             }
-            let same = files.len() == inputs.len() && files.iter().all(|file| !file.has_holes);
+            let same = files.len() == inputs.len() && files.iter().all(|file| file.holes.is_none());
             let alike = files.windows(2).all(|pair| pair[0].partition == pair[1].partition);
             if !same || !alike || self.log.version_of(&self.calls_off).await? != called_off {
                 return Ok(false);
@@ -316,6 +316,8 @@ pub(super) fn removed(file: &Logged, data_change: bool) -> Remove {
         extended_file_metadata: Some(true),
         partition_values: Some(file.partition.clone().into_iter().collect()),
         size: i64::try_from(file.input.bytes).ok(),
+        // To the log, a file is its path and this: without it, none would go.
+        deletion_vector: file.holes.clone(),
         ..Remove::default()
     }
 }

@@ -423,6 +423,39 @@ async fn old_partitions_leave_the_table_by_an_entry() {
 }
 
 #[tokio::test]
+async fn a_file_of_which_rows_were_deleted_leaves_the_table_as_well() {
+    let begun = Table::new();
+    begun.process("orders").open().await.unwrap();
+    let table = Table::beginning_with(&begun.log()[0], |action| {
+        let features = json!(["deletionVectors"]);
+        let protocol = json!({
+            "minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features, "writerFeatures": features,
+        });
+        if action.get("protocol").is_some() {
+            action["protocol"] = protocol;
+        }
+    });
+    table.with_small_files(1).await;
+    // By another, as one that deletes a row does.
+    let mut add = table.added().remove(0);
+    let holes = json!({
+        "storageType": "u", "pathOrInlineDv": "ab^-aqEH.-t@S}K{vb[*k^", "offset": 4, "sizeInBytes": 40, "cardinality": 1,
+    });
+    let gone = json!({ "remove": { "path": add["path"], "dataChange": true, "deletionTimestamp": 1 } });
+    add["deletionVector"] = holes.clone();
+    let entry = format!("{gone}\n{}", json!({ "add": add }));
+    fs::write(table.0.path().join("table/_delta_log/00000000000000000002.json"), entry).unwrap();
+    let mut options = table.options();
+    options.retain = Some(crate::Period(std::time::Duration::from_secs(60)));
+    let mut upkeep = table.upkeep_with(options, context("orders"));
+    assert_eq!(sweep(&mut upkeep, later()).await.expired.files, 1);
+    let log = table.log();
+    let removed = named(&log[3], "remove");
+    assert_eq!(removed.iter().map(|file| &file["deletionVector"]).collect::<Vec<_>>(), [&holes]);
+    assert_eq!(sweep(&mut upkeep, later()).await.expired.files, 0, "it is gone");
+}
+
+#[tokio::test]
 async fn a_table_that_only_grows_keeps_its_rows() {
     let begun = Table::new();
     begun.process("orders").open().await.unwrap();
