@@ -6,9 +6,9 @@
 //!
 //! | a merge, from planned to logged | if it ends here |
 //! |---|---|
-//! | its rows are in files that nobody sees | they are removed an hour later |
-//! | the files are shown, the log does not name them | no reader looks at them; the next sweep removes them |
-//! | one entry takes the small files out and the large ones in | it is done |
+//! | its rows are in a file that nobody sees | it is removed an hour later |
+//! | the file is shown, the log does not name it | no reader looks at it; the next sweep removes it |
+//! | one entry takes the small files out and the large one in | it is done |
 //! | the small files lie there still | they are deleted when they have been out of the table for long |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -167,11 +167,12 @@ impl TableUpkeep {
         }
         if self.compact.is_some() {
             self.merger.tidy(now).await?;
-            for (folder, bins) in self.small_files(now)? {
+            let bins = self.small_files(now)?.into_iter();
+            for (folder, bin) in bins.flat_map(|(folder, bins)| bins.into_iter().map(move |bin| (folder.clone(), bin))) {
                 if stop() {
                     return Ok(());
                 }
-                self.compact(&folder, bins, stop, swept).await?;
+                self.compact(&folder, &bin, swept).await?;
             }
         }
         self.clear(now, stop, swept).await
@@ -226,44 +227,27 @@ impl TableUpkeep {
         Ok(bins(small.collect(), self.target))
     }
 
-    /// Merges the small files of one partition, and has the log say so in one entry.
-    async fn compact(&mut self, folder: &str, bins: Bins, stop: Stop<'_>, swept: &mut Swept) -> Result<(), SinkError> {
+    /// Merges small files of one partition to one file, and has the log say so in an entry.
+    async fn compact(&mut self, folder: &str, inputs: &[Input], swept: &mut Swept) -> Result<(), SinkError> {
         // Before anything is shown: whoever removes what was shown, and is not logged, says so first.
         let called_off = self.log.version_of(&self.calls_off).await?;
         let names = self.log.columns();
-        let (mut merged, mut inputs) = (Vec::new(), Vec::new());
-        for bin in bins {
-            if stop() {
-                break;
-            }
-            // Somebody has taken one away, or changed what it is: the next sweep sees what there is then.
-            let Some(file) = self.merger.merge(&bin, &names).await? else { continue };
-            merged.push(file);
-            inputs.extend(bin);
-        }
-        if merged.is_empty() {
+        // Somebody has taken one away, or changed what it is: the next sweep sees what there is then.
+        let Some(merged) = self.merger.merge(inputs, &names).await? else { return Ok(()) };
+        self.merger.show(std::slice::from_ref(&merged)).await?;
+        // On an error the entry may be there all the same, so the file stays. If it is not, the next sweep finds it.
+        if self.replace(inputs, &merged, called_off).await? {
+            let compacted = swept.compacted.entry(folder.to_owned()).or_default();
+            inputs.iter().for_each(|input| compacted.before.add(input.bytes));
+            compacted.after.add(merged.bytes);
             return Ok(());
         }
-        self.merger.show(&merged).await?;
-        match self.replace(&inputs, &merged, called_off).await {
-            Ok(true) => {
-                let before = size(inputs.iter().map(|input| input.bytes));
-                let after = size(merged.iter().map(|file| file.bytes));
-                swept.compacted.insert(folder.to_owned(), Compacted { before, after });
-                Ok(())
-            }
-            Ok(false) => {
-                tracing::info!(%folder, "others have changed what was being merged; it stays as it is");
-                // It was logged after all, if others have taken it out again.
-                let buried = self.log.tombstones().await?;
-                for file in merged.iter().filter(|file| !buried.contains_key(&file.target)) {
-                    self.merger.remove(&file.target).await?;
-                }
-                Ok(())
-            }
-            // The entry may be there all the same, so the files stay. If it is not, the next sweep finds them.
-            Err(error) => Err(error),
+        tracing::info!(%folder, "others have changed what was being merged; it stays as it is");
+        // It was logged after all, if others have taken it out again.
+        if !self.log.tombstones().await?.contains_key(&merged.target) {
+            self.merger.remove(&merged.target).await?;
         }
+        Ok(())
     }
 
     /// Puts `merged` in the place of `inputs`; false if they are no longer what they were, so that nothing may be said of
@@ -271,16 +255,15 @@ impl TableUpkeep {
     pub(super) async fn replace(
         &mut self,
         inputs: &[Input],
-        merged: &[PreparedFile],
+        merged: &PreparedFile,
         called_off: Option<i64>,
     ) -> Result<bool, SinkError> {
         let keys: BTreeSet<&str> = inputs.iter().map(|input| input.key.as_str()).collect();
-        let targets: BTreeSet<&str> = merged.iter().map(|file| file.target.as_str()).collect();
         for _ in 0..TRIES {
             self.log.look_again().await?;
-            let files = self.log.files(|key| keys.contains(key) || targets.contains(key));
+            let files = self.log.files(|key| keys.contains(key) || key == merged.target);
             // An attempt of which the answer was lost.
-            if files.iter().any(|file| targets.contains(file.input.key.as_str())) {
+            if files.iter().any(|file| file.input.key == merged.target) {
                 self.log.settle().await?;
                 return Ok(true);
             }
@@ -291,10 +274,10 @@ impl TableUpkeep {
             }
             let partition = files.first().map(|file| file.partition.clone()).unwrap_or_default();
             let removes = files.iter().map(|file| Action::Remove(removed(file, false)));
-            let adds = merged.iter().map(|file| Action::Add(added(file, &partition)));
+            let add = Action::Add(added(merged, &partition));
             let target_size = i64::try_from(self.target).unwrap_or(i64::MAX);
             let operation = DeltaOperation::Optimize { predicate: None, target_size };
-            match self.log.append(removes.chain(adds).collect(), operation, None).await {
+            match self.log.append(removes.chain([add]).collect(), operation, None).await {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
                 // It may have got there: the next look tells, if there is one.

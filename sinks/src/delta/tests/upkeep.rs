@@ -295,7 +295,7 @@ async fn who_merges_what_is_being_merged_changes_nothing() {
     let (inputs, merged, called_off) = slow.shown().await;
     assert_eq!(sweep(&mut table.upkeep(), later()).await.compacted.len(), 1);
     let log = table.log().len();
-    assert!(!slow.replace(&inputs, std::slice::from_ref(&merged), called_off).await.unwrap());
+    assert!(!slow.replace(&inputs, &merged, called_off).await.unwrap());
     assert_eq!((table.log().len(), table.has().len()), (log, 1));
     assert_eq!(table.ids_now().len(), 9);
 }
@@ -325,7 +325,7 @@ async fn a_merge_that_died_before_it_was_logged_is_removed_and_cannot_wake() {
     let mut other = TableUpkeep::at(table.options(), context("orders"), Arc::new(Instant::now)).unwrap();
     let swept = sweep(&mut other, later()).await;
     assert_eq!((swept.vacuumed.files, table.lying().len()), (1, 3));
-    assert!(!paused.replace(&inputs, std::slice::from_ref(&merged), called_off).await.unwrap(), "it was called off");
+    assert!(!paused.replace(&inputs, &merged, called_off).await.unwrap(), "it was called off");
     assert_eq!((table.has().len(), table.ids_now().len()), (3, 9));
     assert_eq!(sweep(&mut table.upkeep(), later()).await.compacted.len(), 1);
     assert_eq!((table.has().len(), table.ids_now().len()), (1, 9));
@@ -339,7 +339,7 @@ async fn a_delete_by_others_calls_a_merge_off() {
     let (inputs, merged, called_off) = slow.shown().await;
     let gone = json!({ "remove": { "path": inputs[1].key, "dataChange": true, "deletionTimestamp": 1 } });
     fs::write(table.0.path().join("table/_delta_log/00000000000000000004.json"), gone.to_string()).unwrap();
-    assert!(!slow.replace(&inputs, std::slice::from_ref(&merged), called_off).await.unwrap());
+    assert!(!slow.replace(&inputs, &merged, called_off).await.unwrap());
     assert_eq!(table.ids_now().len(), 6);
     assert_eq!(sweep(&mut table.upkeep(), later()).await.compacted.values().next().unwrap().before.files, 2);
     assert_eq!(table.ids_now().len(), 6);
