@@ -112,8 +112,11 @@ impl TableUpkeep {
             match buried.get(&file.key) {
                 Some(went) if (1..=cut.timestamp_millis()).contains(went) => deleted.push(file),
                 Some(_) => {}
-                // Was it ever in the table, so long ago that the log has forgotten? Not if it is younger than what that forgets.
-                None if self.merger.is_merged(&file.key) && (now - put < table_keeps || put <= cut) => {
+                // Was it ever in the table, so long ago that the log has forgotten? Not if it is younger than what that forgets;
+                // and if it was, it may go when what is forgotten is older than what is kept.
+                None if self.merger.is_merged(&file.key)
+                    && (now - put < table_keeps || (put <= cut && kept <= table_keeps)) =>
+                {
                     never_logged.push(file);
                 }
                 None if put <= cut => unknown.push(file),
