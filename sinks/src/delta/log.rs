@@ -354,9 +354,13 @@ impl Log {
     /// Files that went, and when, in milliseconds since 1970, as far as the log knows it without its old entries.
     pub(super) async fn tombstones(&self) -> Result<BTreeMap<String, i64>, SinkError> {
         let Some(table) = &self.table else { return Ok(BTreeMap::new()) };
-        let buried = table.all_tombstones(&self.store);
-        let buried = buried.map_ok(|file| (file.path().into_owned(), file.deletion_timestamp().unwrap_or(0)));
-        buried.try_collect().await.map_err(|error| self.place.trouble(Deed::Read, "read", error))
+        let buried = table.all_tombstones(&self.store).try_fold(BTreeMap::new(), async |mut buried, file| {
+            // A file may have gone more than once, if it has come again.
+            let last = buried.entry(file.path().into_owned()).or_insert(0);
+            *last = file.deletion_timestamp().unwrap_or(0).max(*last);
+            Ok(buried)
+        });
+        buried.await.map_err(|error| self.place.trouble(Deed::Read, "read", error))
     }
 
     /// The entries from `first` on that are still there, and when they were written.
