@@ -16,6 +16,9 @@ use crate::parquet::{Layout, LevelValues};
 /// Features that ask nothing of who only adds files, and that the log's library writes entries for.
 const HARMLESS: [&str; 4] = ["appendOnly", "deletionVectors", "timestampNtz", "v2Checkpoint"];
 
+/// The property by which a table's transactions, our epochs, are forgotten after a time.
+const FORGETTING: &str = "delta.setTransactionRetentionDuration";
+
 /// Marks of a column whose values a writer has to check or to make.
 const DEMANDING: [&str; 3] = ["delta.invariants", "delta.generationExpression", "delta.identity.start"];
 
@@ -160,6 +163,12 @@ fn check_protocol(protocol: &Protocol, metadata: &Metadata) -> Result<(), SinkEr
     let properties = metadata.configuration();
     if properties.keys().any(|key| key.starts_with("delta.constraints.")) {
         return refused("check constraints");
+    }
+    if properties.contains_key(FORGETTING) {
+        return Err(SinkError::config(format!(
+            "the table has {FORGETTING}, by which others forget which epochs it has, and rows would be there twice: unset it by \
+             ALTER TABLE … UNSET TBLPROPERTIES ('{FORGETTING}'), or write to another url"
+        )));
     }
     let mapping = properties.get("delta.columnMapping.mode").map(String::as_str);
     if mapping.is_some_and(|mode| mode != "none") {

@@ -338,7 +338,14 @@ async fn a_table_that_asks_more_of_its_writers_is_refused() {
     begun.process("orders").open().await.unwrap();
     let first = &begun.log()[0];
     type Change = fn(&mut Value);
-    let cases: [(Change, &str); 9] = [
+    let cases: [(Change, &str); 10] = [
+        (
+            |action| {
+                let properties = json!({ "delta.setTransactionRetentionDuration": "interval 7 days" });
+                set(action, "metaData", "configuration", properties);
+            },
+            "unset it by ALTER TABLE",
+        ),
         (
             |action| set(action, "metaData", "configuration", json!({ "delta.constraints.few": "id < 10" })),
             "check constraints",
