@@ -148,7 +148,7 @@ impl TableUpkeep {
         if !self.log.look_again().await? {
             return Ok(BTreeMap::new());
         }
-        let planned = self.small_files(now)?.into_iter().map(|(folder, bins)| {
+        let planned = self.small_files(now).into_iter().map(|(folder, bins)| {
             let before = size(bins.iter().flatten().map(|input| input.bytes));
             // What they will be compressed to is known when they are.
             (folder, Compacted { before, after: Amount { files: bins.len() as u64, bytes: before.bytes } })
@@ -158,24 +158,28 @@ impl TableUpkeep {
         Ok(planned)
     }
 
+    /// What can be done is done, whatever else cannot; the first error is told at the end.
     async fn work(&mut self, now: DateTime<Utc>, stop: Stop<'_>, swept: &mut Swept) -> Result<(), SinkError> {
         if !self.log.look_again().await? {
             return Ok(());
         }
+        let mut first = Ok(());
         if let Some(retain) = self.retain.and_then(|retain| TimeDelta::from_std(retain).ok()) {
-            self.expire(now, retain, swept).await?;
+            note(&mut first, self.expire(now, retain, swept).await);
         }
         if self.compact.is_some() {
-            self.merger.tidy(now).await?;
-            let bins = self.small_files(now)?.into_iter();
-            for (folder, bin) in bins.flat_map(|(folder, bins)| bins.into_iter().map(move |bin| (folder.clone(), bin))) {
-                if stop() {
-                    return Ok(());
+            note(&mut first, self.merger.tidy(now).await);
+            for (folder, bins) in self.small_files(now) {
+                for bin in bins {
+                    if stop() {
+                        return first;
+                    }
+                    note(&mut first, self.compact(&folder, &bin, swept).await);
                 }
-                self.compact(&folder, &bin, swept).await?;
             }
         }
-        self.clear(now, stop, swept).await
+        note(&mut first, self.clear(now, stop, swept).await);
+        first
     }
 
     /// Takes the files of old partitions out of the table.
@@ -212,9 +216,9 @@ impl TableUpkeep {
     }
 
     /// What is to be merged, by folder.
-    fn small_files(&self, now: DateTime<Utc>) -> Result<BTreeMap<String, Bins>, SinkError> {
+    fn small_files(&self, now: DateTime<Utc>) -> BTreeMap<String, Bins> {
         let Some(after) = self.compact.and_then(|compact| TimeDelta::from_std(compact.after.0).ok()) else {
-            return Ok(BTreeMap::new());
+            return BTreeMap::new();
         };
         let oldest = now.checked_sub_signed(after).map_or(i64::MIN, |moment| moment.timestamp_millis());
         let is_due = |file: &Logged| {
@@ -224,7 +228,7 @@ impl TableUpkeep {
         };
         let files = self.log.files(|key| self.merger.owns(key)).into_iter().filter(is_due);
         let small = files.map(|file| Small { age: self.merger.by_age(&file.input.key), input: file.input });
-        Ok(bins(small.collect(), self.target))
+        bins(small.collect(), self.target)
     }
 
     /// Merges small files of one partition to one file, and has the log say so in an entry.
@@ -287,6 +291,15 @@ impl TableUpkeep {
         }
         // The last attempt may be on its way, for all that is known.
         Err(self.log.is_busy())
+    }
+}
+
+/// Keeps the first error; those behind it are only logged.
+fn note(first: &mut Result<(), SinkError>, done: Result<(), SinkError>) {
+    match done {
+        Ok(()) => {}
+        Err(error) if first.is_err() => tracing::warn!(%error, "and so did another part of the sweep fail"),
+        Err(error) => *first = Err(error),
     }
 }
 

@@ -301,6 +301,17 @@ async fn who_merges_what_is_being_merged_changes_nothing() {
 }
 
 impl TableUpkeep {
+    /// A merge of some files that dies before the log has its entry.
+    async fn lose(&mut self, added: &[Value]) {
+        let key = |add: &Value| percent_decoded(add["path"].as_str().unwrap());
+        let keys: BTreeSet<String> = added.iter().map(key).collect();
+        self.log.look_again().await.unwrap();
+        let inputs: Vec<Input> = self.log.files(|key| keys.contains(key)).into_iter().map(|file| file.input).collect();
+        let names = self.log.columns();
+        let merged = self.merger.merge(&inputs, &names).await.unwrap().unwrap();
+        self.merger.show(std::slice::from_ref(&merged)).await.unwrap();
+    }
+
     /// As far as a sweep comes that dies before the log has its entry.
     async fn shown(&mut self) -> (Vec<Input>, crate::parquet::PreparedFile, Option<i64>) {
         self.log.look_again().await.unwrap();
@@ -469,6 +480,26 @@ async fn a_table_that_only_grows_keeps_its_rows() {
     let mut upkeep = table.upkeep_with(options, context("orders"));
     let error = config_error(upkeep.sweep(later(), &|| false, &mut Swept::default()).await);
     assert!(error.contains("delta.appendOnly"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_stops_nothing_else() {
+    let table = Table::new();
+    let mut sink = table.with_small_files(2).await;
+    // The second hour.
+    epoch(&mut sink, 3, batch(&[HOUR + 1])).await;
+    epoch(&mut sink, 4, batch(&[HOUR])).await;
+    let broken = table.path(&table.added()[0]);
+    fs::write(&broken, vec![0; fs::metadata(&broken).unwrap().len() as usize]).unwrap();
+    let mut upkeep = table.upkeep();
+    // Of a merge that died: the vacuum has something to do.
+    let lost = table.path(&table.added()[3]);
+    upkeep.lose(&table.added()[2..]).await;
+    let mut swept = Swept::default();
+    upkeep.sweep(later(), &|| false, &mut swept).await.unwrap_err();
+    assert_eq!(swept.compacted.values().map(|done| done.before.files).collect::<Vec<_>>(), [2], "the second hour's");
+    assert_eq!(swept.vacuumed.files, 1);
+    assert!(lost.exists(), "it went just now");
 }
 
 #[tokio::test]
