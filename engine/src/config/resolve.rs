@@ -375,7 +375,7 @@ fn add_standbys(
     }
 }
 
-/// Two sinks of one pipeline at one place would take each other's files for their own.
+/// Two sinks of one pipeline at one place would take each other's files for their own; that of its late rows is one of them.
 fn check_shared_places(
     root: &Node,
     sinks: &BTreeMap<String, SinkConfig>,
@@ -385,12 +385,13 @@ fn check_shared_places(
     for entry in root.get("pipelines").map_or(&[][..], Node::entries) {
         let Some(pipeline) = pipelines.get(&entry.key) else { continue };
         let mut seen: Vec<(&str, &Path)> = Vec::new();
-        for name in &pipeline.sinks {
+        let sinks_of = pipeline.sinks.iter().map(|name| ("sinks", name));
+        for (key, name) in sinks_of.chain(pipeline.late.iter().map(|name| ("late", name))) {
             let Some(files) = sinks.get(name).and_then(|sink| sink.options.files()) else { continue };
             // Compared part by part: a slash more or less makes no other place.
             let place = Path::new(&files.url);
             if let Some((other, _)) = seen.iter().find(|(other, of)| other != name && *of == place) {
-                let node = entry.node.get("sinks").unwrap_or(&entry.node);
+                let node = entry.node.get(key).unwrap_or(&entry.node);
                 let message = format!("`{other}` and `{name}` write to one place");
                 context.refuse(node.span.clone(), message, "give each sink of a pipeline a `url` of its own");
             }

@@ -13,20 +13,11 @@ use deltalake_core::kernel::{DataType, Metadata, Protocol, StructField, StructTy
 use crate::error::SinkError;
 use crate::parquet::{Layout, LevelValues};
 
-/// What a writer may leave alone when it only adds files: these say something of rows that are changed or removed.
-const HARMLESS: [&str; 8] = [
-    "appendOnly",
-    "changeDataFeed",
-    "deletionVectors",
-    "domainMetadata",
-    "timestampNtz",
-    "typeWidening",
-    "v2Checkpoint",
-    "vacuumProtocolCheck",
-];
+/// Features that ask nothing of who only adds files, and that the log's library writes entries for.
+const HARMLESS: [&str; 4] = ["appendOnly", "deletionVectors", "timestampNtz", "v2Checkpoint"];
 
-/// Features that may be there and not be used; a look at the columns and properties tells.
-const UNUSED: [&str; 4] = ["checkConstraints", "columnMapping", "generatedColumns", "invariants"];
+/// The property by which a table's transactions, our epochs, are forgotten after a time.
+const FORGETTING: &str = "delta.setTransactionRetentionDuration";
 
 /// Marks of a column whose values a writer has to check or to make.
 const DEMANDING: [&str; 3] = ["delta.invariants", "delta.generationExpression", "delta.identity.start"];
@@ -165,15 +156,19 @@ fn check_protocol(protocol: &Protocol, metadata: &Metadata) -> Result<(), SinkEr
         )))
     };
     let features = protocol.writer_features().unwrap_or_default();
-    let names = features.iter().map(|feature| feature.as_ref().to_owned());
-    let strange =
-        names.into_iter().find(|name: &String| !HARMLESS.contains(&name.as_str()) && !UNUSED.contains(&name.as_str()));
-    if let Some(name) = strange {
+    let mut names = features.iter().map(ToString::to_string);
+    if let Some(name) = names.find(|name| !HARMLESS.contains(&name.as_str())) {
         return refused(&name);
     }
     let properties = metadata.configuration();
     if properties.keys().any(|key| key.starts_with("delta.constraints.")) {
         return refused("check constraints");
+    }
+    if properties.contains_key(FORGETTING) {
+        return Err(SinkError::config(format!(
+            "the table has {FORGETTING}, by which others forget which epochs it has, and rows would be there twice: unset it by \
+             ALTER TABLE … UNSET TBLPROPERTIES ('{FORGETTING}'), or write to another url"
+        )));
     }
     let mapping = properties.get("delta.columnMapping.mode").map(String::as_str);
     if mapping.is_some_and(|mode| mode != "none") {

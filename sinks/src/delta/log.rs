@@ -15,7 +15,7 @@ use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
-use deltalake_core::kernel::transaction::{CommitBuilder, CommitData, CommitProperties, TransactionError};
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitData, CommitProperties, PROTOCOL, TransactionError};
 use deltalake_core::kernel::{Action, Add, MetadataExt, Protocol, StructField, StructType, Transaction, new_metadata};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore, get_actions};
 use deltalake_core::protocol::{DeltaOperation, OutputMode, SaveMode};
@@ -320,7 +320,7 @@ impl Log {
             input: Input { key: file.path().into_owned(), bytes: u64::try_from(file.size()).unwrap_or(0) },
             written: file.modification_time(),
             partition: file.partition_values_map().into_iter().collect(),
-            has_holes: file.deletion_vector_descriptor().is_some(),
+            holes: file.deletion_vector_descriptor(),
         });
         files.collect()
     }
@@ -354,9 +354,13 @@ impl Log {
     /// Files that went, and when, in milliseconds since 1970, as far as the log knows it without its old entries.
     pub(super) async fn tombstones(&self) -> Result<BTreeMap<String, i64>, SinkError> {
         let Some(table) = &self.table else { return Ok(BTreeMap::new()) };
-        let buried = table.all_tombstones(&self.store);
-        let buried = buried.map_ok(|file| (file.path().into_owned(), file.deletion_timestamp().unwrap_or(0)));
-        buried.try_collect().await.map_err(|error| self.place.trouble(Deed::Read, "read", error))
+        let buried = table.all_tombstones(&self.store).try_fold(BTreeMap::new(), async |mut buried, file| {
+            // A file may have gone more than once, if it has come again.
+            let last = buried.entry(file.path().into_owned()).or_insert(0);
+            *last = file.deletion_timestamp().unwrap_or(0).max(*last);
+            Ok(buried)
+        });
+        buried.await.map_err(|error| self.place.trouble(Deed::Read, "read", error))
     }
 
     /// The entries from `first` on that are still there, and when they were written.
@@ -482,6 +486,8 @@ impl Log {
     }
 
     fn missing(&self, table: &DeltaTableState) -> Result<Vec<StructField>, SinkError> {
+        // What an entry would be refused for when it is written: then an epoch could go neither forth nor back.
+        PROTOCOL.can_write_to(table).map_err(|error| unwritable(&self.place.shown, &error))?;
         let missing = self.columns.missing_in(table.metadata(), table.protocol(), &table.schema());
         missing.map_err(|error| SinkError::config(format!("{}: {error}", self.place.shown)))
     }
@@ -526,6 +532,22 @@ impl Log {
         self.settled = Some(next);
         Ok(())
     }
+}
+
+/// The error for a table that no entry can be written for.
+fn unwritable(shown: &str, error: &TransactionError) -> SinkError {
+    let asked = match error {
+        TransactionError::UnsupportedTableFeatures(features) => {
+            let mut names: Vec<String> = features.iter().map(ToString::to_string).collect();
+            names.sort_unstable();
+            names.join(", ")
+        }
+        other => other.to_string(),
+    };
+    SinkError::config(format!(
+        "{shown}: the table's protocol asks its writers for {asked}, which this sink does not keep up: take that out of the \
+         table, as by ALTER TABLE … DROP FEATURE, or write to another url"
+    ))
 }
 
 fn sync(table: &DiskPath, entries: Range<u64>) -> io::Result<()> {

@@ -23,18 +23,23 @@ pub(super) struct Small {
 /// What is to be merged in one partition: each bin becomes one file.
 pub(super) type Bins = Vec<Vec<Input>>;
 
+/// Files that are merged at a time at most, however small: all are open at once, and their entry names each.
+const AT_MOST: usize = 1000;
+
 /// Whether a file is small, where files are to have `target` bytes.
 pub(super) fn is_small(bytes: u64, target: u64) -> bool {
     bytes < target - target / 4
 }
 
-/// By folder, the files to be merged: in the order in which their rows came, up to `target` bytes together.
+/// By folder, the files to be merged: in the order in which their rows came, up to `target` bytes and `AT_MOST` together.
 pub(super) fn bins(mut small: Vec<Small>, target: u64) -> BTreeMap<String, Bins> {
     small.sort_by(|a, b| (a.age, &a.input.key).cmp(&(b.age, &b.input.key)));
     let mut folders: BTreeMap<String, Bins> = BTreeMap::new();
     for Small { input, .. } in small {
         let bins = folders.entry(folder_of(&input.key).to_owned()).or_default();
-        let fits = |bin: &&mut Vec<Input>| bin.iter().map(|other| other.bytes).sum::<u64>() + input.bytes <= target;
+        let fits = |bin: &&mut Vec<Input>| {
+            bin.len() < AT_MOST && bin.iter().map(|other| other.bytes).sum::<u64>() + input.bytes <= target
+        };
         match bins.last_mut().filter(fits) {
             Some(bin) => bin.push(input),
             None => bins.push(vec![input]),
@@ -80,6 +85,15 @@ mod tests {
                 .collect();
             assert_eq!(found, expected);
         }
+    }
+
+    #[test]
+    fn no_more_go_together_than_can_be_open_at_once() {
+        let small =
+            |n: usize| Small { input: Input { key: format!("h=1/{n:04}"), bytes: 1 }, age: (Some(n as u64), Some(1)) };
+        let found = bins((0..2 * AT_MOST + 1).map(small).collect(), u64::MAX);
+        let sizes: Vec<usize> = found.values().flatten().map(Vec::len).collect();
+        assert_eq!(sizes, [AT_MOST, AT_MOST], "the last one is alone");
     }
 
     #[test]

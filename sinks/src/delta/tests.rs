@@ -338,7 +338,14 @@ async fn a_table_that_asks_more_of_its_writers_is_refused() {
     begun.process("orders").open().await.unwrap();
     let first = &begun.log()[0];
     type Change = fn(&mut Value);
-    let cases: [(Change, &str); 5] = [
+    let cases: [(Change, &str); 10] = [
+        (
+            |action| {
+                let properties = json!({ "delta.setTransactionRetentionDuration": "interval 7 days" });
+                set(action, "metaData", "configuration", properties);
+            },
+            "unset it by ALTER TABLE",
+        ),
         (
             |action| set(action, "metaData", "configuration", json!({ "delta.constraints.few": "id < 10" })),
             "check constraints",
@@ -348,6 +355,14 @@ async fn a_table_that_asks_more_of_its_writers_is_refused() {
             "column mapping",
         ),
         (|action| feature(action, "rowTracking"), "rowTracking"),
+        (|action| feature(action, "invariants"), "asks its writers for invariants"),
+        (|action| feature(action, "changeDataFeed"), "asks its writers for changeDataFeed"),
+        (|action| feature(action, "checkpointProtection"), "checkpointProtection"),
+        // Of old, a version stands for all that came with it, used or not.
+        (
+            |action| set(action, "protocol", "minWriterVersion", json!(3)),
+            "asks its writers for checkConstraints, invariants",
+        ),
         (|action| column(action, "nullable", json!(false)), "column \"id\" may not be null in the table"),
         (
             |action| column(action, "metadata", json!({ "delta.generationExpression": "1" })),

@@ -6,9 +6,9 @@
 //!
 //! | a merge, from planned to logged | if it ends here |
 //! |---|---|
-//! | its rows are in files that nobody sees | they are removed an hour later |
-//! | the files are shown, the log does not name them | no reader looks at them; the next sweep removes them |
-//! | one entry takes the small files out and the large ones in | it is done |
+//! | its rows are in a file that nobody sees | it is removed an hour later |
+//! | the file is shown, the log does not name it | no reader looks at it; the next sweep removes it |
+//! | one entry takes the small files out and the large one in | it is done |
 //! | the small files lie there still | they are deleted when they have been out of the table for long |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
-use deltalake_core::kernel::{Action, Add, Remove};
+use deltalake_core::kernel::{Action, Add, DeletionVectorDescriptor, Remove};
 use deltalake_core::protocol::DeltaOperation;
 
 use super::log::{Location, Log};
@@ -53,8 +53,8 @@ pub(super) struct Logged {
     /// When it was written, in milliseconds since 1970.
     pub(super) written: i64,
     pub(super) partition: BTreeMap<String, Option<String>>,
-    /// Whether rows of it are deleted.
-    pub(super) has_holes: bool,
+    /// Which rows of it are deleted, if any are.
+    pub(super) holes: Option<DeletionVectorDescriptor>,
 }
 
 impl fmt::Debug for TableUpkeep {
@@ -148,7 +148,7 @@ impl TableUpkeep {
         if !self.log.look_again().await? {
             return Ok(BTreeMap::new());
         }
-        let planned = self.small_files(now)?.into_iter().map(|(folder, bins)| {
+        let planned = self.small_files(now).into_iter().map(|(folder, bins)| {
             let before = size(bins.iter().flatten().map(|input| input.bytes));
             // What they will be compressed to is known when they are.
             (folder, Compacted { before, after: Amount { files: bins.len() as u64, bytes: before.bytes } })
@@ -158,23 +158,28 @@ impl TableUpkeep {
         Ok(planned)
     }
 
+    /// What can be done is done, whatever else cannot; the first error is told at the end.
     async fn work(&mut self, now: DateTime<Utc>, stop: Stop<'_>, swept: &mut Swept) -> Result<(), SinkError> {
         if !self.log.look_again().await? {
             return Ok(());
         }
+        let mut first = Ok(());
         if let Some(retain) = self.retain.and_then(|retain| TimeDelta::from_std(retain).ok()) {
-            self.expire(now, retain, swept).await?;
+            note(&mut first, self.expire(now, retain, swept).await);
         }
         if self.compact.is_some() {
-            self.merger.tidy(now).await?;
-            for (folder, bins) in self.small_files(now)? {
-                if stop() {
-                    return Ok(());
+            note(&mut first, self.merger.tidy(now).await);
+            for (folder, bins) in self.small_files(now) {
+                for bin in bins {
+                    if stop() {
+                        return first;
+                    }
+                    note(&mut first, self.compact(&folder, &bin, swept).await);
                 }
-                self.compact(&folder, bins, stop, swept).await?;
             }
         }
-        self.clear(now, stop, swept).await
+        note(&mut first, self.clear(now, stop, swept).await);
+        first
     }
 
     /// Takes the files of old partitions out of the table.
@@ -211,59 +216,42 @@ impl TableUpkeep {
     }
 
     /// What is to be merged, by folder.
-    fn small_files(&self, now: DateTime<Utc>) -> Result<BTreeMap<String, Bins>, SinkError> {
+    fn small_files(&self, now: DateTime<Utc>) -> BTreeMap<String, Bins> {
         let Some(after) = self.compact.and_then(|compact| TimeDelta::from_std(compact.after.0).ok()) else {
-            return Ok(BTreeMap::new());
+            return BTreeMap::new();
         };
         let oldest = now.checked_sub_signed(after).map_or(i64::MIN, |moment| moment.timestamp_millis());
         let is_due = |file: &Logged| {
-            !file.has_holes
+            file.holes.is_none()
                 && is_small(file.input.bytes, self.target)
                 && self.merger.is_over(&file.input.key, after, now).unwrap_or(file.written <= oldest)
         };
         let files = self.log.files(|key| self.merger.owns(key)).into_iter().filter(is_due);
         let small = files.map(|file| Small { age: self.merger.by_age(&file.input.key), input: file.input });
-        Ok(bins(small.collect(), self.target))
+        bins(small.collect(), self.target)
     }
 
-    /// Merges the small files of one partition, and has the log say so in one entry.
-    async fn compact(&mut self, folder: &str, bins: Bins, stop: Stop<'_>, swept: &mut Swept) -> Result<(), SinkError> {
+    /// Merges small files of one partition to one file, and has the log say so in an entry.
+    async fn compact(&mut self, folder: &str, inputs: &[Input], swept: &mut Swept) -> Result<(), SinkError> {
         // Before anything is shown: whoever removes what was shown, and is not logged, says so first.
         let called_off = self.log.version_of(&self.calls_off).await?;
         let names = self.log.columns();
-        let (mut merged, mut inputs) = (Vec::new(), Vec::new());
-        for bin in bins {
-            if stop() {
-                break;
-            }
-            // Somebody has taken one away, or changed what it is: the next sweep sees what there is then.
-            let Some(file) = self.merger.merge(&bin, &names).await? else { continue };
-            merged.push(file);
-            inputs.extend(bin);
-        }
-        if merged.is_empty() {
+        // Somebody has taken one away, or changed what it is: the next sweep sees what there is then.
+        let Some(merged) = self.merger.merge(inputs, &names).await? else { return Ok(()) };
+        self.merger.show(std::slice::from_ref(&merged)).await?;
+        // On an error the entry may be there all the same, so the file stays. If it is not, the next sweep finds it.
+        if self.replace(inputs, &merged, called_off).await? {
+            let compacted = swept.compacted.entry(folder.to_owned()).or_default();
+            inputs.iter().for_each(|input| compacted.before.add(input.bytes));
+            compacted.after.add(merged.bytes);
             return Ok(());
         }
-        self.merger.show(&merged).await?;
-        match self.replace(&inputs, &merged, called_off).await {
-            Ok(true) => {
-                let before = size(inputs.iter().map(|input| input.bytes));
-                let after = size(merged.iter().map(|file| file.bytes));
-                swept.compacted.insert(folder.to_owned(), Compacted { before, after });
-                Ok(())
-            }
-            Ok(false) => {
-                tracing::info!(%folder, "others have changed what was being merged; it stays as it is");
-                // It was logged after all, if others have taken it out again.
-                let buried = self.log.tombstones().await?;
-                for file in merged.iter().filter(|file| !buried.contains_key(&file.target)) {
-                    self.merger.remove(&file.target).await?;
-                }
-                Ok(())
-            }
-            // The entry may be there all the same, so the files stay. If it is not, the next sweep finds them.
-            Err(error) => Err(error),
+        tracing::info!(%folder, "others have changed what was being merged; it stays as it is");
+        // It was logged after all, if others have taken it out again.
+        if !self.log.tombstones().await?.contains_key(&merged.target) {
+            self.merger.remove(&merged.target).await?;
         }
+        Ok(())
     }
 
     /// Puts `merged` in the place of `inputs`; false if they are no longer what they were, so that nothing may be said of
@@ -271,30 +259,29 @@ impl TableUpkeep {
     pub(super) async fn replace(
         &mut self,
         inputs: &[Input],
-        merged: &[PreparedFile],
+        merged: &PreparedFile,
         called_off: Option<i64>,
     ) -> Result<bool, SinkError> {
         let keys: BTreeSet<&str> = inputs.iter().map(|input| input.key.as_str()).collect();
-        let targets: BTreeSet<&str> = merged.iter().map(|file| file.target.as_str()).collect();
         for _ in 0..TRIES {
             self.log.look_again().await?;
-            let files = self.log.files(|key| keys.contains(key) || targets.contains(key));
+            let files = self.log.files(|key| keys.contains(key) || key == merged.target);
             // An attempt of which the answer was lost.
-            if files.iter().any(|file| targets.contains(file.input.key.as_str())) {
+            if files.iter().any(|file| file.input.key == merged.target) {
                 self.log.settle().await?;
                 return Ok(true);
             }
-            let same = files.len() == inputs.len() && files.iter().all(|file| !file.has_holes);
+            let same = files.len() == inputs.len() && files.iter().all(|file| file.holes.is_none());
             let alike = files.windows(2).all(|pair| pair[0].partition == pair[1].partition);
             if !same || !alike || self.log.version_of(&self.calls_off).await? != called_off {
                 return Ok(false);
             }
             let partition = files.first().map(|file| file.partition.clone()).unwrap_or_default();
             let removes = files.iter().map(|file| Action::Remove(removed(file, false)));
-            let adds = merged.iter().map(|file| Action::Add(added(file, &partition)));
+            let add = Action::Add(added(merged, &partition));
             let target_size = i64::try_from(self.target).unwrap_or(i64::MAX);
             let operation = DeltaOperation::Optimize { predicate: None, target_size };
-            match self.log.append(removes.chain(adds).collect(), operation, None).await {
+            match self.log.append(removes.chain([add]).collect(), operation, None).await {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
                 // It may have got there: the next look tells, if there is one.
@@ -307,6 +294,15 @@ impl TableUpkeep {
     }
 }
 
+/// Keeps the first error; those behind it are only logged.
+fn note(first: &mut Result<(), SinkError>, done: Result<(), SinkError>) {
+    match done {
+        Ok(()) => {}
+        Err(error) if first.is_err() => tracing::warn!(%error, "and so did another part of the sweep fail"),
+        Err(error) => *first = Err(error),
+    }
+}
+
 /// What the log says of a file that goes.
 pub(super) fn removed(file: &Logged, data_change: bool) -> Remove {
     Remove {
@@ -316,6 +312,8 @@ pub(super) fn removed(file: &Logged, data_change: bool) -> Remove {
         extended_file_metadata: Some(true),
         partition_values: Some(file.partition.clone().into_iter().collect()),
         size: i64::try_from(file.input.bytes).ok(),
+        // To the log, a file is its path and this: without it, none would go.
+        deletion_vector: file.holes.clone(),
         ..Remove::default()
     }
 }

@@ -53,17 +53,18 @@ impl Vacuum {
         Self { kept, next: 0 }
     }
 
-    /// The keys of `unknown` that an entry took out of the table up to `cut`. Entries that were read before are not read again.
+    /// The keys of `unknown` that an entry took out of the table up to `cut`, and the first entry that was not read. Entries that
+    /// were read before, and whose files are deleted, are not read again.
     async fn went(
-        &mut self,
+        &self,
         log: &Log,
         unknown: &BTreeSet<&str>,
         cut: DateTime<Utc>,
-    ) -> Result<BTreeSet<String>, SinkError> {
+    ) -> Result<(BTreeSet<String>, u64), SinkError> {
         let entries = log.entries_from(self.next).await?;
         // What an entry says of has gone by the time that it was written.
         let old: Vec<u64> = entries.into_iter().take_while(|(_, put)| *put <= cut).map(|(entry, _)| entry).collect();
-        let last = old.last().copied();
+        let next = old.last().map_or(self.next, |last| last + 1);
         let mut reading = stream::iter(old).map(|entry| log.entry(entry)).buffered(ENTRIES_AT_A_TIME);
         let mut went = BTreeSet::new();
         while let Some(actions) = reading.try_next().await? {
@@ -73,11 +74,7 @@ impl Vacuum {
             });
             went.extend(removed);
         }
-        drop(reading);
-        if let Some(last) = last {
-            self.next = last + 1;
-        }
-        Ok(went)
+        Ok((went, next))
     }
 }
 
@@ -112,24 +109,32 @@ impl TableUpkeep {
             match buried.get(&file.key) {
                 Some(went) if (1..=cut.timestamp_millis()).contains(went) => deleted.push(file),
                 Some(_) => {}
-                // Was it ever in the table, so long ago that the log has forgotten? Not if it is younger than what that forgets.
-                None if self.merger.is_merged(&file.key) && (now - put < table_keeps || put <= cut) => {
+                // Was it ever in the table, so long ago that the log has forgotten? Not if it is younger than what that forgets;
+                // and if it was, it may go when what is forgotten is older than what is kept.
+                None if self.merger.is_merged(&file.key)
+                    && (now - put < table_keeps || (put <= cut && kept <= table_keeps)) =>
+                {
                     never_logged.push(file);
                 }
                 None if put <= cut => unknown.push(file),
                 None => {}
             }
         }
+        let mut next = self.vacuum.next;
         if !unknown.is_empty() {
             let keys = unknown.iter().map(|file| file.key.as_str()).collect();
-            let went = self.vacuum.went(&self.log, &keys, cut).await?;
+            let went;
+            (went, next) = self.vacuum.went(&self.log, &keys, cut).await?;
             deleted.extend(unknown.into_iter().filter(|file| went.contains(&file.key)));
         }
         if !never_logged.is_empty() && !stop() {
             self.call_off(&mut never_logged).await?;
             deleted.extend(never_logged);
         }
-        self.delete(deleted, stop, swept).await
+        if self.delete(deleted, stop, swept).await? {
+            self.vacuum.next = next;
+        }
+        Ok(())
     }
 
     /// Tells all who are merging that what they have shown by now is not to be logged, by an entry; leaves of `files` what is not
@@ -157,10 +162,11 @@ impl TableUpkeep {
         Err(self.log.is_busy())
     }
 
-    async fn delete(&self, files: Vec<Input>, stop: Stop<'_>, swept: &mut Swept) -> Result<(), SinkError> {
+    /// Deletes the files; false if it was told to stop before it was through.
+    async fn delete(&self, files: Vec<Input>, stop: Stop<'_>, swept: &mut Swept) -> Result<bool, SinkError> {
         for files in files.chunks(AT_ONCE) {
             if stop() {
-                break;
+                return Ok(false);
             }
             let merger = &self.merger;
             let removing =
@@ -170,6 +176,6 @@ impl TableUpkeep {
                 swept.vacuumed.add(bytes);
             }
         }
-        Ok(())
+        Ok(true)
     }
 }

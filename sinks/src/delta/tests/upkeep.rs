@@ -295,12 +295,23 @@ async fn who_merges_what_is_being_merged_changes_nothing() {
     let (inputs, merged, called_off) = slow.shown().await;
     assert_eq!(sweep(&mut table.upkeep(), later()).await.compacted.len(), 1);
     let log = table.log().len();
-    assert!(!slow.replace(&inputs, std::slice::from_ref(&merged), called_off).await.unwrap());
+    assert!(!slow.replace(&inputs, &merged, called_off).await.unwrap());
     assert_eq!((table.log().len(), table.has().len()), (log, 1));
     assert_eq!(table.ids_now().len(), 9);
 }
 
 impl TableUpkeep {
+    /// A merge of some files that dies before the log has its entry.
+    async fn lose(&mut self, added: &[Value]) {
+        let key = |add: &Value| percent_decoded(add["path"].as_str().unwrap());
+        let keys: BTreeSet<String> = added.iter().map(key).collect();
+        self.log.look_again().await.unwrap();
+        let inputs: Vec<Input> = self.log.files(|key| keys.contains(key)).into_iter().map(|file| file.input).collect();
+        let names = self.log.columns();
+        let merged = self.merger.merge(&inputs, &names).await.unwrap().unwrap();
+        self.merger.show(std::slice::from_ref(&merged)).await.unwrap();
+    }
+
     /// As far as a sweep comes that dies before the log has its entry.
     async fn shown(&mut self) -> (Vec<Input>, crate::parquet::PreparedFile, Option<i64>) {
         self.log.look_again().await.unwrap();
@@ -325,7 +336,7 @@ async fn a_merge_that_died_before_it_was_logged_is_removed_and_cannot_wake() {
     let mut other = TableUpkeep::at(table.options(), context("orders"), Arc::new(Instant::now)).unwrap();
     let swept = sweep(&mut other, later()).await;
     assert_eq!((swept.vacuumed.files, table.lying().len()), (1, 3));
-    assert!(!paused.replace(&inputs, std::slice::from_ref(&merged), called_off).await.unwrap(), "it was called off");
+    assert!(!paused.replace(&inputs, &merged, called_off).await.unwrap(), "it was called off");
     assert_eq!((table.has().len(), table.ids_now().len()), (3, 9));
     assert_eq!(sweep(&mut table.upkeep(), later()).await.compacted.len(), 1);
     assert_eq!((table.has().len(), table.ids_now().len()), (1, 9));
@@ -339,7 +350,7 @@ async fn a_delete_by_others_calls_a_merge_off() {
     let (inputs, merged, called_off) = slow.shown().await;
     let gone = json!({ "remove": { "path": inputs[1].key, "dataChange": true, "deletionTimestamp": 1 } });
     fs::write(table.0.path().join("table/_delta_log/00000000000000000004.json"), gone.to_string()).unwrap();
-    assert!(!slow.replace(&inputs, std::slice::from_ref(&merged), called_off).await.unwrap());
+    assert!(!slow.replace(&inputs, &merged, called_off).await.unwrap());
     assert_eq!(table.ids_now().len(), 6);
     assert_eq!(sweep(&mut table.upkeep(), later()).await.compacted.values().next().unwrap().before.files, 2);
     assert_eq!(table.ids_now().len(), 6);
@@ -423,6 +434,39 @@ async fn old_partitions_leave_the_table_by_an_entry() {
 }
 
 #[tokio::test]
+async fn a_file_of_which_rows_were_deleted_leaves_the_table_as_well() {
+    let begun = Table::new();
+    begun.process("orders").open().await.unwrap();
+    let table = Table::beginning_with(&begun.log()[0], |action| {
+        let features = json!(["deletionVectors"]);
+        let protocol = json!({
+            "minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features, "writerFeatures": features,
+        });
+        if action.get("protocol").is_some() {
+            action["protocol"] = protocol;
+        }
+    });
+    table.with_small_files(1).await;
+    // By another, as one that deletes a row does.
+    let mut add = table.added().remove(0);
+    let holes = json!({
+        "storageType": "u", "pathOrInlineDv": "ab^-aqEH.-t@S}K{vb[*k^", "offset": 4, "sizeInBytes": 40, "cardinality": 1,
+    });
+    let gone = json!({ "remove": { "path": add["path"], "dataChange": true, "deletionTimestamp": 1 } });
+    add["deletionVector"] = holes.clone();
+    let entry = format!("{gone}\n{}", json!({ "add": add }));
+    fs::write(table.0.path().join("table/_delta_log/00000000000000000002.json"), entry).unwrap();
+    let mut options = table.options();
+    options.retain = Some(crate::Period(std::time::Duration::from_secs(60)));
+    let mut upkeep = table.upkeep_with(options, context("orders"));
+    assert_eq!(sweep(&mut upkeep, later()).await.expired.files, 1);
+    let log = table.log();
+    let removed = named(&log[3], "remove");
+    assert_eq!(removed.iter().map(|file| &file["deletionVector"]).collect::<Vec<_>>(), [&holes]);
+    assert_eq!(sweep(&mut upkeep, later()).await.expired.files, 0, "it is gone");
+}
+
+#[tokio::test]
 async fn a_table_that_only_grows_keeps_its_rows() {
     let begun = Table::new();
     begun.process("orders").open().await.unwrap();
@@ -436,6 +480,26 @@ async fn a_table_that_only_grows_keeps_its_rows() {
     let mut upkeep = table.upkeep_with(options, context("orders"));
     let error = config_error(upkeep.sweep(later(), &|| false, &mut Swept::default()).await);
     assert!(error.contains("delta.appendOnly"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_stops_nothing_else() {
+    let table = Table::new();
+    let mut sink = table.with_small_files(2).await;
+    // The second hour.
+    epoch(&mut sink, 3, batch(&[HOUR + 1])).await;
+    epoch(&mut sink, 4, batch(&[HOUR])).await;
+    let broken = table.path(&table.added()[0]);
+    fs::write(&broken, vec![0; fs::metadata(&broken).unwrap().len() as usize]).unwrap();
+    let mut upkeep = table.upkeep();
+    // Of a merge that died: the vacuum has something to do.
+    let lost = table.path(&table.added()[3]);
+    upkeep.lose(&table.added()[2..]).await;
+    let mut swept = Swept::default();
+    upkeep.sweep(later(), &|| false, &mut swept).await.unwrap_err();
+    assert_eq!(swept.compacted.values().map(|done| done.before.files).collect::<Vec<_>>(), [2], "the second hour's");
+    assert_eq!(swept.vacuumed.files, 1);
+    assert!(lost.exists(), "it went just now");
 }
 
 #[tokio::test]
