@@ -104,6 +104,13 @@ fn check_outlets(manifest: &Manifest, planned: &PlannedRegion) -> Result<(), Run
                  its own; give it back until it is up, or leave the rows behind with --reset-state"
             )));
         }
+        let spills = |sink: &&String| region.sinks.get(*sink).is_some_and(|sink| sink.spill.is_some());
+        if let Some(sink) = state.out.behind.keys().chain(state.late.behind.keys()).find(|sink| !spills(sink)) {
+            return Err(RunError::State(format!(
+                "pipeline `{name}`: rows are spilled for sink `{sink}`, which does not spill any more; give it \
+                 on_outage = \"spill\" back until it has all of its rows, or leave them behind with --reset-state"
+            )));
+        }
         if late.is_none() && unwanted(&state.late) {
             return Err(RunError::State(format!(
                 "pipeline `{name}`: the state holds late rows, but `late` names no sink any more; give it back for one \
