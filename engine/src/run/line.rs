@@ -113,13 +113,21 @@ impl Line {
         world: World,
     ) -> Result<(Self, Option<u64>), SinkError> {
         let NamedSink { name, make, spill, standby } = sink;
-        let mut sink = make()?;
         let (upkeep, newest_upkeep) = unbounded_channel();
-        let newest_upkeep = sink.upkeep().and_then(|first| upkeep.send(first).ok()).map(|()| newest_upkeep);
-        let (opened, trouble) = match within(spill, &world, sink.open()).await {
-            Ok(epoch) => (Some(epoch), None),
-            Err(error @ SinkError::Retry { .. }) if spill.is_some() => (None, Some(error)),
-            Err(error) => return Err(error),
+        let mut newest_upkeep = Some(newest_upkeep);
+        let opened = match make() {
+            Ok(mut sink) => {
+                // One that can't be made now may have something later.
+                newest_upkeep = newest_upkeep.filter(|_| sink.upkeep().is_some_and(|first| upkeep.send(first).is_ok()));
+                let epoch = within(spill, &world, sink.open()).await;
+                epoch.map(|epoch| (sink, epoch))
+            }
+            Err(error) => Err(error),
+        };
+        let (sink, opened, trouble) = match opened {
+            Ok((sink, epoch)) => (Some(sink), Some(epoch), None),
+            Err(error) if spill.is_none() || matches!(error, SinkError::Fatal { .. }) => return Err(error),
+            Err(error) => (None, None, Some(error)),
         };
         let mut line = Self {
             name,
@@ -129,7 +137,7 @@ impl Line {
             standby,
             schema,
             world,
-            sink: Some(sink),
+            sink,
             next: 0,
             from: 0,
             held: None,
@@ -420,7 +428,12 @@ impl Line {
         self.try_after.saturating_sub(self.world.environment.elapsed())
     }
 
-    /// Why it is down.
+    /// Why it is down, if it is said.
+    pub(super) fn trouble(&self) -> Option<&SinkError> {
+        self.trouble.as_ref()
+    }
+
+    /// The same; it is told no more.
     pub(super) fn take_trouble(&mut self) -> SinkError {
         let unknown = || SinkError::retry(format!("sink `{}`", self.name), "it does not answer");
         self.trouble.take().unwrap_or_else(unknown)

@@ -93,8 +93,8 @@ pub(crate) struct OutletCut {
 pub(crate) struct Opened {
     /// The first epoch that is free at each of those that answer.
     pub(crate) free: u64,
-    /// One that does not.
-    pub(crate) silent: Option<String>,
+    /// One that does not, and why.
+    pub(crate) silent: Option<(String, String)>,
 }
 
 impl Outlet {
@@ -114,7 +114,10 @@ impl Outlet {
             let (line, free) = line.map_err(|error| RunError::Sink { pipeline: pipeline.to_string(), error })?;
             match free {
                 Some(free) => opened.free = opened.free.max(free),
-                None => opened.silent = Some(line.name.clone()),
+                None => {
+                    let why = line.trouble().map_or_else(|| "no answer".to_string(), SinkError::to_string);
+                    opened.silent = Some((line.name.clone(), why));
+                }
             }
             lines.push(line);
         }
@@ -416,12 +419,14 @@ impl Outlet {
     /// What only the user can mend ends a start at once. Later the same place has worked, and somebody may be about to mend it:
     /// a permission that was taken by mistake, credentials that have run out.
     pub(crate) async fn publish(&mut self) -> Result<u64, RunError> {
-        self.publish_what(|error| matches!(error, SinkError::Retry { .. } | SinkError::Config { .. })).await
+        self.publish_what(may_be_mended).await
     }
 
     async fn publish_what(&mut self, may_pass: fn(&SinkError) -> bool) -> Result<u64, RunError> {
         let mut files = 0;
         for line in &mut self.lines {
+            // A sink that may be down when a run starts may be so for any reason.
+            let may_pass: fn(&SinkError) -> bool = if line.spill.is_some() { may_be_mended } else { may_pass };
             files += line.publish(may_pass).await.map_err(|error| broken(&self.pipeline, error))?;
         }
         Ok(files)
@@ -463,6 +468,11 @@ fn again<'b>(
         (true, None) => Err(RunError::Lost("rows of a sink")),
     };
     range.map(again).collect()
+}
+
+/// True for trouble that passes by itself, or by what somebody does outside of the run.
+fn may_be_mended(error: &SinkError) -> bool {
+    matches!(error, SinkError::Retry { .. } | SinkError::Config { .. })
 }
 
 /// Trouble after the sink was opened: whatever its kind, it came while running.

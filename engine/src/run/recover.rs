@@ -23,10 +23,10 @@ pub(super) fn first_epoch(
     let mut manifest = empty(planned);
     let free = opened.free;
     let Some(previous) = previous else {
-        if let Some(sink) = &opened.silent {
+        if let Some((sink, why)) = &opened.silent {
             return Err(RunError::State(format!(
                 "sink `{sink}` does not answer: before the first epoch of a state it has to, as nobody knows what its place \
-                 holds; start again when it is back"
+                 holds; start again when it is back ({why})"
             )));
         }
         manifest.files_before = free.saturating_sub(epoch);
