@@ -190,8 +190,12 @@ impl Line {
     /// True if so many bytes wait for it that the pipeline has to wait, as well. Not while only the end of an epoch can bring it
     /// on: what comes until then is taken on top.
     pub(super) fn is_full(&self) -> bool {
-        let full = self.spill.is_some_and(|spill| self.bytes >= spill.limit);
-        full && (self.sink.is_some() || (self.may_try && self.prepared.is_none()))
+        self.has_no_room() && (self.sink.is_some() || (self.may_try && self.prepared.is_none()))
+    }
+
+    /// True if as many bytes wait for it as may.
+    pub(super) fn has_no_room(&self) -> bool {
+        self.spill.is_some_and(|spill| self.bytes >= spill.limit)
     }
 
     /// Number of the first batch that waits for it.

@@ -281,11 +281,19 @@ impl Outlet {
         Ok(())
     }
 
+    /// True if the next batch is for a sink for which no more rows may wait, and nobody will take them in its place.
+    fn has_no_room(&self, index: usize) -> bool {
+        let line = &self.lines[index];
+        // At the end of the epoch: see `take_turns`.
+        let taken_over = |pair: &Pair| pair.sink == index && line.is_down() && !self.lines[pair.standby].is_down();
+        line.is_full() && gives(&self.pairs, index, self.next) && !self.pairs.iter().any(taken_over)
+    }
+
     /// Waits for a sink that is down, where no more rows may wait for it.
     async fn make_room(&mut self) -> Result<(), RunError> {
         for index in 0..self.lines.len() {
             let begun = self.world.environment.elapsed();
-            while self.lines[index].is_full() {
+            while self.has_no_room(index) {
                 let line = &mut self.lines[index];
                 let waited = self.world.environment.elapsed() - begun;
                 if !line.is_down() {
@@ -329,7 +337,8 @@ impl Outlet {
         for Pair { sink, standby, after, turns } in &mut self.pairs {
             let (line, other) = (&self.lines[*sink], &self.lines[*standby]);
             let (pipeline, sink, standby) = (&self.pipeline, &line.name, &other.name);
-            let over = line.down_for().is_some_and(|down| down >= *after) && !other.is_down();
+            let for_long = line.down_for().is_some_and(|down| down >= *after || line.has_no_room());
+            let over = for_long && !other.is_down();
             match turns.len() % 2 {
                 0 if over => {
                     tracing::warn!(%pipeline, %sink, %standby, "the sink is down for too long: its standby takes over");
