@@ -226,7 +226,8 @@ impl Line {
     /// Stands where a dead process stood, if there was one.
     pub(super) fn restore(&mut self, end: u64, held: Option<&Held>, behind: Option<&Behind>) {
         self.from = behind.map_or(end, |behind| behind.from);
-        self.attempts = behind.map_or(0, |behind| behind.attempts);
+        // It may have gone down since this run began.
+        self.attempts += behind.map_or(0, |behind| behind.attempts);
         self.held = held.cloned();
         self.next = self.from;
     }
@@ -323,6 +324,8 @@ impl Line {
         if self.spill.is_none() || matches!(error, SinkError::Closed { .. }) {
             return Err(error);
         }
+        // Makes the manifest another one: an epoch is stored, after which it may be tried, even if no rows come.
+        self.attempts += 1;
         if self.down_since.is_none() {
             self.down_since = Some(self.world.environment.elapsed());
             let (pipeline, sink) = (&self.pipeline, &self.name);
