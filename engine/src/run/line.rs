@@ -357,13 +357,16 @@ impl Line {
     /// Begins to try whether it is back.
     pub(super) fn try_again(&mut self, rows: Vec<Again>) {
         let (make, owed, state, from) = (self.make.clone(), self.owed.clone(), self.held.clone(), self.from);
-        let schema = self.schema.clone();
+        let (schema, world) = (self.schema.clone(), self.world.clone());
         self.attempt.spawn(async move {
-            let (mut sink, epoch, shown) = reopen(&make, owed).await?;
-            if let Some(held) = &state {
-                resume(&mut *sink, &schema, held, rows).await?;
-            }
-            Ok(Back { sink, epoch, next: from, shown })
+            let attempt = async {
+                let (mut sink, epoch, shown) = reopen(&make, owed).await?;
+                if let Some(held) = &state {
+                    resume(&mut *sink, &schema, held, rows).await?;
+                }
+                Ok::<_, Failed>(Back { sink, epoch, next: from, shown })
+            };
+            answer_within(GIVE_UP_AFTER, &world, attempt).await
         });
     }
 
@@ -482,10 +485,20 @@ async fn within<T, E: From<SinkError>>(
     world: &World,
     call: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    let Some(Spill { after, .. }) = spill else { return call.await };
-    match select(pin!(call), world.environment.sleep(after)).await {
+    match spill {
+        Some(Spill { after, .. }) => answer_within(after, world, call).await,
+        None => call.await,
+    }
+}
+
+async fn answer_within<T, E: From<SinkError>>(
+    limit: Duration,
+    world: &World,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match select(pin!(call), world.environment.sleep(limit)).await {
         Either::Left((answer, _)) => answer,
-        Either::Right(_) => Err(SinkError::retry("no answer", format!("the place is silent for {after:?}")).into()),
+        Either::Right(_) => Err(SinkError::retry("no answer", format!("the place is silent for {limit:?}")).into()),
     }
 }
 
