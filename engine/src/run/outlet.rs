@@ -27,8 +27,10 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A pipeline that could not commit for this long stops.
 pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(600);
 
-/// Bytes that a sink which was down is given at a time, beside the flow: what takes milliseconds.
+/// Bytes that a sink which was down is given at a time, in the flow: what takes milliseconds.
 const CAUGHT_UP_AT_A_TIME: usize = 4 << 20;
+/// Where it takes longer, no batch is begun after so long.
+const CAUGHT_UP_FOR: Duration = Duration::from_millis(10);
 /// What may lie between the last epoch and the first that is free at a place: see `recover`.
 const MOST_AHEAD: u64 = 3;
 
@@ -222,7 +224,7 @@ impl Outlet {
             let back = self.lines[index].harvest();
             self.is_back(index, back)?;
             self.try_again(index)?;
-            self.catch_up(index, CAUGHT_UP_AT_A_TIME).await?;
+            self.catch_up(index, CAUGHT_UP_AT_A_TIME, CAUGHT_UP_FOR).await?;
         }
         self.show();
         Ok(())
@@ -255,11 +257,14 @@ impl Outlet {
         }
     }
 
-    /// Gives a sink that is behind about so many bytes of what it lacks.
-    async fn catch_up(&mut self, index: usize, bytes: usize) -> Result<(), RunError> {
+    /// Gives a sink that is behind about so many bytes of what it lacks, for about so long.
+    async fn catch_up(&mut self, index: usize, bytes: usize, time: Duration) -> Result<(), RunError> {
         let line = &mut self.lines[index];
+        let environment = &self.world.environment;
+        let begun = environment.elapsed();
         let mut given = 0;
         while given < bytes
+            && environment.elapsed().saturating_sub(begun) <= time
             && let Some(number) = line.wants(self.next)
         {
             if !gives(&self.pairs, index, number) {
@@ -297,7 +302,7 @@ impl Outlet {
                 let line = &mut self.lines[index];
                 let waited = self.world.environment.elapsed() - begun;
                 if !line.is_down() {
-                    self.catch_up(index, CAUGHT_UP_AT_A_TIME).await?;
+                    self.catch_up(index, CAUGHT_UP_AT_A_TIME, CAUGHT_UP_FOR).await?;
                 } else if waited >= GIVE_UP_AFTER {
                     tracing::error!(pipeline = %self.pipeline, sink = %line.name, "down for too long, and spill_limit is full");
                     return Err(broken(&self.pipeline, line.take_trouble()));
@@ -323,7 +328,7 @@ impl Outlet {
             let back = self.lines[index].await_attempt(spill.after).await;
             self.is_back(index, back)?;
         }
-        self.catch_up(index, usize::MAX).await?;
+        self.catch_up(index, usize::MAX, Duration::MAX).await?;
         let line = &self.lines[index];
         if line.is_down() {
             let (pipeline, sink, bytes) = (&self.pipeline, &line.name, line.bytes);
