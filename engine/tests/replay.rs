@@ -314,4 +314,16 @@ fn a_replay_takes_the_place_of_what_it_repeats() {
     // And the lake still takes the next run.
     assert_eq!(run(&["run", "archive.toml", "--quiet"]).0, Some(0));
     assert_eq!(rows_of(folder, "archive.toml"), mended);
+
+    // Of rows that a standby may have taken nothing is known here.
+    let standby = "url = \"lake\"\non_outage = \"spill\"\nstandby = \"backup\"";
+    let region =
+        region.replace("url = \"lake\"", standby) + "[sinks.backup]\nconnector = \"parquet\"\nurl = \"backup\"\n";
+    fs::write(folder.join("archive.toml"), region).unwrap();
+    let (code, said) = run(&["replay", "archive.toml", "--into", "x"]);
+    assert!(code == Some(2) && said.contains("without the rows that `backup` took"), "{said}");
+    let (code, said) = run(&["replay", "archive.toml", "--into", "x", "--replace"]);
+    assert!(code == Some(2) && said.contains("may lie in `backup`, which stands by for `out`"), "{said}");
+    let (code, said) = run(&["query", "archive.toml", "SELECT count(*) FROM windows"]);
+    assert!(code == Some(0) && said.contains("rows that the standby took are not in the answer"), "{said}");
 }

@@ -180,8 +180,8 @@ pub struct OutletState {
 pub struct Behind {
     /// Number of the first batch that it has not taken. What it took before is shown, prepared or held.
     pub from: u64,
-    /// How often it was tried again. An epoch is thus stored after each of them, which bounds how far files that were begun
-    /// run ahead of the state.
+    /// How often it went down or was tried again. An epoch is thus stored after each of them, which bounds how far files that
+    /// were begun run ahead of the state.
     pub attempts: u64,
 }
 

@@ -94,13 +94,20 @@ impl Exchange {
             return Err(refused("its rows do not say which window they are of".to_string(), help));
         };
         let sinks = region.pipelines.get(name).map_or(&[][..], |config| &config.sinks);
-        let options = sinks.iter().find_map(|sink| match &region.sinks.get(sink)?.options {
-            SinkOptions::Parquet(options) => Some(options),
-            SinkOptions::Delta(_) | SinkOptions::Messages(_) | SinkOptions::Stdout | SinkOptions::Null => None,
+        let found = sinks.iter().find_map(|sink| {
+            let sink = region.sinks.get(sink)?;
+            match &sink.options {
+                SinkOptions::Parquet(options) => Some((sink, options)),
+                SinkOptions::Delta(_) | SinkOptions::Messages(_) | SinkOptions::Stdout | SinkOptions::Null => None,
+            }
         });
-        let Some(options) = options else {
+        let Some((sink, options)) = found else {
             return Err(refused("it writes to no parquet sink".to_string(), "there is nothing to replace"));
         };
+        if let Some(standby) = &sink.standby {
+            let why = format!("rows of the range may lie in `{}`, which stands by for `{}`", standby.sink, sink.name);
+            return Err(refused(why, "replay it with --into alone, and exchange what you need by hand"));
+        }
         let folder = options.local_path().map_err(|error| {
             refused(error.to_string(), "files are exchanged in local folders only: replay it with --into alone")
         })?;

@@ -127,6 +127,7 @@ fn check_tables(regions: &[Region], sql: &str) -> Outcome {
         for region in regions {
             match Table::find(region, table.table())? {
                 Some(Table::Lake(lake)) => {
+                    lake.tell_of_standby();
                     if let Some(other) = lake.delta_table().and_then(|url| tables.insert(url, &region.name)) {
                         let error =
                             format!("regions `{other}` and `{}` write `{table}` into one Delta table", region.name);

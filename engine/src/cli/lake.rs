@@ -48,6 +48,8 @@ pub(super) struct Lake<'r> {
     region: &'r Region,
     pipeline: &'r PipelineConfig,
     options: &'r ParquetOptions,
+    /// Who may have taken rows in the sink's place.
+    standby: Option<&'r str>,
     /// Whether a log says which files count.
     is_delta: bool,
 }
@@ -75,7 +77,8 @@ pub(super) struct Reading {
 }
 
 impl<'r> Lake<'r> {
-    /// The rows of `pipeline` in its first sink with files; where there are several, all hold the same.
+    /// The rows of `pipeline` in its first sink with files; where there are several, all hold the same, but for what a
+    /// standby took.
     pub(super) fn of(region: &'r Region, pipeline: &'r PipelineConfig) -> Outcome<Self> {
         let mut sinks = pipeline.sinks.iter();
         sinks.find_map(|sink| Self::in_sink(region, pipeline, sink)).ok_or_else(|| {
@@ -86,9 +89,18 @@ impl<'r> Lake<'r> {
     }
 
     fn in_sink(region: &'r Region, pipeline: &'r PipelineConfig, sink: &str) -> Option<Self> {
-        let sink = &region.sinks.get(sink)?.options;
-        let is_delta = matches!(sink, SinkOptions::Delta(_));
-        Some(Self { region, pipeline, options: sink.files()?, is_delta })
+        let sink = region.sinks.get(sink)?;
+        let standby = sink.standby.as_ref().map(|standby| standby.sink.as_str());
+        let is_delta = matches!(sink.options, SinkOptions::Delta(_));
+        Some(Self { region, pipeline, options: sink.options.files()?, standby, is_delta })
+    }
+
+    /// Warns of rows that may lie elsewhere.
+    pub(super) fn tell_of_standby(&self) {
+        if let Some(standby) = self.standby {
+            let (region, pipeline) = (&self.region.name, &self.pipeline.name);
+            tracing::warn!(%region, %pipeline, %standby, "rows that the standby took are not in the answer");
+        }
     }
 
     /// The late rows behind a table's name, which is that of the pipeline and `_late`; none if it is no such name.

@@ -182,6 +182,7 @@ pub(super) async fn plan(session: &SessionContext, region: &Region, sql: &str) -
         let name = table.table();
         match Table::find(region, name)? {
             Some(Table::Lake(lake)) => {
+                lake.tell_of_standby();
                 let reading = lake.register(session, name).await?;
                 readings.push(reading.ok_or_else(|| lake.nothing())?);
             }

@@ -220,16 +220,32 @@ fn found_archive(planned: &PlannedRegion, source: &str) -> Outcome<Archive> {
     };
     let place = |plan: &PlannedPipeline| {
         let sinks = &planned.region.pipelines.get(plan.name.as_ref())?.sinks;
-        sinks.iter().find_map(|sink| match &planned.region.sinks.get(sink)?.options {
-            SinkOptions::Parquet(options) => Some((options.local_path().is_ok(), files_of(&options.url, &plan.name))),
-            // Which of a table's files count is known to its log alone.
-            SinkOptions::Delta(_) | SinkOptions::Messages(_) | SinkOptions::Stdout | SinkOptions::Null => None,
+        sinks.iter().find_map(|sink| {
+            let SinkConfig { options, standby, .. } = planned.region.sinks.get(sink)?;
+            match options {
+                SinkOptions::Parquet(options) => {
+                    let is_local = options.local_path().is_ok();
+                    Some((standby.as_ref(), is_local, files_of(&options.url, &plan.name)))
+                }
+                // Which of a table's files count is known to its log alone.
+                SinkOptions::Delta(_) | SinkOptions::Messages(_) | SinkOptions::Stdout | SinkOptions::Null => None,
+            }
         })
     };
-    let found: Vec<(bool, String)> = planned.pipelines.iter().filter(keeps_all).filter_map(place).collect();
+    let found: Vec<_> = planned.pipelines.iter().filter(keeps_all).filter_map(place).collect();
     match found.as_slice() {
-        [(true, place)] => Ok(Archive { place: place.clone(), format: Format::Parquet }),
-        [(false, place)] => {
+        [(None, true, place)] => Ok(Archive { place: place.clone(), format: Format::Parquet }),
+        [(Some(standby), _, place)] => {
+            let place = without_credentials(place);
+            let error =
+                format!("the archive of source `{source}` is {place}, without the rows that `{}` took", standby.sink);
+            let help = format!(
+                "it stands by for that sink: copy the files of both into folders below one, and name that: \
+                 --archive {source}=FOLDER"
+            );
+            Err(Failure::wrong(Diagnostic::new(error).help(help)))
+        }
+        [(None, false, place)] => {
             let error = format!("the archive of source `{source}` is {}", without_credentials(place));
             let help =
                 format!("a replay reads local files: copy them, and name their folder: --archive {source}=FOLDER");
@@ -244,7 +260,7 @@ fn found_archive(planned: &PlannedRegion, source: &str) -> Outcome<Archive> {
             Err(Failure::wrong(error.help(help)))
         }
         several => {
-            let places: Vec<&str> = several.iter().map(|(_, place)| place.as_str()).collect();
+            let places: Vec<&str> = several.iter().map(|(_, _, place)| place.as_str()).collect();
             let error = Diagnostic::new(format!("source `{source}` has several archives: {}", places.join(", ")));
             Err(Failure::wrong(error.help(format!("name one: --archive {source}=FOLDER"))))
         }

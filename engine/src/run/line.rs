@@ -113,13 +113,21 @@ impl Line {
         world: World,
     ) -> Result<(Self, Option<u64>), SinkError> {
         let NamedSink { name, make, spill, standby } = sink;
-        let mut sink = make()?;
         let (upkeep, newest_upkeep) = unbounded_channel();
-        let newest_upkeep = sink.upkeep().and_then(|first| upkeep.send(first).ok()).map(|()| newest_upkeep);
-        let (opened, trouble) = match within(spill, &world, sink.open()).await {
-            Ok(epoch) => (Some(epoch), None),
-            Err(error @ SinkError::Retry { .. }) if spill.is_some() => (None, Some(error)),
-            Err(error) => return Err(error),
+        let mut newest_upkeep = Some(newest_upkeep);
+        let opened = match make() {
+            Ok(mut sink) => {
+                // One that can't be made now may have something later.
+                newest_upkeep = newest_upkeep.filter(|_| sink.upkeep().is_some_and(|first| upkeep.send(first).is_ok()));
+                let epoch = within(spill, &world, sink.open()).await;
+                epoch.map(|epoch| (sink, epoch))
+            }
+            Err(error) => Err(error),
+        };
+        let (sink, opened, trouble) = match opened {
+            Ok((sink, epoch)) => (Some(sink), Some(epoch), None),
+            Err(error) if spill.is_none() || matches!(error, SinkError::Fatal { .. }) => return Err(error),
+            Err(error) => (None, None, Some(error)),
         };
         let mut line = Self {
             name,
@@ -129,7 +137,7 @@ impl Line {
             standby,
             schema,
             world,
-            sink: Some(sink),
+            sink,
             next: 0,
             from: 0,
             held: None,
@@ -182,8 +190,12 @@ impl Line {
     /// True if so many bytes wait for it that the pipeline has to wait, as well. Not while only the end of an epoch can bring it
     /// on: what comes until then is taken on top.
     pub(super) fn is_full(&self) -> bool {
-        let full = self.spill.is_some_and(|spill| self.bytes >= spill.limit);
-        full && (self.sink.is_some() || (self.may_try && self.prepared.is_none()))
+        self.has_no_room() && (self.sink.is_some() || (self.may_try && self.prepared.is_none()))
+    }
+
+    /// True if as many bytes wait for it as may.
+    pub(super) fn has_no_room(&self) -> bool {
+        self.spill.is_some_and(|spill| self.bytes >= spill.limit)
     }
 
     /// Number of the first batch that waits for it.
@@ -214,7 +226,8 @@ impl Line {
     /// Stands where a dead process stood, if there was one.
     pub(super) fn restore(&mut self, end: u64, held: Option<&Held>, behind: Option<&Behind>) {
         self.from = behind.map_or(end, |behind| behind.from);
-        self.attempts = behind.map_or(0, |behind| behind.attempts);
+        // It may have gone down since this run began.
+        self.attempts += behind.map_or(0, |behind| behind.attempts);
         self.held = held.cloned();
         self.next = self.from;
     }
@@ -311,6 +324,8 @@ impl Line {
         if self.spill.is_none() || matches!(error, SinkError::Closed { .. }) {
             return Err(error);
         }
+        // Makes the manifest another one: an epoch is stored, after which it may be tried, even if no rows come.
+        self.attempts += 1;
         if self.down_since.is_none() {
             self.down_since = Some(self.world.environment.elapsed());
             let (pipeline, sink) = (&self.pipeline, &self.name);
@@ -342,13 +357,16 @@ impl Line {
     /// Begins to try whether it is back.
     pub(super) fn try_again(&mut self, rows: Vec<Again>) {
         let (make, owed, state, from) = (self.make.clone(), self.owed.clone(), self.held.clone(), self.from);
-        let schema = self.schema.clone();
+        let (schema, world) = (self.schema.clone(), self.world.clone());
         self.attempt.spawn(async move {
-            let (mut sink, epoch, shown) = reopen(&make, owed).await?;
-            if let Some(held) = &state {
-                resume(&mut *sink, &schema, held, rows).await?;
-            }
-            Ok(Back { sink, epoch, next: from, shown })
+            let attempt = async {
+                let (mut sink, epoch, shown) = reopen(&make, owed).await?;
+                if let Some(held) = &state {
+                    resume(&mut *sink, &schema, held, rows).await?;
+                }
+                Ok::<_, Failed>(Back { sink, epoch, next: from, shown })
+            };
+            answer_within(GIVE_UP_AFTER, &world, attempt).await
         });
     }
 
@@ -420,7 +438,12 @@ impl Line {
         self.try_after.saturating_sub(self.world.environment.elapsed())
     }
 
-    /// Why it is down.
+    /// Why it is down, if it is said.
+    pub(super) fn trouble(&self) -> Option<&SinkError> {
+        self.trouble.as_ref()
+    }
+
+    /// The same; it is told no more.
     pub(super) fn take_trouble(&mut self) -> SinkError {
         let unknown = || SinkError::retry(format!("sink `{}`", self.name), "it does not answer");
         self.trouble.take().unwrap_or_else(unknown)
@@ -462,10 +485,20 @@ async fn within<T, E: From<SinkError>>(
     world: &World,
     call: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    let Some(Spill { after, .. }) = spill else { return call.await };
-    match select(pin!(call), world.environment.sleep(after)).await {
+    match spill {
+        Some(Spill { after, .. }) => answer_within(after, world, call).await,
+        None => call.await,
+    }
+}
+
+async fn answer_within<T, E: From<SinkError>>(
+    limit: Duration,
+    world: &World,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match select(pin!(call), world.environment.sleep(limit)).await {
         Either::Left((answer, _)) => answer,
-        Either::Right(_) => Err(SinkError::retry("no answer", format!("the place is silent for {after:?}")).into()),
+        Either::Right(_) => Err(SinkError::retry("no answer", format!("the place is silent for {limit:?}")).into()),
     }
 }
 

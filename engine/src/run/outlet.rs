@@ -27,8 +27,10 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A pipeline that could not commit for this long stops.
 pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(600);
 
-/// Bytes that a sink which was down is given at a time, beside the flow: what takes milliseconds.
+/// Bytes that a sink which was down is given at a time, in the flow: what takes milliseconds.
 const CAUGHT_UP_AT_A_TIME: usize = 4 << 20;
+/// Where it takes longer, no batch is begun after so long.
+const CAUGHT_UP_FOR: Duration = Duration::from_millis(10);
 /// What may lie between the last epoch and the first that is free at a place: see `recover`.
 const MOST_AHEAD: u64 = 3;
 
@@ -93,8 +95,8 @@ pub(crate) struct OutletCut {
 pub(crate) struct Opened {
     /// The first epoch that is free at each of those that answer.
     pub(crate) free: u64,
-    /// One that does not.
-    pub(crate) silent: Option<String>,
+    /// One that does not, and why.
+    pub(crate) silent: Option<(String, String)>,
 }
 
 impl Outlet {
@@ -114,7 +116,10 @@ impl Outlet {
             let (line, free) = line.map_err(|error| RunError::Sink { pipeline: pipeline.to_string(), error })?;
             match free {
                 Some(free) => opened.free = opened.free.max(free),
-                None => opened.silent = Some(line.name.clone()),
+                None => {
+                    let why = line.trouble().map_or_else(|| "no answer".to_string(), SinkError::to_string);
+                    opened.silent = Some((line.name.clone(), why));
+                }
             }
             lines.push(line);
         }
@@ -219,7 +224,7 @@ impl Outlet {
             let back = self.lines[index].harvest();
             self.is_back(index, back)?;
             self.try_again(index)?;
-            self.catch_up(index, CAUGHT_UP_AT_A_TIME).await?;
+            self.catch_up(index, CAUGHT_UP_AT_A_TIME, CAUGHT_UP_FOR).await?;
         }
         self.show();
         Ok(())
@@ -252,11 +257,14 @@ impl Outlet {
         }
     }
 
-    /// Gives a sink that is behind about so many bytes of what it lacks.
-    async fn catch_up(&mut self, index: usize, bytes: usize) -> Result<(), RunError> {
+    /// Gives a sink that is behind about so many bytes of what it lacks, for about so long.
+    async fn catch_up(&mut self, index: usize, bytes: usize, time: Duration) -> Result<(), RunError> {
         let line = &mut self.lines[index];
+        let environment = &self.world.environment;
+        let begun = environment.elapsed();
         let mut given = 0;
         while given < bytes
+            && environment.elapsed().saturating_sub(begun) <= time
             && let Some(number) = line.wants(self.next)
         {
             if !gives(&self.pairs, index, number) {
@@ -278,15 +286,23 @@ impl Outlet {
         Ok(())
     }
 
+    /// True if the next batch is for a sink for which no more rows may wait, and nobody will take them in its place.
+    fn has_no_room(&self, index: usize) -> bool {
+        let line = &self.lines[index];
+        // At the end of the epoch: see `take_turns`.
+        let taken_over = |pair: &Pair| pair.sink == index && line.is_down() && !self.lines[pair.standby].is_down();
+        line.is_full() && gives(&self.pairs, index, self.next) && !self.pairs.iter().any(taken_over)
+    }
+
     /// Waits for a sink that is down, where no more rows may wait for it.
     async fn make_room(&mut self) -> Result<(), RunError> {
         for index in 0..self.lines.len() {
             let begun = self.world.environment.elapsed();
-            while self.lines[index].is_full() {
+            while self.has_no_room(index) {
                 let line = &mut self.lines[index];
                 let waited = self.world.environment.elapsed() - begun;
                 if !line.is_down() {
-                    self.catch_up(index, CAUGHT_UP_AT_A_TIME).await?;
+                    self.catch_up(index, CAUGHT_UP_AT_A_TIME, CAUGHT_UP_FOR).await?;
                 } else if waited >= GIVE_UP_AFTER {
                     tracing::error!(pipeline = %self.pipeline, sink = %line.name, "down for too long, and spill_limit is full");
                     return Err(broken(&self.pipeline, line.take_trouble()));
@@ -312,7 +328,7 @@ impl Outlet {
             let back = self.lines[index].await_attempt(spill.after).await;
             self.is_back(index, back)?;
         }
-        self.catch_up(index, usize::MAX).await?;
+        self.catch_up(index, usize::MAX, Duration::MAX).await?;
         let line = &self.lines[index];
         if line.is_down() {
             let (pipeline, sink, bytes) = (&self.pipeline, &line.name, line.bytes);
@@ -326,7 +342,8 @@ impl Outlet {
         for Pair { sink, standby, after, turns } in &mut self.pairs {
             let (line, other) = (&self.lines[*sink], &self.lines[*standby]);
             let (pipeline, sink, standby) = (&self.pipeline, &line.name, &other.name);
-            let over = line.down_for().is_some_and(|down| down >= *after) && !other.is_down();
+            let for_long = line.down_for().is_some_and(|down| down >= *after || line.has_no_room());
+            let over = for_long && !other.is_down();
             match turns.len() % 2 {
                 0 if over => {
                     tracing::warn!(%pipeline, %sink, %standby, "the sink is down for too long: its standby takes over");
@@ -416,12 +433,14 @@ impl Outlet {
     /// What only the user can mend ends a start at once. Later the same place has worked, and somebody may be about to mend it:
     /// a permission that was taken by mistake, credentials that have run out.
     pub(crate) async fn publish(&mut self) -> Result<u64, RunError> {
-        self.publish_what(|error| matches!(error, SinkError::Retry { .. } | SinkError::Config { .. })).await
+        self.publish_what(may_be_mended).await
     }
 
     async fn publish_what(&mut self, may_pass: fn(&SinkError) -> bool) -> Result<u64, RunError> {
         let mut files = 0;
         for line in &mut self.lines {
+            // A sink that may be down when a run starts may be so for any reason.
+            let may_pass: fn(&SinkError) -> bool = if line.spill.is_some() { may_be_mended } else { may_pass };
             files += line.publish(may_pass).await.map_err(|error| broken(&self.pipeline, error))?;
         }
         Ok(files)
@@ -463,6 +482,11 @@ fn again<'b>(
         (true, None) => Err(RunError::Lost("rows of a sink")),
     };
     range.map(again).collect()
+}
+
+/// True for trouble that passes by itself, or by what somebody does outside of the run.
+fn may_be_mended(error: &SinkError) -> bool {
+    matches!(error, SinkError::Retry { .. } | SinkError::Config { .. })
 }
 
 /// Trouble after the sink was opened: whatever its kind, it came while running.

@@ -23,10 +23,10 @@ pub(super) fn first_epoch(
     let mut manifest = empty(planned);
     let free = opened.free;
     let Some(previous) = previous else {
-        if let Some(sink) = &opened.silent {
+        if let Some((sink, why)) = &opened.silent {
             return Err(RunError::State(format!(
                 "sink `{sink}` does not answer: before the first epoch of a state it has to, as nobody knows what its place \
-                 holds; start again when it is back"
+                 holds; start again when it is back ({why})"
             )));
         }
         manifest.files_before = free.saturating_sub(epoch);
@@ -102,6 +102,13 @@ fn check_outlets(manifest: &Manifest, planned: &PlannedRegion) -> Result<(), Run
             return Err(RunError::State(format!(
                 "pipeline `{name}`: a standby has taken rows of sink `{sink}`, which names none any more before it has all of \
                  its own; give it back until it is up, or leave the rows behind with --reset-state"
+            )));
+        }
+        let spills = |sink: &&String| region.sinks.get(*sink).is_some_and(|sink| sink.spill.is_some());
+        if let Some(sink) = state.out.behind.keys().chain(state.late.behind.keys()).find(|sink| !spills(sink)) {
+            return Err(RunError::State(format!(
+                "pipeline `{name}`: rows are spilled for sink `{sink}`, which does not spill any more; give it \
+                 on_outage = \"spill\" back until it has all of its rows, or leave them behind with --reset-state"
             )));
         }
         if late.is_none() && unwanted(&state.late) {

@@ -4,6 +4,7 @@ mod life;
 mod mirror;
 mod predecessors;
 mod reader;
+mod recover;
 mod redelivery;
 mod schemas;
 mod simulation;
