@@ -16,6 +16,8 @@ use super::world::{Event, Outside, expected, seen};
 
 /// Seeds of a plain test run.
 const SEEDS: u64 = 2_000;
+/// With a mirror there is twice as much to do.
+const MIRRORED: u64 = 300;
 /// Steps after which nothing disturbs a simulation any more, so that it comes to an end.
 const DISTURBED: usize = 3_000;
 /// Far longer than ids of a queue are kept.
@@ -145,24 +147,24 @@ fn compare(outside: &Outside, seed: u64) {
     }
 }
 
-fn simulate_all(make: fn(u64, &mut SmallRng) -> Arc<Outside>) {
+fn simulate_all(seeds: u64, make: fn(u64, &mut SmallRng) -> Arc<Outside>) {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("SEED") {
         Some(seed) => simulate(&runtime, seed, make, true),
-        None => (0..number("SEEDS").unwrap_or(SEEDS)).for_each(|seed| simulate(&runtime, seed, make, false)),
+        None => (0..number("SEEDS").unwrap_or(seeds)).for_each(|seed| simulate(&runtime, seed, make, false)),
     }
 }
 
 #[test]
 fn every_order_of_things_gives_the_same_lake() {
-    simulate_all(splits);
+    simulate_all(SEEDS, splits);
 }
 
 /// One of two sinks is down again and again, at any time: it has the same rows in the end, and each once.
 #[test]
 fn a_mirror_that_was_down_has_every_row_once() {
-    simulate_all(|seed, random| {
+    simulate_all(MIRRORED, |seed, random| {
         let outside = if seed % 4 == 0 { queue(seed, random) } else { splits(seed, random) };
         outside.mirrored([u64::MAX, 20_000, 1_000][random.random_range(0..3)], None)
     });
@@ -171,7 +173,7 @@ fn a_mirror_that_was_down_has_every_row_once() {
 /// The same, with a standby that takes over and hands back: the two have every row between them.
 #[test]
 fn a_mirror_and_its_standby_have_every_row_once() {
-    simulate_all(|seed, random| {
+    simulate_all(MIRRORED, |seed, random| {
         let after = Duration::from_millis(random.random_range(1..5_000));
         splits(seed, random).mirrored([u64::MAX, 20_000, 1_000][random.random_range(0..3)], Some(after))
     });
@@ -181,5 +183,5 @@ fn a_mirror_and_its_standby_have_every_row_once() {
 /// after a crash, and after a day without any.
 #[test]
 fn what_a_queue_delivers_again_is_taken_once() {
-    simulate_all(queue);
+    simulate_all(SEEDS, queue);
 }
