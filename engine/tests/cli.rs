@@ -584,7 +584,7 @@ fn with_small_files() -> TempDir {
     folder
 }
 
-const ASKED: &str = "SELECT window_start, country, orders, revenue FROM by_country ORDER BY ALL";
+const ASKED: &str = "SELECT window_start, country, orders, revenue FROM by_country ORDER BY window_start, country";
 
 #[test]
 fn compact_merges_the_small_files_of_a_table() {
