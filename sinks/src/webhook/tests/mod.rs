@@ -109,5 +109,5 @@ async fn a_probe_sends_no_rows() {
     assert!(server.receiver.ids("orders").is_empty());
     let nobody = options("url = \"http://127.0.0.1:1/x?key=hidden\"").unwrap();
     let error = nobody.probe(&context("orders"), "hook").await.unwrap_err().to_string();
-    assert!(error.contains("http://127.0.0.1:1/x") && !error.contains("hidden"), "{error}");
+    assert!(error.contains("http://127.0.0.1:1") && !error.contains("/x") && !error.contains("hidden"), "{error}");
 }
