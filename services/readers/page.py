@@ -139,8 +139,8 @@ INTRODUCTION = """\
 # Readers
 
 What others see in our lakes. `scripts/services readers` writes this page: the program writes {count} rows of every
-type, made in Python, into four lakes; each reader is asked for them, and what it answers is compared with what was made,
-type by type: nulls of each, times before 1970 with their microseconds, negative decimals, nested ones.
+type, made in Python, into four lakes; each reader is asked for them, and what it answers is compared with what was
+made, type by type: nulls of each, times before 1970 with their microseconds, negative decimals, nested ones.
 `services/tests/test_readers.py` does so again, and fails where the page is no longer true."""
 
 ROWS = """\
