@@ -1,7 +1,9 @@
 """Writes docs/readers.md."""
 
-import tempfile
+import sys
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ..cache import HERE
 from ..s3 import S3
@@ -16,12 +18,17 @@ PAGE = HERE.parent / "docs" / "readers.md"
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="watershed-readers-") as folder, S3() as s3, Server.reading(s3) as server:
-        with everybody(Spark(session()), Trino(server)) as readers:
-            findings = measure(readers, all_lakes(Path(folder), s3))
-            versions = {reader.name: reader.version() for reader in readers}
+    with ExitStack() as running:
+        folder = Path(running.enter_context(TemporaryDirectory(prefix="watershed-readers-")))
+        s3 = running.enter_context(S3())
+        server = running.enter_context(Server.reading(s3))
+        spark = Spark(session(folder / "warehouse"))
+        readers = running.enter_context(everybody(spark, Trino(server)))
+        findings = measure(readers, all_lakes(folder, s3))
+        versions = {reader.name: reader.version() for reader in readers}
     PAGE.write_text(page(findings, versions))
-    print(*unexplained(findings), sep="\n")
+    if odd := unexplained(findings):
+        sys.exit("\n".join(odd))
 
 
 if __name__ == "__main__":

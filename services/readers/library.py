@@ -1,7 +1,7 @@
 """A library in a process of its own, that answers one question after another.
 
-What it is asked and what it answers are pickled, each as a line in base64. It ends when it is asked no more, at once: some
-libraries have threads that would not end well beside those of others.
+What it is asked and what it answers are pickled, each as a line in base64. It ends when it is asked no more, at once:
+some libraries have threads that would not end well beside those of others.
 """
 
 import base64

@@ -39,7 +39,7 @@ class Finding:
 
     types: dict[str, str] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
-    """Columns that are not as they were made; `rows` if not even their number is; how many files were opened, if one would do."""
+    """Columns that are not as they were made; `rows` if their number is not; `3 of 3 files` where one will do."""
     failed: str = ""
     opened: int = 0
     files: int = 0

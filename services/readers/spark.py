@@ -2,8 +2,8 @@
 
 import datetime
 import os
-import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -29,15 +29,14 @@ SETTINGS = {
 SELECTING = "WHERE date = DATE'2026-02-28' AND moment < TIMESTAMP'1970-01-01 00:00:00Z' AND price < 0"
 
 
-def session() -> SparkSession:
+def session(folder: Path) -> SparkSession:
     """The session of this process, which has one JVM for as long as it lives. Moments come in this process's time zone:
     that is UTC from now on."""
     os.environ["TZ"] = "UTC"
     time.tzset()
     builder = SparkSession.builder.master("local[2]")
     added = ",".join(str(jar) for jar in jars("spark").iterdir())
-    warehouse = tempfile.mkdtemp(prefix="watershed-spark-")
-    for name, value in (SETTINGS | {"spark.jars": added, "spark.sql.warehouse.dir": warehouse}).items():
+    for name, value in (SETTINGS | {"spark.jars": added, "spark.sql.warehouse.dir": str(folder)}).items():
         builder = builder.config(name, value)
     made = builder.getOrCreate()
     made.sparkContext.setLogLevel("ERROR")

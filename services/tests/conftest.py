@@ -37,9 +37,9 @@ def serve() -> Iterator[Callable[[str], Service]]:
 
 
 @pytest.fixture(scope="session")
-def spark():
+def spark(tmp_path_factory):
     """One for all tests: a process has one JVM, and that has the jars which it began with."""
-    made = session()
+    made = session(tmp_path_factory.mktemp("spark"))
     yield made
     made.stop()
 

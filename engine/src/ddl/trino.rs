@@ -1,8 +1,8 @@
 //! Trino's Hive connector: an external table whose partitions are projected, as Athena's are.
 //!
-//! The catalog has to allow that (`hive.partition-projection-enabled`), to pass over hours without a folder, which stores
-//! with real folders would miss (`hive.ignore-absent-partitions`), and to keep what timestamps have behind their
-//! milliseconds (`hive.timestamp-precision`).
+//! The catalog has to allow that (`hive.partition-projection-enabled`), to pass over hours in which nothing came
+//! (`hive.ignore-absent-partitions`: a query fails on them where folders are more than a part of a name), and to keep what
+//! timestamps have behind their milliseconds (`hive.timestamp-precision`).
 
 use arrow::datatypes::DataType;
 use watershed_sinks::parquet::{FolderLevel, LevelValues};
@@ -12,7 +12,8 @@ use super::{AZURE, LakeTable, Unfit};
 
 const NAME: &str = "Trino";
 const CATALOG: &str = "\
--- In the catalog: hive.partition-projection-enabled=true, hive.ignore-absent-partitions=true, hive.timestamp-precision=MICROSECONDS
+-- In the catalog: hive.partition-projection-enabled=true, hive.ignore-absent-partitions=true,
+-- hive.timestamp-precision=MICROSECONDS
 ";
 
 pub(super) fn statements(table: &LakeTable) -> Result<String, Unfit> {
