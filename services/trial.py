@@ -6,6 +6,7 @@ window, over state that outlives every crash: its windows stay open until the en
 
 import datetime
 import itertools
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -86,6 +87,23 @@ def make(number: int, begin: datetime.datetime) -> Event:
     """The event of that number, in a stream that began then."""
     time = (begin + number * STEP).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {"id": number, "ts": time, "key": f"key-{number % KEYS}", "amount": float(number % 1000)}
+
+
+class Growing:
+    """A file that grows by the events that are sent to it, and is followed."""
+
+    def __init__(self, folder: Path):
+        self._path = folder / "events.ndjson"
+        self._path.touch()
+
+    @property
+    def source(self) -> str:
+        """The keys of the source that follows it."""
+        return f'connector = "file"\npath = "{self._path}"\nfollow = true'
+
+    def send(self, events: list[Event]) -> None:
+        with open(self._path, "a") as file:
+            file.writelines(json.dumps(event) + "\n" for event in events)
 
 
 class Trial:

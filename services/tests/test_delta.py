@@ -9,6 +9,7 @@ from deltalake import write_deltalake
 
 from ..lakes import KINDS, Table
 from ..proxy import Proxy
+from ..trial import Growing
 from . import journeys
 from .test_lake import lake_of
 
@@ -20,6 +21,7 @@ def kind(request) -> str:
 
 @pytest.fixture
 def service(kind, serve):
+    """The store, if the kind is not a disk."""
     return None if kind == "disk" else serve(kind)
 
 
@@ -34,20 +36,14 @@ def table(kind, service, tmp_path: Path) -> Table:
 @pytest.fixture
 def growing(trial, kind, service, table, tmp_path: Path):
     """A trial that reads a file and writes a table, at a store that it asks at an address."""
-    path = tmp_path / "events.ndjson"
-    path.touch()
+    events = Growing(tmp_path)
 
-    def send(events):
-        with open(path, "a") as file:
-            file.writelines(json.dumps(event) + "\n" for event in events)
-
-    def make(address: str = "", **changed: str):
+    def make(address: str = "", more: str = "", **changed: str):
         if kind == "disk":
             lake = f"url = {json.dumps(table.url)}"
         else:
             lake = lake_of(kind, service.address, tmp_path).keys(address or service.address, **changed)
-        source = f'connector = "file"\npath = "{path}"\nfollow = true'
-        return trial(source, send, store=table, lake=lake, sink="delta")
+        return trial(events.source, events.send, store=table, lake=f"{lake}\n{more}", sink="delta")
 
     return make
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+import uuid
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from ..gcs import Gcs
 from ..lakes import KINDS, Bucket, GoogleLake, S3Lake
 from ..proxy import Proxy
 from ..s3 import S3
+from ..trial import Growing
 from . import journeys
 
 LISTED = ("s3", "gcs")
@@ -36,8 +38,16 @@ def service(kind, serve):
     return serve(kind)
 
 
+def name_of(tmp_path: Path) -> str:
+    """A name that no other test has at a store: that of the folder comes again where another file has a test of the same name."""
+    name = tmp_path / "lake-name"
+    if not name.exists():
+        name.write_text(f"{re.sub(r'[^a-z0-9-]+', '-', tmp_path.name)}-{uuid.uuid4().hex[:8]}")
+    return name.read_text()
+
+
 def lake_of(kind: str, address: str, tmp_path: Path) -> Bucket:
-    return KINDS[kind](address, re.sub(r"[^a-z0-9-]+", "-", tmp_path.name), tmp_path / "fetched")
+    return KINDS[kind](address, name_of(tmp_path), tmp_path / "fetched")
 
 
 @pytest.fixture
@@ -48,16 +58,10 @@ def lake(kind, service, tmp_path: Path) -> Bucket:
 @pytest.fixture
 def growing(trial, lake, service, tmp_path: Path):
     """A trial that reads a file, and whose lake is at a store that it asks at an address."""
-    path = tmp_path / "events.ndjson"
-    path.touch()
-
-    def send(events):
-        with open(path, "a") as file:
-            file.writelines(json.dumps(event) + "\n" for event in events)
+    events = Growing(tmp_path)
 
     def make(address: str = service.address, **changed: str):
-        source = f'connector = "file"\npath = "{path}"\nfollow = true'
-        return trial(source, send, store=lake, lake=lake.keys(address, **changed))
+        return trial(events.source, events.send, store=lake, lake=lake.keys(address, **changed))
 
     return make
 
@@ -82,12 +86,7 @@ def test_network(growing, lake, service, kind):
 def test_store_restarts(trial, tmp_path: Path, lasting):
     """The store ends and comes back; one that forgets nothing is killed, too. Azurite forgets what it has acknowledged when
     it is killed, and moto whenever it ends."""
-    path = tmp_path / "events.ndjson"
-    path.touch()
-
-    def send(events):
-        with open(path, "a") as file:
-            file.writelines(json.dumps(event) + "\n" for event in events)
+    events = Growing(tmp_path)
 
     with lasting() as store:
         lake = lake_of(store.name, store.address, tmp_path)
@@ -96,8 +95,7 @@ def test_store_restarts(trial, tmp_path: Path, lasting):
             store.kill()
             store.start()
 
-        source = f'connector = "file"\npath = "{path}"\nfollow = true'
-        suffering = trial(source, send, store=lake, lake=lake.keys(store.address))
+        suffering = trial(events.source, events.send, store=lake, lake=lake.keys(store.address))
         ends = [killed, killed] if lasting is Gcs else [store.restart]
         journeys.disturbed(suffering, store.restart, *ends)
 

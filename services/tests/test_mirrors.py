@@ -13,7 +13,8 @@ from ..daemon import Daemon
 from ..lakes import KINDS, Folder
 from ..ports import LOOPBACK, free
 from ..proxy import Proxy
-from ..trial import Trial, region
+from ..trial import Growing, Trial, region
+from .test_lake import name_of
 
 PARTS = 'partition_by = ["region"]\nroll = { size = "16MB", every = "1s", idle = "200ms" }'
 
@@ -28,24 +29,18 @@ class Mirrored:
 
     def __init__(self, folder: Path, proxy: Proxy, steady: tuple[str, str], dark: tuple[str, str]):
         self.proxy = proxy
-        name = re.sub(r"[^a-z0-9-]+", "-", folder.name)
-        lakes = [KINDS[kind](address, name, folder / f"fetched-{kind}") for kind, address in (steady, dark)]
+        lakes = [KINDS[kind](address, name_of(folder), folder / f"fetched-{kind}") for kind, address in (steady, dark)]
         mirror = lakes[1].keys(proxy.address, timeout="2s")
         self.http = f"{LOOPBACK}:{free(1)[0]}"
-        events = folder / "events.ndjson"
-        events.touch()
-        text = region(f'connector = "file"\npath = "{events}"\nfollow = true', lake=lakes[0].keys(steady[1]))
+        events = Growing(folder)
+        text = region(events.source, lake=lakes[0].keys(steady[1]))
         text = text.replace('sink = "lake"', 'sinks = ["lake", "mirror"]')
         text += f'\n[sinks.mirror]\nconnector = "parquet"\non_outage = "spill"\n{mirror}\n{PARTS}\n'
         text += f'\n[http]\nlisten = "{self.http}"\n'
 
-        def send(some):
-            with open(events, "a") as file:
-                file.writelines(json.dumps(event) + "\n" for event in some)
-
         home = folder / "trial"
         home.mkdir()
-        self.trial = Trial(home, text, send, lake=lakes[0])
+        self.trial = Trial(home, text, events.send, lake=lakes[0])
         self.daemon = self.trial.daemon
         self.mirror = Daemon(home, text, lake=lakes[1])
 

@@ -20,7 +20,7 @@ from ..ports import LOOPBACK
 from ..postgres import PASSWORD, Postgres
 from ..proxy import Proxy
 from ..tls import TlsProxy
-from ..trial import Trial, make
+from ..trial import Growing, Trial, make
 from ..waiting import until
 from . import journeys
 
@@ -31,16 +31,10 @@ PARTITIONS = 3
 @pytest.fixture
 def leaving(trial, tmp_path: Path):
     """Makes a trial over a file that grows, of which all rows go to another sink beside the lake."""
-    path = tmp_path / "events.ndjson"
-    path.touch()
-
-    def send(events):
-        with open(path, "a") as file:
-            file.writelines(json.dumps(event) + "\n" for event in events)
+    events = Growing(tmp_path)
 
     def prepared(sink: str, secrets: dict[str, str] | None = None) -> Trial:
-        source = f'connector = "file"\npath = "{path}"\nfollow = true'
-        made = trial(source, send, secrets, top=f"[sinks.out]\n{sink}")
+        made = trial(events.source, events.send, secrets, top=f"[sinks.out]\n{sink}")
         sql = 'sql = "SELECT * FROM events"'
         made.daemon.rewrite(f'sink = "lake"\n{sql}', f'sinks = ["lake", "out"]\n{sql}')
         return made
