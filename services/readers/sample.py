@@ -18,34 +18,6 @@ Row = dict[str, Any]
 
 D = decimal.Decimal
 
-SOURCE = {
-    "id": "bigint",
-    "ts": "timestamp",
-    "sure": "boolean",
-    "tiny": "int",
-    "small": "int",
-    "whole": "int",
-    "big": "bigint",
-    "rough": "float",
-    "fine": "double",
-    "price": "decimal(18,2)",
-    "huge": "decimal(38,10)",
-    "words": "string",
-    "raw": "bytes",
-    "day": "date",
-    "moment": "timestamp",
-    "tags": "list<bigint>",
-    "grid": "list<list<int>>",
-    "place": "struct<lat: double, city: string, inner: struct<price: decimal(9,3), at: timestamp>>",
-    "parts": "list<struct<name: string, count: int>>",
-    "scores": "map<string, decimal(9,3)>",
-    "document": "json",
-    "kind": "string",
-    "grade": "int",
-    "born": "date",
-}
-"""The columns that come in; the SQL narrows two of them."""
-
 TYPES = {
     "id": "bigint",
     "ts": "timestamp",
@@ -76,6 +48,9 @@ LEVELS = {"region": "string", "date": "date", "hour": "int"}
 
 KINDS = {"id": "bigint", "kind": "string", "grade": "int", "born": "date"}
 """The columns of `kinds`, which lies in folders of the last three."""
+
+SOURCE = TYPES | {"tiny": "int", "small": "int"} | KINDS
+"""The columns that come in; the SQL narrows two of them."""
 
 CLOCKS = {"id": "bigint", "clock": "time"}
 """A time of day; it goes to Delta as text, as that has no type for it."""

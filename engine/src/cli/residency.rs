@@ -30,10 +30,13 @@ pub(super) async fn check(region: &Region, planned: &PlannedRegion) -> Outcome {
     }
     for (sink, _) in planned.pipelines.iter().flat_map(|pipeline| sinks(region, pipeline)) {
         if let Some(options) = sink.options.files() {
-            places.push((format!("sink `{}`", sink.name), options.url.clone(), options.store.clone()));
+            // Several pipelines may write to one sink, which is asked once.
+            let place = (format!("sink `{}`", sink.name), options.url.clone(), options.store.clone());
+            if !places.contains(&place) {
+                places.push(place);
+            }
         }
     }
-    places.dedup();
     let mut outside = Vec::new();
     for (what, url, store) in places {
         match lies_in(region, &url, &store).await {
