@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -240,6 +240,12 @@ pub trait Reader: Send {
     /// handed out yet. Never goes back; `i64::MAX` if nothing is to come.
     fn promise(&self) -> Option<i64> {
         None
+    }
+
+    /// The moment up to which the origin is known to have given all it had, where that is not the moment of the last read:
+    /// one that has been cut off may have more since. Only silence before it counts as idleness.
+    fn searched(&self) -> Option<Instant> {
+        Some(Instant::now())
     }
 
     /// How far behind the end of the split the reader is, as of the last read.

@@ -42,6 +42,8 @@ struct State {
     refused: Option<Trouble>,
     told: bool,
     told_of_group: bool,
+    /// Somebody with our name was let in: whoever is turned away from then on is tried again.
+    let_in: bool,
 }
 
 /// How librdkafka says that an exchange broke off. It calls that a failed authentication, too, where it was one of SASL: a
@@ -86,6 +88,11 @@ impl Health {
         Self { source, state: Mutex::default() }
     }
 
+    /// Takes note that a broker has let us in before, whoever asked it.
+    pub(super) fn let_in(&self) {
+        self.lock().let_in = true;
+    }
+
     /// Takes note of an error.
     pub(super) fn failed(&self, code: RDKafkaErrorCode, reason: &str) {
         let trouble = Trouble { code, reason: reason.to_owned() };
@@ -126,6 +133,7 @@ impl Health {
         if std::mem::take(&mut state.told) {
             tracing::info!(source = %self.source, "kafka brokers answer again");
         }
+        state.let_in = true;
         state.refused = None;
         state.last = None;
     }
@@ -143,9 +151,11 @@ impl Health {
         }
     }
 
-    /// Why we are turned away.
+    /// Why we are turned away, if nobody ever let us in: a token can run out on its way, a password is changed in more than
+    /// one place, and a broker that comes back may not know either yet. That passes, and is no reason to end.
     pub(super) fn refused(&self) -> Option<Trouble> {
-        self.lock().refused.clone()
+        let state = self.lock();
+        state.refused.clone().filter(|_| !state.let_in)
     }
 
     /// What went wrong last.

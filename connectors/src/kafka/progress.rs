@@ -3,7 +3,7 @@
 //! The one idea: librdkafka's statistics are the one place where it tells, each second, the end of each partition, the place up
 //! to which it was read with nothing found, and when each broker was last heard.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,10 @@ pub(super) struct Standing {
     pub(super) told: Option<Instant>,
     /// When the partition's broker was last heard, at the earliest.
     pub(super) heard: Option<Instant>,
+    /// All that the partition held then has come: its leader was asked for more since, and has answered.
+    pub(super) searched: Option<Instant>,
+    /// Which broker is asked for the partition, and since when, at the latest.
+    asked: Option<(i32, Instant)>,
     /// A message came that nobody could be given: the reader must begin again where it stands.
     pub(super) strayed: bool,
 }
@@ -40,6 +44,17 @@ pub(super) struct Progress {
     /// When the client began, at the latest.
     born: Instant,
     cells: Mutex<HashMap<String, HashMap<i32, Arc<Cell>>>>,
+    /// By the broker's number.
+    fetches: Mutex<HashMap<i32, Fetches>>,
+}
+
+/// How often a broker has been asked for messages, as of earlier statistics: one at a time, so whoever is asked twice has
+/// answered once. Of the present connection only.
+#[derive(Debug, Default)]
+struct Fetches {
+    disconnects: u64,
+    /// When, and how many there were.
+    looks: VecDeque<(Instant, u64)>,
 }
 
 /// The part of librdkafka's statistics that is looked at.
@@ -60,6 +75,17 @@ struct Broker<'s> {
     /// Microseconds since something came from it; -1 if nothing ever did.
     #[serde(default)]
     rxidle: i64,
+    #[serde(default)]
+    disconnects: u64,
+    #[serde(default)]
+    req: Requests,
+}
+
+/// Requests that were sent to a broker since the client began.
+#[derive(Deserialize, Default)]
+struct Requests {
+    #[serde(default, rename = "Fetch")]
+    fetches: u64,
 }
 
 #[derive(Deserialize)]
@@ -91,7 +117,7 @@ impl Cell {
 impl Progress {
     /// Before the client is made.
     pub(super) fn new() -> Self {
-        Self { born: Instant::now(), cells: Mutex::default() }
+        Self { born: Instant::now(), cells: Mutex::default(), fetches: Mutex::default() }
     }
 
     /// Begins to watch a partition, afresh.
@@ -133,6 +159,7 @@ impl Progress {
                 Some((broker.nodeid, now.checked_sub(Duration::from_micros(broker.rxidle.unsigned_abs()))?))
             })
             .collect();
+        let searched = self.searched(&statistics, now);
         let cells = self.lock();
         let mut watched = 0;
         let mut answered = 0;
@@ -144,10 +171,26 @@ impl Progress {
                 let Some(partition) = partition else { continue };
                 let heard = heard.get(&partition.broker).filter(|_| partition.fetch_state == "active");
                 answered += usize::from(heard.is_some_and(|heard| now.duration_since(*heard) < SILENCE));
-                cell.lock().update(partition, now, heard.copied());
+                cell.lock().update(partition, now, heard.copied(), searched.get(&partition.broker).copied());
             }
         }
         (watched > 0).then_some(answered == watched)
+    }
+
+    /// Since when each broker has answered a fetch, by its number; at the earliest.
+    fn searched(&self, statistics: &Statistics<'_>, now: Instant) -> HashMap<i32, Instant> {
+        // Nobody panics while holding the lock.
+        let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut searched = HashMap::new();
+        for broker in statistics.brokers.values().filter(|broker| broker.nodeid >= 0) {
+            let fetches = fetches.entry(broker.nodeid).or_default();
+            if broker.state == "UP" {
+                searched.extend(fetches.look(broker, now).map(|at| (broker.nodeid, at)));
+            } else {
+                fetches.looks.clear();
+            }
+        }
+        searched
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, HashMap<i32, Arc<Cell>>>> {
@@ -156,12 +199,34 @@ impl Progress {
     }
 }
 
+impl Fetches {
+    /// Takes note of the broker's counters; gives the latest look after which it was asked, and has answered.
+    fn look(&mut self, broker: &Broker<'_>, now: Instant) -> Option<Instant> {
+        if std::mem::replace(&mut self.disconnects, broker.disconnects) != broker.disconnects {
+            self.looks.clear();
+        }
+        self.looks.push_back((now, broker.req.fetches));
+        let answered = |look: &(Instant, u64)| look.1 + 2 <= broker.req.fetches;
+        while self.looks.get(1).is_some_and(answered) {
+            self.looks.pop_front();
+        }
+        self.looks.front().filter(|look| answered(look)).map(|look| look.0)
+    }
+}
+
 impl Standing {
-    fn update(&mut self, partition: &Partition<'_>, now: Instant, heard: Option<Instant>) {
+    fn update(&mut self, partition: &Partition<'_>, now: Instant, heard: Option<Instant>, searched: Option<Instant>) {
         let known = |offset: i64| (offset >= 0).then_some(offset);
         self.end = known(partition.ls_offset).or(known(partition.hi_offset)).or(self.end);
         self.drained = known(partition.eof_offset);
         self.told = Some(now);
         self.heard = heard.or(self.heard);
+        if partition.fetch_state != "active" {
+            self.asked = None;
+        } else if self.asked.is_none_or(|(broker, _)| broker != partition.broker) {
+            self.asked = Some((partition.broker, now));
+        }
+        let asked = self.asked.map(|(_, since)| since);
+        self.searched = searched.filter(|searched| asked.is_some_and(|since| since <= *searched)).or(self.searched);
     }
 }

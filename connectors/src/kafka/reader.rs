@@ -51,6 +51,8 @@ pub(super) struct KafkaReader {
     next: i64,
     /// Since when the end of the partition is all that was found.
     at_end: Option<Instant>,
+    /// Before the queue was looked into: all that the partition held then was in it.
+    searched: Option<Instant>,
     /// What keeps the partition from being read.
     trouble: Option<RDKafkaErrorCode>,
 }
@@ -74,11 +76,23 @@ impl KafkaReader {
         let cell = client.context().progress.watch(topic, partition);
         let assigned = Assigned { client, topic: topic.to_owned(), partition, cell };
         let split = split.clone();
-        Ok(Self { queue, bell, assigned, split, settings, wanted, next: offset, at_end: None, trouble: None })
+        Ok(Self {
+            queue,
+            bell,
+            assigned,
+            split,
+            settings,
+            wanted,
+            next: offset,
+            at_end: None,
+            searched: None,
+            trouble: None,
+        })
     }
 
     /// Takes what is in the queue, up to `full` bytes of records. True if it was emptied.
     fn drain(&mut self, records: &mut Records, full: usize) -> bool {
+        self.searched = self.assigned.cell.get().searched;
         let most = records.count() + MOST_MESSAGES;
         while records.byte_len() < full && records.count() < most {
             match self.queue.poll(Duration::ZERO) {
@@ -213,6 +227,10 @@ impl Reader for KafkaReader {
 
     fn position(&self) -> Position {
         position(self.next)
+    }
+
+    fn searched(&self) -> Option<Instant> {
+        self.searched
     }
 
     async fn acknowledge(&mut self, position: &Position) -> Result<(), SourceError> {

@@ -92,7 +92,9 @@ impl KafkaSource {
             tracing::warn!(source = %self.settings.name, "no topic matches yet");
         }
         let partitions = found.iter().map(|topic| topic.partitions.max(0) as usize).sum();
-        Ok((Arc::new(Client::start(&self.settings, partitions)?), found))
+        let client = Client::start(&self.settings, partitions)?;
+        client.context().health.let_in();
+        Ok((Arc::new(client), found))
     }
 }
 

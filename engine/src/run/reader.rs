@@ -212,13 +212,18 @@ impl Driver {
                     return Ok(End::Left);
                 }
                 ReadStatus::CaughtUp if finishing && nothing => return Ok(End::Read),
-                ReadStatus::CaughtUp if !idle && silent_since.elapsed() >= self.idle_after => {
+                ReadStatus::CaughtUp if !idle && self.is_idle(reader, silent_since) => {
                     idle = true;
                     let _ = self.lane.send(LaneMessage::Idle(self.split.clone()));
                 }
                 ReadStatus::CaughtUp | ReadStatus::More => {}
             }
         }
+    }
+
+    /// True if the origin had nothing for long enough, as far as it is known to have been asked.
+    fn is_idle(&self, reader: &dyn Reader, silent_since: Instant) -> bool {
+        reader.searched().is_some_and(|until| until.saturating_duration_since(silent_since) >= self.idle_after)
     }
 
     /// Tells the lane where a silent reader stands, if it is not where it was told to be.

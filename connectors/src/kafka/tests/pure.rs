@@ -76,6 +76,9 @@ fn positions_hold_the_next_offset() {
 #[test]
 fn trouble_is_told_from_its_first_sign_to_its_end() {
     let health = Health::new("orders".into());
+    health.failed(RDKafkaErrorCode::Authentication, "nobody knows you");
+    assert_eq!(health.refused().unwrap().reason, "nobody knows you");
+    health.answered();
     health.failed(RDKafkaErrorCode::BrokerTransportFailure, "one of three went away");
     assert!(!health.told(), "a connection may come back");
     health.failed(RDKafkaErrorCode::AllBrokersDown, "3/3 brokers are down");
@@ -87,7 +90,8 @@ fn trouble_is_told_from_its_first_sign_to_its_end() {
     health.answered();
     health.failed(RDKafkaErrorCode::Authentication, "who are you");
     assert!(health.told());
-    assert_eq!(health.refused().unwrap().reason, "who are you");
+    assert_eq!(health.refused(), None, "who was let in once is not refused for good");
+    assert_eq!(health.last().unwrap().reason, "who are you");
     health.answered();
     assert_eq!((health.refused(), health.last()), (None, None));
     assert_eq!(kind(RDKafkaErrorCode::PartitionEOF, ""), Kind::Partition);

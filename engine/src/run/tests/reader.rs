@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde_json::json;
@@ -96,10 +96,59 @@ impl Reader for BrittleReader {
     }
 }
 
-/// Drives the source to its end; gives what came to the lane, and whether a reader heard what is durable.
-async fn driven(breaks: Breaks) -> (Vec<String>, bool) {
-    let heard = Arc::<AtomicBool>::default();
-    let source = Arc::new(Brittle { breaks, heard: heard.clone() });
+/// A record, and the end for now; then it ends. Nothing is known of what is behind the record, if it was cut off there.
+#[derive(Debug)]
+struct Quiet {
+    cut_off: bool,
+}
+
+struct QuietReader {
+    cut_off: bool,
+    reads: u64,
+}
+
+#[async_trait]
+impl Source for Quiet {
+    async fn splits(&self) -> Result<Vec<SplitId>, SourceError> {
+        Ok(vec![SplitId::new("one")])
+    }
+
+    async fn open(&self, _split: &SplitId, _from: Option<&Position>) -> Result<Box<dyn Reader>, SourceError> {
+        Ok(Box::new(QuietReader { cut_off: self.cut_off, reads: 0 }))
+    }
+
+    fn bounded(&self) -> bool {
+        false
+    }
+}
+
+#[async_trait]
+impl Reader for QuietReader {
+    async fn read(&mut self, records: &mut Records, _limits: ReadLimits) -> Result<ReadStatus, SourceError> {
+        self.reads += 1;
+        match self.reads {
+            1 => records.push(b"a record", 0),
+            2 => {}
+            _ => return Ok(ReadStatus::Ended),
+        }
+        Ok(ReadStatus::CaughtUp)
+    }
+
+    fn position(&self) -> Position {
+        Position(json!(self.reads.min(1)))
+    }
+
+    async fn acknowledge(&mut self, _position: &Position) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    fn searched(&self) -> Option<Instant> {
+        (!self.cut_off).then(Instant::now)
+    }
+}
+
+/// Drives the source to its end; gives what came to the lane.
+async fn driven(source: Arc<dyn Source>, idle_after: Duration) -> Vec<LaneMessage> {
     let clock = SourceClock::new(false).add(BEGINNING);
     let split = LaneSplit { number: 0, source: 0, id: SplitId::new("one"), clock, restored: None };
     let (lane, mut inbox) = mpsc::unbounded_channel();
@@ -117,7 +166,7 @@ async fn driven(breaks: Breaks) -> (Vec<String>, bool) {
         open: None,
         chunk_bytes: 1 << 10,
         linger: Duration::ZERO,
-        idle_after: Duration::from_secs(3600),
+        idle_after,
         asks: None,
         schemas: None,
         stop,
@@ -130,22 +179,30 @@ async fn driven(breaks: Breaks) -> (Vec<String>, bool) {
         finished,
     };
     driver.run().await.unwrap();
-    let mut came = Vec::new();
-    while let Ok(message) = inbox.try_recv() {
-        if let LaneMessage::Chunk(chunk) = message {
-            came.extend(
-                (0..chunk.records.len()).map(|at| String::from_utf8_lossy(chunk.records.payload(at)).into_owned()),
-            );
-        }
-    }
-    (came, heard.load(Ordering::Relaxed))
+    std::iter::from_fn(|| inbox.try_recv().ok()).collect()
+}
+
+fn texts(message: &LaneMessage) -> Vec<String> {
+    let LaneMessage::Chunk(chunk) = message else { return Vec::new() };
+    (0..chunk.records.len()).map(|at| String::from_utf8_lossy(chunk.records.payload(at)).into_owned()).collect()
 }
 
 #[tokio::test]
 async fn records_that_were_read_before_a_reader_broke_are_not_lost() {
     for breaks in [Breaks::AfterARecord, Breaks::WithARecord, Breaks::AtAcknowledge] {
-        let (came, heard) = driven(breaks).await;
+        let heard = Arc::<AtomicBool>::default();
+        let source = Arc::new(Brittle { breaks, heard: heard.clone() });
+        let came: Vec<String> = driven(source, Duration::from_secs(3600)).await.iter().flat_map(texts).collect();
         assert_eq!(came, ["record 0", "record 1"], "{breaks:?}");
-        assert_eq!(heard, breaks == Breaks::AtAcknowledge, "{breaks:?}");
+        assert_eq!(heard.load(Ordering::Relaxed), breaks == Breaks::AtAcknowledge, "{breaks:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_split_is_idle_only_where_its_origin_was_asked() {
+    for cut_off in [false, true] {
+        let came = driven(Arc::new(Quiet { cut_off }), Duration::ZERO).await;
+        let idle = came.iter().filter(|message| matches!(message, LaneMessage::Idle(_))).count();
+        assert_eq!(idle, usize::from(!cut_off), "{cut_off}");
     }
 }
