@@ -5,6 +5,7 @@ Each run's rows are compared with those of a run into a local folder that nothin
 in docs/benchmarks.md was read off a run of this. See services/outages.
 
     scripts/bench-outages.py [--rate 100000] [--seconds 120] [--lasts 60] [STORE...]      # of s3 azure gcs
+    scripts/bench-outages.py --mirror gcs [--seconds 2000] [--lasts 1800] s3   # a lake on s3 whose mirror goes dark
 """
 
 import argparse
@@ -21,27 +22,47 @@ from services.python import python  # noqa: E402
 if Path(sys.prefix).resolve() != python().parent.parent.resolve():
     os.execv(python(), [str(python()), __file__, *sys.argv[1:]])
 
-from services.outages.run import KINDS, Load, differ, run, suffering  # noqa: E402
+from services.outages.run import KINDS, USUAL, Figures, Load, differ, run, run_mirrored, suffering  # noqa: E402
 from services.outages.stores import STORES  # noqa: E402
 
 LOCAL = 'url = "var/lake"'
 
 
+def mirrored(there: Path, load: Load, plain: Figures, store: str, options: argparse.Namespace) -> list[str]:
+    """A run with a mirror; names it if rows differ."""
+    stores = STORES[store](there / "store"), STORES[options.mirror](there / "mirror")
+    try:
+        seen = run_mirrored(there / "daemon", load, stores, options.after, options.lasts)
+    finally:
+        for one in stores:
+            one.close()
+    same = not differ(plain, seen.lake) and not differ(plain, seen.mirror)
+    took = f"{seen.lake.seconds:.0f} s, {seen.lake.peak} MB, ended {seen.lake.back:.1f} s after the dark"
+    waited = f"readers of the lake waited {seen.calm:.1f} s at most before, {seen.dark:.1f} s in the dark"
+    names = f"{stores[0].name} with a mirror at {stores[1].name}"
+    print(f"{names}: {'the same rows' if same else 'OTHER ROWS'}; {took}; {waited}", flush=True)
+    return [] if same else [there.name]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stores", nargs="*", metavar="STORE", help=f"of {', '.join(STORES)}; all if none is named")
-    parser.add_argument("--rate", type=int, default=100_000, help="events a second")
+    parser.add_argument("--rate", type=int, default=USUAL, help="events a second")
     parser.add_argument("--seconds", type=int, default=120, help="of events")
     parser.add_argument("--after", type=float, default=20, help="seconds before the trouble")
     parser.add_argument("--lasts", type=float, default=60, help="seconds of trouble")
+    parser.add_argument("--mirror", choices=STORES, help="of the lake, and nothing but it suffers: it can't be reached")
     options = parser.parse_args()
     load = Load(options.rate, options.seconds)
     wrong = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        plain = run(folder / "plain", load, LOCAL)
+        plain = run(folder / "plain", load, LOCAL, flat_out=options.rate == USUAL)
         print(f"{load.events:,} events; a local folder: {plain.seconds:.0f} s, {plain.peak} MB", flush=True)
         for store in options.stores or STORES:
+            if options.mirror is not None:
+                wrong += mirrored(folder / f"{store}-mirrored", load, plain, store, options)
+                continue
             for kind in [None, *KINDS]:
                 there = folder / f"{store}-{kind}"
                 suffers = STORES[store](there / "store")

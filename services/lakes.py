@@ -86,9 +86,12 @@ class Bucket(Lake):
         return "\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items())
 
     def files(self, pipeline: str) -> list[Path]:
+        return [self._fetched(key) for key in self.visible() if key.rsplit("/", 1)[-1].startswith(f"{pipeline}-")]
+
+    def visible(self) -> list[str]:
+        """The files of all pipelines that a reader sees now."""
         below = f"{self.name}/region="
-        keys = [key for key in self.listed() if key.startswith(below) and key.endswith(".parquet")]
-        return [self._fetched(key) for key in keys if key.rsplit("/", 1)[-1].startswith(f"{pipeline}-")]
+        return [key for key in self.listed() if key.startswith(below) and key.endswith(".parquet")]
 
     def table(self, address: str) -> Table:
         """The lake as a Delta table."""

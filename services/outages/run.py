@@ -1,13 +1,18 @@
 """One run of the daemon over a generator at a fixed rate, while its store suffers, and what was in the lake afterwards."""
 
+import itertools
+import json
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..daemon import Daemon
-from ..lakes import Lake
+from ..lakes import Bucket, Lake
 from .stores import Store
+
+PARTS = 'partition_by = ["region"]\nroll = { size = "16MB", every = "5s", idle = "1s" }'
 
 REGION = """
 region = "outage"
@@ -18,20 +23,19 @@ interval = "1s"
 connector = "generator"
 profile = "orders"
 events = {events}
-rate = "{rate}/s"
+{pace}
 seed = 1
 start = "2026-03-01T00:00:00Z"
 max_delay = "2s"
 [sinks.lake]
 connector = "parquet"
-partition_by = ["region"]
-roll = {{ size = "16MB", every = "5s", idle = "1s" }}
+{PARTS}
 {lake}
 [pipelines.events]
-sink = "lake"
+sinks = {sinks}
 sql = "SELECT event_id, ts, country, amount FROM orders WHERE country IN ('DE', 'FR')"
 [pipelines.counts]
-sink = "lake"
+sinks = {sinks}
 sql = '''
 SELECT window_start, country, type, count(*) AS events, sum(amount) AS revenue FROM tumble(orders, INTERVAL '10 seconds')
 GROUP BY window_start, country, type'''
@@ -40,7 +44,10 @@ GROUP BY window_start, country, type'''
 COUNTS = "SELECT epoch_ms(window_start), country, type, events, round(revenue, 2) FROM lake ORDER BY ALL"
 EVENTS = "SELECT count(*), count(DISTINCT event_id), sum(hash(event_id, ts, country, amount)) FROM lake"
 
-WITHIN = 900
+USUAL = 100_000
+"""Events a second, as the generator has time pass if it is told no rate."""
+
+WITHIN = 3600
 """Seconds after which a run is given up."""
 
 
@@ -67,6 +74,18 @@ class Figures:
     """Seconds from the end of the trouble until two checkpoints were stored; 0 without trouble."""
 
 
+@dataclass(frozen=True)
+class Mirrored:
+    """One run into two stores, of which one was dark."""
+
+    lake: Figures
+    mirror: Figures
+    calm: float
+    """The most seconds that a reader of the lake waited for something new, before one store was dark."""
+    dark: float
+    """The same, while it was."""
+
+
 def run(
     folder: Path,
     load: Load,
@@ -76,26 +95,97 @@ def run(
     end: Callable[[], None] | None = None,
     after: float = 0,
     lasts: float = 0,
+    flat_out: bool = False,
 ) -> Figures:
-    """Runs to the end; `trouble` begins so many seconds after the start, and lasts for some."""
+    """Runs to the end; `trouble` begins so many seconds after the start, and lasts for some. With `flat_out` events come as
+    fast as they are taken, and are those of a load at USUAL."""
     folder.mkdir(parents=True)
-    region = REGION.format(events=load.events, rate=load.rate, lake=lake)
+    region = written(load, lake, ["lake"], flat_out)
     with Daemon(folder, region, lake=where) as daemon:
         begun, back = time.monotonic(), 0.0
         daemon.start()
         if trouble is not None:
-            time.sleep(after)
-            daemon.check_alive()
-            trouble()
-            time.sleep(lasts)
-            daemon.check_alive()
-            end()
+            between(daemon, trouble, end, after, lasts)
             back = until_stored(daemon)
         peak = watch(daemon, begun)
-        report = daemon.report()
-        assert report["read"] == load.events, report
-        seconds = time.monotonic() - begun
-        return Figures(daemon.rows("events", EVENTS), daemon.rows("counts", COUNTS), seconds, peak, back)
+        check_read(daemon, load)
+        return figures(daemon, time.monotonic() - begun, peak, back)
+
+
+def run_mirrored(folder: Path, load: Load, stores: tuple[Store, Store], after: float, lasts: float) -> Mirrored:
+    """Runs with a lake at one store and its mirror at the other, which can't be reached for some time."""
+    folder.mkdir(parents=True)
+    lake, mirror = stores
+    region = written(load, lake.keys(), ["lake", "mirror"])
+    region += f'[sinks.mirror]\nconnector = "parquet"\non_outage = "spill"\ntimeout = "5s"\n{mirror.keys()}\n{PARTS}\n'
+    with Daemon(folder, region, lake=lake.lake) as daemon, Daemon(folder, region, lake=mirror.lake) as other:
+        begun = time.monotonic()
+        daemon.start()
+        with Reading(lake.lake) as reading:
+            between(daemon, mirror.stop, mirror.heal, after, lasts)
+            healed = time.monotonic()
+            calm, dark = reading.longest_wait(begun, begun + after), reading.longest_wait(begun + after, healed)
+            peak = watch(daemon, begun)
+        ended = time.monotonic()
+        check_read(daemon, load)
+        lakes = [figures(one, ended - begun, peak, ended - healed) for one in (daemon, other)]
+        return Mirrored(*lakes, calm, dark)
+
+
+class Reading:
+    """Somebody who looks into a lake every second."""
+
+    def __init__(self, lake: Bucket):
+        self._lake = lake
+        self._news: list[float] = []
+        """When there was more than before."""
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def _look(self) -> None:
+        seen = 0
+        while not self._over.wait(1):
+            now = len(self._lake.visible())
+            if now > seen:
+                seen = now
+                self._news.append(time.monotonic())
+
+    def longest_wait(self, begin: float, end: float) -> float:
+        """The most seconds without anything new, between these times."""
+        news = [begin, *(at for at in self._news if begin < at < end), end]
+        return max(after - before for before, after in itertools.pairwise(news))
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+def written(load: Load, lake: str, sinks: list[str], flat_out: bool = False) -> str:
+    pace = "" if flat_out else f'rate = "{load.rate}/s"'
+    return REGION.format(events=load.events, pace=pace, lake=lake, sinks=json.dumps(sinks), PARTS=PARTS)
+
+
+def between(daemon: Daemon, trouble: Callable[[], None], end: Callable[[], None], after: float, lasts: float) -> None:
+    """Trouble, so many seconds from now on, for some."""
+    time.sleep(after)
+    daemon.check_alive()
+    trouble()
+    time.sleep(lasts)
+    daemon.check_alive()
+    end()
+
+
+def check_read(daemon: Daemon, load: Load) -> None:
+    report = daemon.report()
+    assert report["read"] == load.events, report
+
+
+def figures(daemon: Daemon, seconds: float, peak: int, back: float) -> Figures:
+    return Figures(daemon.rows("events", EVENTS), daemon.rows("counts", COUNTS), seconds, peak, back)
 
 
 def until_stored(daemon: Daemon) -> float:
