@@ -1,6 +1,6 @@
 //! Against librdkafka's mock cluster: it is there wherever the tests are, and breaks down on request.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
@@ -91,15 +91,24 @@ async fn a_partition_whose_broker_is_gone_is_not_caught_up() {
     let mut reader = source.open(&SplitId::new("orders/0"), None).await.unwrap();
     assert_eq!(payloads(&read_to_end(reader.as_mut()).await), ["a"]);
 
-    cluster.broker_down(-1).unwrap();
+    let limits = ReadLimits { bytes: 1 << 20, wait: Duration::from_millis(100) };
     let mut records = Records::default();
+    let read = Instant::now();
     let mut waited = 0;
-    while reader.read(&mut records, ReadLimits { bytes: 1 << 20, wait: Duration::from_millis(100) }).await.unwrap()
-        == ReadStatus::CaughtUp
-    {
+    while reader.searched().is_none_or(|searched| searched < read) {
+        reader.read(&mut records, limits).await.unwrap();
+        waited += 1;
+        assert!(waited < 300, "a broker that answers is never known to have been asked");
+    }
+
+    cluster.broker_down(-1).unwrap();
+    let down = Instant::now();
+    waited = 0;
+    while reader.read(&mut records, limits).await.unwrap() == ReadStatus::CaughtUp {
         waited += 1;
         assert!(waited < 300, "a partition without a broker stays caught up");
     }
+    assert!(reader.searched().unwrap() < down, "nobody was asked");
     cluster.broker_up(-1).unwrap();
     sender.send("orders", 0, &["b"]);
     assert_eq!(payloads(&read_to_end(reader.as_mut()).await), ["b"], "reads on by itself, nothing twice");
