@@ -18,7 +18,7 @@ use watershed_bench::batches;
 use watershed_connectors::Profile;
 use watershed_sinks::{Flush, ParquetOptions, ParquetSink, Sink, SinkContext};
 
-const EVENTS: u64 = 1_000_000;
+const EVENTS: u64 = 4_000_000;
 const COLUMNS: [&str; 6] = ["ts", "country", "type", "user_id", "product_id", "amount"];
 
 /// Bytes of a file that holds all rows.

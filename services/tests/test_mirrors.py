@@ -27,22 +27,23 @@ EPOCHS = 15
 class Mirrored:
     """A trial whose lake is at a store that answers, with a mirror at another, which is asked through a proxy."""
 
-    def __init__(self, folder: Path, proxy: Proxy, steady: tuple[str, str], dark: tuple[str, str]):
+    def __init__(self, folder: Path, proxy: Proxy, steady: tuple[str, str], dark: tuple[str, str], sink: str):
         self.proxy = proxy
         lakes = [KINDS[kind](address, name_of(folder), folder / f"fetched-{kind}") for kind, address in (steady, dark)]
-        mirror = lakes[1].keys(proxy.address, timeout="2s")
+        self.store = lakes[1]
+        mirror = self.store.keys(proxy.address, timeout="2s")
         self.http = f"{LOOPBACK}:{free(1)[0]}"
         events = Growing(folder)
         text = region(events.source, lake=lakes[0].keys(steady[1]))
         text = text.replace('sink = "lake"', 'sinks = ["lake", "mirror"]')
-        text += f'\n[sinks.mirror]\nconnector = "parquet"\non_outage = "spill"\n{mirror}\n{PARTS}\n'
+        text += f'\n[sinks.mirror]\nconnector = "{sink}"\non_outage = "spill"\n{mirror}\n{PARTS}\n'
         text += f'\n[http]\nlisten = "{self.http}"\n'
 
         home = folder / "trial"
         home.mkdir()
         self.trial = Trial(home, text, events.send, lake=lakes[0])
         self.daemon = self.trial.daemon
-        self.mirror = Daemon(home, text, lake=lakes[1])
+        self.mirror = Daemon(home, text, lake=lakes[1].table(dark[1]) if sink == "delta" else lakes[1])
 
     def mirrored(self) -> int:
         """How many different events the mirror has."""
@@ -91,11 +92,15 @@ class Mirrored:
         return self.daemon.log.read_text().count(words)
 
 
-@pytest.fixture(params=[("gcs", "s3"), ("s3", "gcs")], ids=["s3-dark", "gcs-dark"])
+@pytest.fixture(
+    params=[("gcs", "s3", "parquet"), ("s3", "gcs", "parquet"), ("s3", "azurite", "delta")],
+    ids=["s3-dark", "gcs-dark", "azure-delta-dark"],
+)
 def mirrored(request, serve, tmp_path: Path):
-    steady, dark = ((kind, serve(kind)) for kind in request.param)
+    *kinds, sink = request.param
+    steady, dark = ((kind, serve(kind)) for kind in kinds)
     with Proxy(dark[1].port) as proxy:
-        made = Mirrored(tmp_path, proxy, (steady[0], steady[1].address), (dark[0], dark[1].address))
+        made = Mirrored(tmp_path, proxy, (steady[0], steady[1].address), (dark[0], dark[1].address), sink)
         with made.trial:
             yield made
         made.mirror.close()
@@ -113,6 +118,22 @@ def test_dark(mirrored: Mirrored, fault: Callable[[Proxy], None]):
         mirrored.until_both()
     mirrored.settle()
     # The other pipeline has no rows before the end, and has not noticed.
+    assert mirrored.said("the sink is down") == 1
+
+
+@pytest.mark.parametrize("mirrored", [("s3", "gcs", "parquet")], ids=["gcs-refuses"], indirect=True)
+def test_refused(mirrored: Mirrored):
+    """One store answers that nothing may be written, and later lets the daemon in again."""
+    mirrored.daemon.start()
+    with mirrored.trial.load():
+        mirrored.until_both()
+        mirrored.store.deny("PUT", "POST", "DELETE", "abort")
+        try:
+            mirrored.go_on_without()
+        finally:
+            mirrored.store.deny()
+        mirrored.until_both()
+    mirrored.settle()
     assert mirrored.said("the sink is down") == 1
 
 
