@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
+use futures::TryStreamExt;
+use futures::stream::FuturesOrdered;
 use watershed_sinks::{Flush, Held, Prepared, SinkError};
 
 use super::board::{Board, SinkView};
@@ -91,34 +93,47 @@ pub(crate) struct OutletCut {
 }
 
 /// What the places of sinks say when they are opened.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Opened {
     /// The first epoch that is free at each of those that answer.
     pub(crate) free: u64,
-    /// One that does not, and why.
+    /// The first that does not, in the order of the region file, and why.
     pub(crate) silent: Option<(String, String)>,
 }
 
+impl Opened {
+    /// Before any place is asked.
+    pub(crate) fn nothing() -> Self {
+        Self { free: 1, silent: None }
+    }
+
+    /// What these places say and those.
+    pub(crate) fn and(self, others: Self) -> Self {
+        Self { free: self.free.max(others.free), silent: self.silent.or(others.silent) }
+    }
+}
+
 impl Outlet {
-    /// Opens the sinks, and adds to `opened` what their places say.
+    /// Opens the sinks, side by side, and gives what their places say.
     pub(crate) async fn open(
         pipeline: Arc<str>,
         schema: SchemaRef,
         sinks: Vec<NamedSink>,
         budget: Arc<Budget>,
         setup: &Setup,
-        opened: &mut Opened,
-    ) -> Result<Self, RunError> {
+    ) -> Result<(Self, Opened), RunError> {
         let (board, world) = (setup.board.clone(), setup.world.clone());
-        let mut lines = Vec::with_capacity(sinks.len());
-        for sink in sinks {
-            let line = Line::open(pipeline.clone(), schema.clone(), sink, world.clone()).await;
-            let (line, free) = line.map_err(|error| RunError::Sink { pipeline: pipeline.to_string(), error })?;
+        let opening = sinks.into_iter().map(|sink| Line::open(pipeline.clone(), schema.clone(), sink, world.clone()));
+        let opening = in_order(opening).await;
+        let opening = opening.map_err(|error| RunError::Sink { pipeline: pipeline.to_string(), error })?;
+        let mut lines = Vec::with_capacity(opening.len());
+        let mut opened = Opened::nothing();
+        for (line, free) in opening {
             match free {
                 Some(free) => opened.free = opened.free.max(free),
                 None => {
                     let why = line.trouble().map_or_else(|| "no answer".to_string(), SinkError::to_string);
-                    opened.silent = Some((line.name.clone(), why));
+                    opened.silent.get_or_insert((line.name.clone(), why));
                 }
             }
             lines.push(line);
@@ -129,7 +144,9 @@ impl Outlet {
             Some(Pair { sink, standby, after: named.after, turns: Vec::new() })
         };
         let pairs = lines.iter().enumerate().filter_map(pair).collect();
-        Ok(Self { pipeline, schema, lines, next: 0, rows: BTreeMap::new(), pairs, epoch: 0, budget, board, world })
+        let outlet =
+            Self { pipeline, schema, lines, next: 0, rows: BTreeMap::new(), pairs, epoch: 0, budget, board, world };
+        Ok((outlet, opened))
     }
 
     /// What looks after the files of each sink.
@@ -450,6 +467,14 @@ impl Outlet {
     pub(crate) fn owes(&self) -> bool {
         self.lines.iter().any(Line::owes)
     }
+}
+
+/// Waits for all side by side, since each may be silent for long. Gives what comes of them in their order; if some fail, the error
+/// of the first in that order.
+pub(super) async fn in_order<T, E>(
+    waiting: impl IntoIterator<Item = impl Future<Output = Result<T, E>>>,
+) -> Result<Vec<T>, E> {
+    waiting.into_iter().collect::<FuturesOrdered<_>>().try_collect().await
 }
 
 impl Kept {

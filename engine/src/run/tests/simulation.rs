@@ -13,6 +13,8 @@ use watershed_connectors::MemoryQueue;
 
 use super::life::{Life, Stepped};
 use super::world::{Event, Outside, expected, seen};
+use crate::environment::Environment;
+use crate::run::outlet::in_order;
 
 /// Seeds of a plain test run.
 const SEEDS: u64 = 2_000;
@@ -177,6 +179,29 @@ fn a_mirror_and_its_standby_have_every_row_once() {
         let after = Duration::from_millis(random.random_range(1..5_000));
         splits(seed, random).mirrored([u64::MAX, 20_000, 1_000][random.random_range(0..3)], Some(after))
     });
+}
+
+/// Places that are silent are waited for together, however many pipelines write there.
+#[test]
+fn a_start_waits_once_for_all_that_are_silent() {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let outside = Outside::new(1, vec![Vec::new()], false, 1, 0).mirrored(u64::MAX, None);
+    outside.mirror.iter().for_each(|mirror| mirror.silence());
+    let Err(refused) = Life::begin(&runtime, &outside, 1) else { panic!("a fresh state needs every sink") };
+    assert!(refused.to_string().contains("sink `mirror` does not answer"), "{refused}");
+    assert_eq!(outside.environment.elapsed(), Duration::from_secs(5), "one timeout, for four pipelines");
+}
+
+#[test]
+fn the_first_error_is_that_of_the_first_in_order() {
+    let runtime = Builder::new_current_thread().build().expect("a runtime");
+    let waiting = [3, 0, 1].map(async |turns: usize| {
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+        Err::<(), usize>(turns)
+    });
+    assert_eq!(runtime.block_on(in_order(waiting)), Err(3));
 }
 
 /// Deliveries of a record come before and after it is durable, in one epoch and in two, on one lane and on two, before and
