@@ -21,7 +21,7 @@ use super::line::{Again, Line, NamedSink};
 use super::setup::Setup;
 use super::sweeping::Sweeping;
 use super::world::World;
-use crate::checkpoint::{Behind, Block, Budget, OutletState, Piece};
+use crate::checkpoint::{Behind, Block, Budget, OutletState, Piece, is_out_of_room};
 
 /// Pause before a failed commit is tried again, doubled each time.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -50,6 +50,8 @@ pub(crate) struct Outlet {
     pairs: Vec<Pair>,
     /// The last epoch that ended here.
     epoch: u64,
+    /// Whether it was told that the local disk has no room.
+    told_of_disk: bool,
     budget: Arc<Budget>,
     board: Arc<Board>,
     world: World,
@@ -144,8 +146,19 @@ impl Outlet {
             Some(Pair { sink, standby, after: named.after, turns: Vec::new() })
         };
         let pairs = lines.iter().enumerate().filter_map(pair).collect();
-        let outlet =
-            Self { pipeline, schema, lines, next: 0, rows: BTreeMap::new(), pairs, epoch: 0, budget, board, world };
+        let outlet = Self {
+            pipeline,
+            schema,
+            lines,
+            next: 0,
+            rows: BTreeMap::new(),
+            pairs,
+            epoch: 0,
+            told_of_disk: false,
+            budget,
+            board,
+            world,
+        };
         Ok((outlet, opened))
     }
 
@@ -394,22 +407,46 @@ impl Outlet {
         }
         self.rows = self.rows.split_off(&needed);
         cut.turns = self.forget(needed);
-        let spills = self.spills();
-        for kept in self.rows.values_mut() {
-            // What is stored needs no memory any more.
-            if let Kept::Block(block) = kept
-                && let Some(piece) = block.stored()
-            {
-                if spills {
-                    block.spill().map_err(|error| RunError::query(&self.pipeline, &error))?;
-                } else {
-                    *kept = Kept::Piece(piece.clone());
-                }
-            }
-        }
+        self.let_go()?;
         self.weigh();
         cut.rows = self.rows.clone();
         Ok(cut)
+    }
+
+    /// Moves what is stored out of memory. Where the disk has no room it stays there, is tried again when the next epoch ends, and
+    /// counts in `memory`, beyond which sources wait.
+    fn let_go(&mut self) -> Result<(), RunError> {
+        let spills = self.spills();
+        let mut no_room = None;
+        let mut freed = 0;
+        for kept in self.rows.values_mut() {
+            let Kept::Block(block) = kept else { continue };
+            let Some(piece) = block.stored() else { continue };
+            if !spills {
+                *kept = Kept::Piece(piece.clone());
+                continue;
+            }
+            match block.spill() {
+                Ok(bytes) => freed += bytes,
+                Err(error) if is_out_of_room(&error) => {
+                    no_room = Some(error);
+                    break;
+                }
+                Err(error) => return Err(RunError::query(&self.pipeline, &error)),
+            }
+        }
+        match no_room {
+            Some(error) if !self.told_of_disk => {
+                tracing::warn!(pipeline = %self.pipeline, %error, "rows that wait for a sink stay in memory");
+                self.told_of_disk = true;
+            }
+            None if freed > 0 && self.told_of_disk => {
+                tracing::info!(pipeline = %self.pipeline, "rows that wait for a sink are spilled again");
+                self.told_of_disk = false;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Lets go of batches in the middle that no sink needs any more, and of turns before `needed`. Gives the others, by sink.

@@ -191,6 +191,11 @@ impl Life {
         lane.handle(message).map_err(failure)
     }
 
+    /// From now on, the local disk has no room, or has some again.
+    pub(super) fn fill_disk(&self, full: bool) {
+        self.pipelines.iter().for_each(|pipeline| pipeline.parts.budget.fill_disk(full));
+    }
+
     /// True if the state has something that a sink lacks.
     pub(super) fn leaves_rows(&self) -> bool {
         self.coordinator
