@@ -200,6 +200,7 @@ impl Outlet {
             let end = behind.map_or(state.next, |behind| behind.from);
             let again = again(&self.pairs, index, held.first..end, |number| rows.get(&number))?;
             line.resume(again).await.map_err(|error| broken(&self.pipeline, error))?;
+            line.count(&self.budget);
         }
         let spills = self.spills();
         for (&number, piece) in &state.rows {
@@ -233,6 +234,7 @@ impl Outlet {
             if line.takes(self.next) {
                 let batch = if gives { batch.clone() } else { batch.slice(0, 0) };
                 line.write(batch).await.map_err(|error| broken(&self.pipeline, error))?;
+                line.count(&self.budget);
             }
             if gives && !line.takes(self.next + 1) {
                 line.bytes += bytes;
@@ -310,6 +312,7 @@ impl Outlet {
                 line.bytes = line.bytes.saturating_sub(block.bytes() as u64);
             }
         }
+        line.count(&self.budget);
         if line.takes(self.next) {
             line.has_all();
         }
@@ -400,6 +403,7 @@ impl Outlet {
             }
             let line = &mut self.lines[index];
             line.prepare(epoch, flush).await.map_err(|error| broken(&self.pipeline, error))?;
+            line.count(&self.budget);
             needed = needed.min(line.needs());
             cut.held.extend(line.held.clone().map(|held| (line.name.clone(), held)));
             cut.behind.extend(line.behind(self.next).map(|behind| (line.name.clone(), behind)));
