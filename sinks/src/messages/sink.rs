@@ -183,6 +183,7 @@ impl<P: Publisher> Sink for MessageSink<P> {
         let cursor = serde_json::to_value(cursor).map_err(|error| self.unreadable(error))?;
         self.held = self.waiting.front().map(|next| Held { first: next.number, cursor });
         if messages.is_empty() {
+            self.publisher.keep_record();
             return Ok(Prepared::nothing());
         }
         let parts = parts(messages, self.limits);
