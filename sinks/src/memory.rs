@@ -155,6 +155,10 @@ impl Sink for MemorySink {
         self.held.clone()
     }
 
+    fn held_bytes(&self) -> usize {
+        self.written.iter().map(|(_, batch)| batch.get_array_memory_size()).sum()
+    }
+
     async fn resume(&mut self, held: &Held) -> Result<(), SinkError> {
         let again = Cursor::deserialize(&held.cursor).map_err(|error| self.failed(error))?;
         self.numbers.resume(held.first, held.first.saturating_add(again.len() as u64));

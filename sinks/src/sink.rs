@@ -123,6 +123,12 @@ pub trait Sink: Send + fmt::Debug {
     /// shown when it was written.
     fn held(&self) -> Option<Held>;
 
+    /// Bytes of memory that the rows take which it holds: the engine counts them in its own, and takes in no more beyond its
+    /// limit until epochs have taken some. None by default, for who holds little, or bounds it by itself.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+
     /// Takes up what a dead process held. The engine then writes the batches from `held.first` on, all that there were at
     /// that epoch, before it prepares the next; of these the sink takes just the rows that were in no finished file.
     async fn resume(&mut self, held: &Held) -> Result<(), SinkError>;

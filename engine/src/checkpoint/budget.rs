@@ -78,6 +78,12 @@ impl Budget {
         self.limit.map(|limit| (limit / 8).max(1))
     }
 
+    /// From now on, the disk that it spills to has no room, or has some again.
+    #[cfg(test)]
+    pub(crate) fn fill_disk(&self, full: bool) {
+        self.folder.iter().for_each(|folder| folder.fill(full));
+    }
+
     pub(super) fn folder(&self) -> Option<&Arc<SpillFolder>> {
         self.folder.as_ref()
     }

@@ -181,7 +181,7 @@ impl Chain {
 
     pub(super) fn sign(&self, manifest: &mut Manifest, epoch: u64, generation: u64) {
         let now: chrono::DateTime<chrono::Utc> = self.store.environment().now().into();
-        manifest.version = MANIFEST_VERSION;
+        manifest.version = manifest.needed_version();
         manifest.epoch = epoch;
         manifest.generation = generation;
         manifest.owner = self.owner.to_string();
@@ -251,7 +251,7 @@ impl Chain {
                 known: MANIFEST_VERSION,
                 advice: match found > u64::from(MANIFEST_VERSION) {
                     true => "run the newer watershed that wrote it",
-                    false => "run the older watershed that wrote it, or start over without the state (--reset-state)",
+                    false => "no watershed wrote that; start over without the state (--reset-state)",
                 },
             }),
         }

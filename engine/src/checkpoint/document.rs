@@ -33,7 +33,7 @@ pub(super) fn encode(manifest: &Manifest) -> serde_json::Result<Bytes> {
 pub(super) fn decode(file: &[u8]) -> Result<Manifest, Unreadable> {
     let fields = fields(file).map_err(Unreadable::Damaged)?;
     match fields.get("version").and_then(Value::as_u64) {
-        Some(version) if version == u64::from(MANIFEST_VERSION) => {
+        Some(version) if (1..=u64::from(MANIFEST_VERSION)).contains(&version) => {
             serde_json::from_value(Value::Object(fields)).map_err(|error| Unreadable::Damaged(no_manifest(&error)))
         }
         Some(version) => Err(Unreadable::Version(version)),

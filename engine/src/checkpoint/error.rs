@@ -47,13 +47,13 @@ pub enum StateError {
         rival: Option<Rival>,
     },
     /// State in a format that this build does not read.
-    #[error("{object} has format version {found}, and this build reads version {known} only; {advice}")]
+    #[error("{object} has format version {found}, and this build reads versions up to {known}; {advice}")]
     Incompatible {
         /// The object.
         object: String,
         /// Its version.
         found: u64,
-        /// The version that this build reads.
+        /// The newest version that this build reads.
         known: u32,
         /// What to do.
         advice: &'static str,

@@ -12,13 +12,20 @@ use watershed_sinks::{Held, Prepared};
 use super::block::Piece;
 use crate::report::Counts;
 
-/// Version of the format that this build writes; it reads this one only.
-pub const MANIFEST_VERSION: u32 = 1;
+/// Newest version of the format that this build knows; it reads all of them.
+///
+/// | version | is written if | as a build that knows only those before |
+/// |---|---|---|
+/// | 1 | nothing below is | |
+/// | 2 | a sink is behind, or its standby takes turns | would go on as if nothing waited for the sink |
+///
+/// So an older build refuses just what it does not understand, and reads the rest.
+pub const MANIFEST_VERSION: u32 = 2;
 
 /// One epoch of a region.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`MANIFEST_VERSION`].
+    /// That of [`MANIFEST_VERSION`]'s table which its contents need.
     pub version: u32,
     /// The epoch; the manifest's name too.
     pub epoch: u64,
@@ -164,10 +171,11 @@ pub struct OutletState {
     /// By sink: which of the rows below it has not put into a finished file yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub held: BTreeMap<String, Held>,
-    /// By sink: how far one is behind that does not answer, or has not caught up yet.
+    /// By sink: how far one is behind that does not answer, or has not caught up yet. Of version 2.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub behind: BTreeMap<String, Behind>,
-    /// By sink: numbers of the batches from which on its standby takes the rows, itself again, and so on.
+    /// By sink: numbers of the batches from which on its standby takes the rows, itself again, and so on. Of
+    /// version 2.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub turns: BTreeMap<String, Vec<u64>>,
     /// Batches that some sink still needs, by number.
@@ -198,6 +206,13 @@ impl OutletState {
 }
 
 impl Manifest {
+    /// The lowest version whose readers understand all that it says.
+    pub(super) fn needed_version(&self) -> u32 {
+        let pipelines = self.pipelines.values().flat_map(|pipeline| [&pipeline.out, &pipeline.late]);
+        let mut outlets = pipelines.chain(self.sources.values().map(|source| &source.dead_letters));
+        if outlets.any(|outlet| !outlet.behind.is_empty() || !outlet.turns.is_empty()) { 2 } else { 1 }
+    }
+
     /// All pieces of state that it names.
     pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
         let sources = self

@@ -53,6 +53,7 @@ pub use manifest::{
 };
 pub use place::Place;
 pub use segment::{SegmentWriter, read_piece};
+pub(crate) use spill::is_out_of_room;
 pub use store::StateStore;
 pub(crate) use tidy::{footprint, tidy};
 pub use writer::Writer;

@@ -28,12 +28,22 @@ pub(super) struct SpillFolder {
     run: u64,
     next: AtomicU64,
     bytes: AtomicU64,
+    /// Stands for a disk that has no room.
+    #[cfg(test)]
+    full: std::sync::atomic::AtomicBool,
 }
 
 impl SpillFolder {
     /// The folder at `path`, which is made when it is first written to.
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, run: rand::random(), next: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+        Self {
+            path,
+            run: rand::random(),
+            next: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            #[cfg(test)]
+            full: std::sync::atomic::AtomicBool::new(false),
+        }
     }
 
     /// Removes what dead processes have left in it.
@@ -55,6 +65,12 @@ impl SpillFolder {
         Ok(())
     }
 
+    /// From now on, the disk has no room, or has some again.
+    #[cfg(test)]
+    pub(super) fn fill(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+
     /// Bytes of all files.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
@@ -63,10 +79,6 @@ impl SpillFolder {
     /// Writes a file of these parts. What an error leaves behind is removed.
     pub(super) fn write(self: &Arc<Self>, parts: &[RecordBatch]) -> Result<SpillFile> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        if number == 0 {
-            let failed = |error: Error| named(error.kind(), format!("spill folder {}: {error}", self.path.display()));
-            std::fs::create_dir_all(&self.path).map_err(failed)?;
-        }
         let path = self.path.join(format!("{:016x}-{number:08}.spill", self.run));
         let mut file = SpillFile { path, parts: Vec::with_capacity(parts.len()), folder: self.clone() };
         let result = write_parts(&mut file, parts);
@@ -74,10 +86,21 @@ impl SpillFolder {
             Ok(()) => Ok(file),
             Err(error) => {
                 let kind = if let ArrowError::IoError(_, cause) = &error { cause.kind() } else { ErrorKind::Other };
-                Err(named(kind, format!("cannot write the spill file {}: {error}", file.path.display())))
+                let hint =
+                    if is_no_room(kind) { "; free some space, or name a folder that has more (`spill`)" } else { "" };
+                Err(named(kind, format!("cannot write the spill file {}: {error}{hint}", file.path.display())))
             }
         }
     }
+}
+
+/// True if it is for want of room on the disk that something was not spilled: it stays in memory, and can be spilled later.
+pub(crate) fn is_out_of_room(error: &DataFusionError) -> bool {
+    matches!(error, DataFusionError::IoError(error) if is_no_room(error.kind()))
+}
+
+fn is_no_room(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// `<16 hex digits>-<digits>.spill`: nothing else in the folder is ours to remove.
@@ -161,10 +184,21 @@ impl Drop for SpillFile {
 }
 
 fn write_parts(spill: &mut SpillFile, parts: &[RecordBatch]) -> std::result::Result<(), ArrowError> {
-    let mut file = create(&spill.path)?;
+    let mut file = match create(&spill.path) {
+        // The first of all, or somebody has tidied up.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            std::fs::create_dir_all(&spill.folder.path)?;
+            create(&spill.path)?
+        }
+        created => created?,
+    };
     let mut offset = 0;
     for batch in parts {
         let bytes = encode(&tidy(batch)?)?;
+        #[cfg(test)]
+        if spill.folder.full.load(Ordering::Relaxed) {
+            return Err(Error::from(ErrorKind::StorageFull).into());
+        }
         file.write_all(&bytes)?;
         let part = Part { offset, length: bytes.len(), crc32: crc32fast::hash(&bytes) };
         offset += part.length as u64;

@@ -36,7 +36,7 @@ pub fn reference() -> String {
         out.push_str(&format!("| source `{kind}` | {} |\n", names(source::fields(kind))));
     }
     for kind in sink::built() {
-        out.push_str(&format!("| sink `{kind}` | {} |\n", names(sink::fields(kind))));
+        out.push_str(&format!("| sink `{kind}` | {} |\n", names(&sink::fields(kind))));
     }
     out
 }

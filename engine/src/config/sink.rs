@@ -38,12 +38,16 @@ pub(super) fn built() -> Vec<&'static str> {
     LOCAL.into_iter().chain(OUTLETS.iter().map(|outlet| outlet.name)).collect()
 }
 
+/// Keys that are of use only where a log says which files a table has.
+const OF_A_LOG: [&str; 2] = ["compact", "vacuum"];
+
 /// The keys of a sink, beside those of every sink.
-pub(super) fn fields(kind: &str) -> &'static [&'static str] {
+pub(super) fn fields(kind: &str) -> Vec<&'static str> {
     match kind {
-        "parquet" | "delta" => fields_of::<ParquetOptions>(),
-        "stdout" | "null" => fields_of::<NoOptions>(),
-        other => messages::find(other).map_or(&[], |outlet| (outlet.fields)()),
+        "parquet" => fields_of::<ParquetOptions>().iter().copied().filter(|key| !OF_A_LOG.contains(key)).collect(),
+        "delta" => fields_of::<ParquetOptions>().to_vec(),
+        "stdout" | "null" => fields_of::<NoOptions>().to_vec(),
+        other => messages::find(other).map_or(Vec::new(), |outlet| (outlet.fields)().to_vec()),
     }
 }
 
@@ -53,16 +57,17 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
     let keys: SinkKeys = context.read(&own, title)?;
     let kind = connector_kind(&keys.connector, &built(), &ELSEWHERE, "sink", context)?;
     let own: Vec<&str> = match kind {
-        "parquet" | "delta" => common.clone(),
+        "parquet" | "delta" => common,
         // A place of messages waits for them in the manifest; the others are on this machine, which is not down.
         _ => vec!["connector"],
     };
-    let known: Vec<&str> = own.iter().chain(fields(kind)).copied().collect();
+    let known = |kind: &str| -> Vec<&str> { own.iter().copied().chain(fields(kind)).collect() };
     let options = match kind {
         "parquet" | "delta" => {
-            let (rest, store) = place::part(&rest, title, &known, context);
+            // Those of a log get an answer of their own, too.
+            let (rest, store) = place::part(&rest, title, &known("delta"), context);
             let options = Box::new(parquet(&rest, &store, title, context)?);
-            for key in ["compact", "vacuum"] {
+            for key in OF_A_LOG {
                 if let (true, Some(node)) = (kind == "parquet", rest.get(key)) {
                     let way_out = "take it out, or write to connector = \"delta\"; `roll` keeps files few here, too";
                     context.refuse(
@@ -75,7 +80,7 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
             if kind == "delta" { SinkOptions::Delta(options) } else { SinkOptions::Parquet(options) }
         }
         other => {
-            let rest = without_unknown(&rest, title, &known, &context.document, &context.findings);
+            let rest = without_unknown(&rest, title, &known(other), &context.document, &context.findings);
             match messages::find(other) {
                 Some(outlet) => {
                     hide_secrets(&rest, false, context);

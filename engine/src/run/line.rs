@@ -25,7 +25,7 @@ use watershed_sinks::{Flush, Held, Prepared, Sink, SinkError, Upkeep};
 
 use super::outlet::{FIRST_PAUSE, GIVE_UP_AFTER, LONGEST_PAUSE};
 use super::world::World;
-use crate::checkpoint::{Behind, Block};
+use crate::checkpoint::{Behind, Block, Budget, Hold};
 use crate::config::{Spill, Standby};
 
 /// Makes a sink; each is a new process to its place.
@@ -65,6 +65,8 @@ pub(super) struct Line {
     owed: Option<Prepared>,
     /// Bytes of the batches that it has not taken.
     pub(super) bytes: u64,
+    /// What its sink holds in memory.
+    memory: Option<Hold>,
     /// Since when it is down, or has not caught up.
     down_since: Option<Duration>,
     /// An epoch was stored since it went down, or was tried without success.
@@ -144,6 +146,7 @@ impl Line {
             prepared: None,
             owed: None,
             bytes: 0,
+            memory: None,
             down_since: None,
             may_try: false,
             attempts: 0,
@@ -252,6 +255,14 @@ impl Line {
                 Ok(())
             }
             Err(error) => self.lose(error),
+        }
+    }
+
+    /// Has the budget count what its sink holds by now.
+    pub(super) fn count(&mut self, budget: &Arc<Budget>) {
+        let bytes = self.sink.as_ref().map_or(0, |sink| sink.held_bytes());
+        if self.memory.as_ref().map_or(0, Hold::bytes) != bytes {
+            self.memory = (bytes > 0).then(|| budget.hold(bytes));
         }
     }
 

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
+use futures::TryStreamExt;
+use futures::stream::FuturesOrdered;
 use watershed_sinks::{Flush, Held, Prepared, SinkError};
 
 use super::board::{Board, SinkView};
@@ -19,7 +21,7 @@ use super::line::{Again, Line, NamedSink};
 use super::setup::Setup;
 use super::sweeping::Sweeping;
 use super::world::World;
-use crate::checkpoint::{Behind, Block, Budget, OutletState, Piece};
+use crate::checkpoint::{Behind, Block, Budget, OutletState, Piece, is_out_of_room};
 
 /// Pause before a failed commit is tried again, doubled each time.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -48,6 +50,8 @@ pub(crate) struct Outlet {
     pairs: Vec<Pair>,
     /// The last epoch that ended here.
     epoch: u64,
+    /// Whether it was told that the local disk has no room.
+    told_of_disk: bool,
     budget: Arc<Budget>,
     board: Arc<Board>,
     world: World,
@@ -91,34 +95,47 @@ pub(crate) struct OutletCut {
 }
 
 /// What the places of sinks say when they are opened.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Opened {
     /// The first epoch that is free at each of those that answer.
     pub(crate) free: u64,
-    /// One that does not, and why.
+    /// The first that does not, in the order of the region file, and why.
     pub(crate) silent: Option<(String, String)>,
 }
 
+impl Opened {
+    /// Before any place is asked.
+    pub(crate) fn nothing() -> Self {
+        Self { free: 1, silent: None }
+    }
+
+    /// What these places say and those.
+    pub(crate) fn and(self, others: Self) -> Self {
+        Self { free: self.free.max(others.free), silent: self.silent.or(others.silent) }
+    }
+}
+
 impl Outlet {
-    /// Opens the sinks, and adds to `opened` what their places say.
+    /// Opens the sinks, side by side, and gives what their places say.
     pub(crate) async fn open(
         pipeline: Arc<str>,
         schema: SchemaRef,
         sinks: Vec<NamedSink>,
         budget: Arc<Budget>,
         setup: &Setup,
-        opened: &mut Opened,
-    ) -> Result<Self, RunError> {
+    ) -> Result<(Self, Opened), RunError> {
         let (board, world) = (setup.board.clone(), setup.world.clone());
-        let mut lines = Vec::with_capacity(sinks.len());
-        for sink in sinks {
-            let line = Line::open(pipeline.clone(), schema.clone(), sink, world.clone()).await;
-            let (line, free) = line.map_err(|error| RunError::Sink { pipeline: pipeline.to_string(), error })?;
+        let opening = sinks.into_iter().map(|sink| Line::open(pipeline.clone(), schema.clone(), sink, world.clone()));
+        let opening = in_order(opening).await;
+        let opening = opening.map_err(|error| RunError::Sink { pipeline: pipeline.to_string(), error })?;
+        let mut lines = Vec::with_capacity(opening.len());
+        let mut opened = Opened::nothing();
+        for (line, free) in opening {
             match free {
                 Some(free) => opened.free = opened.free.max(free),
                 None => {
                     let why = line.trouble().map_or_else(|| "no answer".to_string(), SinkError::to_string);
-                    opened.silent = Some((line.name.clone(), why));
+                    opened.silent.get_or_insert((line.name.clone(), why));
                 }
             }
             lines.push(line);
@@ -129,7 +146,20 @@ impl Outlet {
             Some(Pair { sink, standby, after: named.after, turns: Vec::new() })
         };
         let pairs = lines.iter().enumerate().filter_map(pair).collect();
-        Ok(Self { pipeline, schema, lines, next: 0, rows: BTreeMap::new(), pairs, epoch: 0, budget, board, world })
+        let outlet = Self {
+            pipeline,
+            schema,
+            lines,
+            next: 0,
+            rows: BTreeMap::new(),
+            pairs,
+            epoch: 0,
+            told_of_disk: false,
+            budget,
+            board,
+            world,
+        };
+        Ok((outlet, opened))
     }
 
     /// What looks after the files of each sink.
@@ -170,6 +200,7 @@ impl Outlet {
             let end = behind.map_or(state.next, |behind| behind.from);
             let again = again(&self.pairs, index, held.first..end, |number| rows.get(&number))?;
             line.resume(again).await.map_err(|error| broken(&self.pipeline, error))?;
+            line.count(&self.budget);
         }
         let spills = self.spills();
         for (&number, piece) in &state.rows {
@@ -203,6 +234,7 @@ impl Outlet {
             if line.takes(self.next) {
                 let batch = if gives { batch.clone() } else { batch.slice(0, 0) };
                 line.write(batch).await.map_err(|error| broken(&self.pipeline, error))?;
+                line.count(&self.budget);
             }
             if gives && !line.takes(self.next + 1) {
                 line.bytes += bytes;
@@ -280,6 +312,7 @@ impl Outlet {
                 line.bytes = line.bytes.saturating_sub(block.bytes() as u64);
             }
         }
+        line.count(&self.budget);
         if line.takes(self.next) {
             line.has_all();
         }
@@ -370,6 +403,7 @@ impl Outlet {
             }
             let line = &mut self.lines[index];
             line.prepare(epoch, flush).await.map_err(|error| broken(&self.pipeline, error))?;
+            line.count(&self.budget);
             needed = needed.min(line.needs());
             cut.held.extend(line.held.clone().map(|held| (line.name.clone(), held)));
             cut.behind.extend(line.behind(self.next).map(|behind| (line.name.clone(), behind)));
@@ -377,22 +411,46 @@ impl Outlet {
         }
         self.rows = self.rows.split_off(&needed);
         cut.turns = self.forget(needed);
-        let spills = self.spills();
-        for kept in self.rows.values_mut() {
-            // What is stored needs no memory any more.
-            if let Kept::Block(block) = kept
-                && let Some(piece) = block.stored()
-            {
-                if spills {
-                    block.spill().map_err(|error| RunError::query(&self.pipeline, &error))?;
-                } else {
-                    *kept = Kept::Piece(piece.clone());
-                }
-            }
-        }
+        self.let_go()?;
         self.weigh();
         cut.rows = self.rows.clone();
         Ok(cut)
+    }
+
+    /// Moves what is stored out of memory. Where the disk has no room it stays there, is tried again when the next epoch ends, and
+    /// counts in `memory`, beyond which sources wait.
+    fn let_go(&mut self) -> Result<(), RunError> {
+        let spills = self.spills();
+        let mut no_room = None;
+        let mut freed = 0;
+        for kept in self.rows.values_mut() {
+            let Kept::Block(block) = kept else { continue };
+            let Some(piece) = block.stored() else { continue };
+            if !spills {
+                *kept = Kept::Piece(piece.clone());
+                continue;
+            }
+            match block.spill() {
+                Ok(bytes) => freed += bytes,
+                Err(error) if is_out_of_room(&error) => {
+                    no_room = Some(error);
+                    break;
+                }
+                Err(error) => return Err(RunError::query(&self.pipeline, &error)),
+            }
+        }
+        match no_room {
+            Some(error) if !self.told_of_disk => {
+                tracing::warn!(pipeline = %self.pipeline, %error, "rows that wait for a sink stay in memory");
+                self.told_of_disk = true;
+            }
+            None if freed > 0 && self.told_of_disk => {
+                tracing::info!(pipeline = %self.pipeline, "rows that wait for a sink are spilled again");
+                self.told_of_disk = false;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Lets go of batches in the middle that no sink needs any more, and of turns before `needed`. Gives the others, by sink.
@@ -450,6 +508,14 @@ impl Outlet {
     pub(crate) fn owes(&self) -> bool {
         self.lines.iter().any(Line::owes)
     }
+}
+
+/// Waits for all side by side, since each may be silent for long. Gives what comes of them in their order; if some fail, the error
+/// of the first in that order.
+pub(super) async fn in_order<T, E>(
+    waiting: impl IntoIterator<Item = impl Future<Output = Result<T, E>>>,
+) -> Result<Vec<T>, E> {
+    waiting.into_iter().collect::<FuturesOrdered<_>>().try_collect().await
 }
 
 impl Kept {

@@ -15,7 +15,7 @@ use super::drivers::Drivers;
 use super::error::RunError;
 use super::lane::{Lane, PipelineMessage};
 use super::line::NamedSink;
-use super::outlet::{Opened, Outlet};
+use super::outlet::{Opened, Outlet, in_order};
 use super::pipeline::PipelineTask;
 use super::predecessors::StatesBefore;
 use super::reader::Driver;
@@ -97,14 +97,19 @@ pub(super) async fn assemble(planned: PlannedRegion, setup: Setup) -> Result<Ass
     #[cfg(feature = "http")]
     setup.board.offer(live.iter().filter_map(|live| Some((live.name.to_string(), live.source.inlet()?))));
     // Sinks before state: were it the other way round, an epoch that another process ends in between would be missed.
-    let mut opened = Opened { free: 1, silent: None };
+    let opening = planned.pipelines.iter().map(|plan| open_outlets(&planned.region, plan, &budget, &setup));
+    let opening_letters = live.iter().map(|source| open_letters(&planned.region, &source.config, &budget, &setup));
+    let (opening, opening_letters) = futures::join!(in_order(opening), in_order(opening_letters));
+    let mut opened = Opened::nothing();
     let mut outlets = Vec::new();
-    for plan in &planned.pipelines {
-        outlets.push(open_outlets(&planned.region, plan, &budget, &setup, &mut opened).await?);
+    for (outlet, says) in opening? {
+        outlets.push(outlet);
+        opened = opened.and(says);
     }
     let mut letters = Vec::new();
-    for source in &live {
-        letters.push(open_letters(&planned.region, &source.config, &budget, &setup, &mut opened).await?);
+    for (outlet, says) in opening_letters? {
+        letters.push(outlet);
+        opened = opened.and(says);
     }
     let stateless: Vec<&str> =
         live.iter().filter(|live| !live.source.resumes()).map(|live| live.name.as_ref()).collect();
@@ -179,17 +184,17 @@ async fn open_letters(
     config: &SourceConfig,
     budget: &Arc<Budget>,
     setup: &Setup,
-    opened: &mut Opened,
-) -> Result<Option<Outlet>, RunError> {
+) -> Result<(Option<Outlet>, Opened), RunError> {
     if config.on_bad != OnBad::DeadLetter {
-        return Ok(None);
+        return Ok((None, Opened::nothing()));
     }
     let (options, context) = dead_letters::sink_of(region, config);
     let name: Arc<str> = format!("{} (dead letters)", config.name).into();
     let connect = setup.world.connect.clone();
     let make = Arc::new(move || connect.dead_letters(options.clone(), context.clone()));
     let sinks = vec![NamedSink { name: "dead_letters".to_string(), make, spill: None, standby: None }];
-    Outlet::open(name, dead_letters::schema(), sinks, budget.clone(), setup, opened).await.map(Some)
+    let (outlet, opened) = Outlet::open(name, dead_letters::schema(), sinks, budget.clone(), setup).await?;
+    Ok((Some(outlet), opened))
 }
 
 async fn open_outlets(
@@ -197,8 +202,7 @@ async fn open_outlets(
     plan: &PlannedPipeline,
     budget: &Arc<Budget>,
     setup: &Setup,
-    opened: &mut Opened,
-) -> Result<Outlets, RunError> {
+) -> Result<(Outlets, Opened), RunError> {
     let Some(config) = region.pipelines.get(plan.name.as_ref()) else {
         return Err(RunError::Config(format!("there is no pipeline `{}`", plan.name)));
     };
@@ -211,14 +215,18 @@ async fn open_outlets(
     };
     let named = config.sinks.iter().map(|name| make(name, connect::sink_context(region, plan)));
     let sinks = named.collect::<Result<Vec<_>, _>>()?;
-    let out = Outlet::open(plan.name.clone(), plan.output_schema.clone(), sinks, budget.clone(), setup, opened).await?;
-    let Some(late) = &config.late else { return Ok(Outlets { out, late: None }) };
+    let open = |schema, sinks| Outlet::open(plan.name.clone(), schema, sinks, budget.clone(), setup);
+    let out = open(plan.output_schema.clone(), sinks);
+    let Some(late) = &config.late else {
+        let (out, opened) = out.await?;
+        return Ok((Outlets { out, late: None }, opened));
+    };
     let source = plan.branches().find_map(|(_, branch)| region.sources.get(branch.rows.source.as_ref()));
     let Some(context) = source.and_then(|source| connect::late_context(region, plan, source)) else {
         return Err(RunError::Config(format!("pipeline `{}` has no source for late rows", plan.name)));
     };
-    let schema = context.schema.clone();
-    let sinks = vec![make(late, context)?];
-    let late = Outlet::open(plan.name.clone(), schema, sinks, budget.clone(), setup, opened).await?;
-    Ok(Outlets { out, late: Some(late) })
+    let late = open(context.schema.clone(), vec![make(late, context)?]);
+    let (out, late) = futures::join!(out, late);
+    let ((out, opened), (late, late_opened)) = (out?, late?);
+    Ok((Outlets { out, late: Some(late) }, opened.and(late_opened)))
 }

@@ -215,10 +215,7 @@ impl Log {
     /// The last epoch of this pipeline that the table has; creates the table where there is none.
     pub(super) async fn open(&mut self) -> Result<Option<u64>, SinkError> {
         self.look().await?;
-        if self.table.is_none() {
-            self.create().await?;
-        }
-        self.evolve().await?;
+        self.make_fit().await?;
         self.settle().await?;
         self.last_epoch().await
     }
@@ -235,9 +232,14 @@ impl Log {
         })
     }
 
-    /// Whether the table has an epoch of this pipeline.
+    /// Whether the table has an epoch of this pipeline by now.
     pub(super) async fn has(&mut self, epoch: u64) -> Result<bool, SinkError> {
         self.look().await?;
+        self.has_seen(epoch).await
+    }
+
+    /// Whether it had the epoch at the last look.
+    async fn has_seen(&self, epoch: u64) -> Result<bool, SinkError> {
         Ok(self.last_epoch().await?.is_some_and(|last| last >= epoch))
     }
 
@@ -258,17 +260,14 @@ impl Log {
         }
     }
 
-    /// Adds the files of an epoch, unless the table has it.
+    /// Adds the files of an epoch that the table had not at the last look. Goes by that look; when it turns out that others have
+    /// written since, by a new one.
     pub(super) async fn add(&mut self, epoch: u64, files: &[Add]) -> Result<(), SinkError> {
         let mut conflict = None;
         for _ in 0..TRIES {
-            if self.has(epoch).await? {
+            if self.make_fit().await? && self.has_seen(epoch).await? {
                 return self.settle().await;
             }
-            if self.table.is_none() {
-                self.create().await?;
-            }
-            self.evolve().await?;
             let actions = files.iter().cloned().map(Action::Add).collect();
             let operation = DeltaOperation::StreamingUpdate {
                 output_mode: OutputMode::Append,
@@ -279,21 +278,33 @@ impl Log {
             let properties = CommitProperties::default()
                 .with_application_transaction(transaction)
                 .with_cleanup_expired_logs(Some(self.cleans_up()));
-            match self.commit(properties, actions, operation).await {
-                Ok(()) => return self.settle().await,
-                Err(error) if is_conflict(&error) => conflict = Some(error),
-                // It may be of what comes behind the entry: a checkpoint of the log, and what that makes superfluous.
-                Err(error) if self.has(epoch).await? => {
+            let Err(error) = self.commit(properties, actions, operation).await else { return self.settle().await };
+            let is_conflict = is_conflict(&error);
+            if self.has(epoch).await? {
+                if !is_conflict {
+                    // It is of what comes behind the entry: a checkpoint of the log, and what that makes superfluous.
                     tracing::warn!(url = &*self.place.shown, %error, "the rows are in the table; its log was not tidied up");
-                    return self.settle().await;
                 }
-                Err(error) => return Err(self.place.trouble(Deed::Write, "write", error)),
+                return self.settle().await;
             }
+            if !is_conflict {
+                return Err(self.place.trouble(Deed::Write, "write", error));
+            }
+            conflict = Some(error);
         }
         Err(match conflict {
             Some(error) => SinkError::retry(format!("others write to {} all the time", self.place.shown), error),
             None => SinkError::retry(format!("cannot write the log of {}", self.place.shown), "no try was made"),
         })
+    }
+
+    /// Makes a table that can take the rows. True if that took another look, or an entry.
+    async fn make_fit(&mut self) -> Result<bool, SinkError> {
+        let is_missing = self.table.is_none();
+        if is_missing {
+            self.create().await?;
+        }
+        Ok(self.evolve().await? || is_missing)
     }
 
     /// Looks at what there is by now; false if there is no table. An error if it asks more of its writers than they know.
@@ -492,13 +503,13 @@ impl Log {
         missing.map_err(|error| SinkError::config(format!("{}: {error}", self.place.shown)))
     }
 
-    /// Gives the table the columns that it lacks.
-    async fn evolve(&mut self) -> Result<(), SinkError> {
-        for _ in 0..TRIES {
-            let Some(table) = &self.table else { return Ok(()) };
+    /// Gives the table the columns that it lacks. True if that took another look, or an entry.
+    async fn evolve(&mut self) -> Result<bool, SinkError> {
+        for tried in 0..TRIES {
+            let Some(table) = &self.table else { return Ok(tried > 0) };
             let missing = self.missing(table)?;
             if missing.is_empty() {
-                return Ok(());
+                return Ok(tried > 0);
             }
             let names: Vec<String> = missing.iter().map(|field| field.name().clone()).collect();
             let fields: Vec<StructField> = table.schema().fields().cloned().chain(missing.clone()).collect();
@@ -510,7 +521,7 @@ impl Log {
             match self.commit(properties, vec![Action::Metadata(metadata)], operation).await {
                 Ok(()) => {
                     tracing::info!(url = &*self.place.shown, ?names, "the table has new columns");
-                    return Ok(());
+                    return Ok(true);
                 }
                 // Another may have added them, or others.
                 Err(error) if is_conflict(&error) => self.look().await?,

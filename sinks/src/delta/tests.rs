@@ -6,6 +6,7 @@ mod upkeep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use arrow::array::{
@@ -15,9 +16,8 @@ use arrow::array::{
 use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
 use bytes::Bytes;
-use object_store::memory::InMemory;
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -25,9 +25,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::conformance::{self, Fixture, Nature, batch, context};
 use crate::error::SinkError;
+use crate::parquet::tests::store::{FailingStore, Step};
 use crate::parquet::{ParquetOptions, visible_epoch};
 use crate::sink::{Flush, Sink, SinkContext};
-use crate::store::{MemoryUploads, Store};
 
 /// A folder with a table.
 struct Table(TempDir);
@@ -149,36 +149,40 @@ impl Fixture for Table {
 }
 
 /// A table in an object store.
-struct Bucket {
-    objects: Arc<dyn ObjectStore>,
-    uploads: Arc<MemoryUploads>,
-}
+struct Bucket(Arc<FailingStore>);
 
 impl Bucket {
     fn new() -> Self {
-        let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        Self { uploads: Arc::new(MemoryUploads::new(Arc::clone(&objects))), objects }
+        Self(FailingStore::new())
+    }
+
+    fn process(&self, context: SinkContext) -> DeltaSink {
+        let store = self.0.place("lake/table");
+        DeltaSink::new(ParquetOptions::at("mem"), context, store, Arc::new(Instant::now)).unwrap()
+    }
+
+    async fn ids(&self) -> Vec<i64> {
+        let mut seen = self.visible("orders").await.unwrap();
+        seen.sort_unstable();
+        seen
     }
 }
 
 #[async_trait]
 impl Fixture for Bucket {
     fn sink(&self, pipeline: &str) -> Box<dyn Sink> {
-        let store =
-            Store::new(Arc::clone(&self.objects), Arc::clone(&self.uploads) as _, Path::from("lake/table"), "mem");
-        let options = ParquetOptions::at("mem");
-        Box::new(DeltaSink::new(options, context(pipeline), store, Arc::new(Instant::now)).unwrap())
+        Box::new(self.process(context(pipeline)))
     }
 
     async fn visible(&self, pipeline: &str) -> Option<Vec<i64>> {
         let mut seen = Vec::new();
         for version in 0.. {
             let entry = Path::from(format!("lake/table/_delta_log/{version:020}.json"));
-            let Ok(entry) = self.objects.get(&entry).await else { break };
+            let Ok(entry) = self.0.get(&entry).await else { break };
             let entry = String::from_utf8(entry.bytes().await.unwrap().to_vec()).unwrap();
             for action in entry.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
                 let Some(path) = own(&action["add"], pipeline) else { continue };
-                let file = self.objects.get(&Path::parse(format!("lake/table/{path}")).unwrap()).await.unwrap();
+                let file = self.0.get(&Path::parse(format!("lake/table/{path}")).unwrap()).await.unwrap();
                 seen.extend(ids(file.bytes().await.unwrap()));
             }
         }
@@ -236,6 +240,66 @@ async fn an_epoch_is_added_once_whoever_commits_it_how_often() {
         zombie.commit(late).await.unwrap();
     }
     assert_eq!(table.ids(), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_commit_reads_once_what_the_log_has() {
+    let bucket = Bucket::new();
+    let mut sink = bucket.process(context("orders"));
+    sink.open().await.unwrap();
+    epoch(&mut sink, 1, batch(&[1])).await;
+    sink.write(2, batch(&[2])).await.unwrap();
+    let prepared = sink.prepare(2, Flush::All).await.unwrap();
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&reads);
+    bucket.0.fail_with(move |step, path| {
+        let is_read = step == Step::Get && path.ends_with("_delta_log/00000000000000000001.json");
+        counted.fetch_add(usize::from(is_read), Ordering::Relaxed);
+        None
+    });
+    sink.commit(&prepared).await.unwrap();
+    assert_eq!(reads.load(Ordering::Relaxed), 1);
+    assert_eq!(bucket.ids().await, [1, 2]);
+}
+
+#[tokio::test]
+async fn an_epoch_that_its_heir_adds_after_the_look_is_not_added_again() {
+    let bucket = Bucket::new();
+    let mut zombie = bucket.process(context("orders"));
+    zombie.open().await.unwrap();
+    zombie.write(1, batch(&[1])).await.unwrap();
+    let first = zombie.prepare(1, Flush::All).await.unwrap();
+    let looked = bucket.0.pause(Step::Complete, 0);
+    let late = first.clone();
+    let committing = tokio::spawn(async move { zombie.commit(&late).await });
+    looked.reached().await;
+    let mut heir = bucket.process(context("orders"));
+    heir.commit(&first).await.unwrap();
+    assert_eq!(heir.open().await.unwrap(), 2);
+    epoch(&mut heir, 2, batch(&[2])).await;
+    looked.open();
+    committing.await.unwrap().unwrap();
+    assert_eq!(bucket.ids().await, [1, 2]);
+}
+
+#[tokio::test]
+async fn an_epoch_that_comes_while_columns_are_added_is_not_added_again() {
+    let bucket = Bucket::new();
+    bucket.process(context("orders")).open().await.unwrap();
+    let wider = with_column(&batch(&[1]), "note", Arc::new(StringArray::from(vec!["one"])));
+    // It dies before it has looked at the table.
+    let mut dead = bucket.process(context_of(&wider));
+    dead.write(1, wider.clone()).await.unwrap();
+    let first = dead.prepare(1, Flush::All).await.unwrap();
+    let mut zombie = bucket.process(context_of(&wider));
+    let adding = bucket.0.pause(Step::Put, 0);
+    let late = first.clone();
+    let committing = tokio::spawn(async move { zombie.commit(&late).await });
+    adding.reached().await;
+    bucket.process(context_of(&wider)).commit(&first).await.unwrap();
+    adding.open();
+    committing.await.unwrap().unwrap();
+    assert_eq!(bucket.ids().await, [1]);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The writer, asked from a runtime: brokers are waited for where that holds up nobody.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -9,12 +10,18 @@ use super::writer::Writer;
 use crate::error::SinkError;
 use crate::messages::{Epoch, Publisher};
 
+/// How often the record is put there once more while nothing is published. Brokers forget it after a week, or as they are told,
+/// which is hardly less than a day: some tries may fail.
+const KEPT_EVERY: Duration = Duration::from_secs(3600);
+
 /// Publishes to a topic, once for readers of committed transactions.
 #[derive(Debug)]
 pub(super) struct KafkaPublisher {
     place: String,
     // Shared with the blocking tasks that wait for brokers.
     writer: Arc<Mutex<Writer>>,
+    /// When the record was last put there, or tried to be.
+    kept: Instant,
 }
 
 impl KafkaPublisher {
@@ -22,7 +29,7 @@ impl KafkaPublisher {
     pub(super) fn new(options: KafkaOptions, name: &str) -> Self {
         let place = format!("kafka topic \"{}\"", options.topic);
         let writer = Writer::new(options, format!("watershed/{name}"));
-        Self { place, writer: Arc::new(Mutex::new(writer)) }
+        Self { place, writer: Arc::new(Mutex::new(writer)), kept: Instant::now() }
     }
 
     /// If this is dropped, what was asked goes on, which changes nothing: its epoch is durable, and whoever asks next waits
@@ -54,7 +61,22 @@ impl Publisher for KafkaPublisher {
         self.ask(|writer| writer.find_topic()).await
     }
 
+    fn keep_record(&mut self) {
+        if self.kept.elapsed() < KEPT_EVERY {
+            return;
+        }
+        self.kept = Instant::now();
+        let (writer, place) = (Arc::clone(&self.writer), self.place.clone());
+        // Nobody waits for it. Brokers that do not answer hold up what is published next, and that only.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = writer.lock().unwrap_or_else(PoisonError::into_inner).keep() {
+                tracing::warn!(place, %error, "the record of what is published could not be renewed: tried again in an hour");
+            }
+        });
+    }
+
     async fn publish(&mut self, epoch: Epoch) -> Result<u64, SinkError> {
+        self.kept = Instant::now();
         self.ask(move |writer| writer.publish(&epoch)).await
     }
 }

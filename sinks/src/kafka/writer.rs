@@ -70,6 +70,22 @@ impl Writer {
         Ok(recorded)
     }
 
+    /// Puts what is on record there once more, so that the brokers do not forget it.
+    pub(super) fn keep(&mut self) -> Result<(), SinkError> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => Session::begin(&self.options, &self.name)?,
+        };
+        if session.recorded > 0 {
+            session.keep(&self.options.topic).map_err(|error| {
+                let error = session.producer.context().explain(&error);
+                advice::sorted(&self.options.topic, &self.name, &error)
+            })?;
+        }
+        self.session = Some(session);
+        Ok(())
+    }
+
     /// Looks whether the topic is there, and takes no right from anybody; says what it found.
     pub(super) fn find_topic(&self) -> Result<String, SinkError> {
         let topic = &self.options.topic;
@@ -138,17 +154,29 @@ impl Session {
     }
 
     fn transact(&self, topic: &str, epoch: &Epoch) -> KafkaResult<()> {
-        let number = i64::try_from(epoch.epoch)
-            .map_err(|_| KafkaError::SetPartitionOffset(RDKafkaErrorCode::InvalidArgument))?;
-        let record = entry(topic, Offset::Offset(number))?;
-        // Only a consumer that is being torn down has no group.
-        let group = self.reader.group_metadata().ok_or(KafkaError::Canceled)?;
         self.producer.begin_transaction()?;
         for message in epoch.parts.iter().flatten() {
             self.send(topic, message)?;
         }
         // A message that is refused is known by now, and with it the reason.
         self.producer.flush(self.timeout)?;
+        self.record(topic, epoch.epoch)
+    }
+
+    /// A transaction without messages, with the record as it is: as nobody else can write it without ending ours, that is still
+    /// what is on record when it ends.
+    fn keep(&self, topic: &str) -> KafkaResult<()> {
+        self.producer.begin_transaction()?;
+        self.record(topic, self.recorded)
+    }
+
+    /// Ends a transaction, and has `epoch` on record with it.
+    fn record(&self, topic: &str, epoch: u64) -> KafkaResult<()> {
+        let number =
+            i64::try_from(epoch).map_err(|_| KafkaError::SetPartitionOffset(RDKafkaErrorCode::InvalidArgument))?;
+        let record = entry(topic, Offset::Offset(number))?;
+        // Only a consumer that is being torn down has no group.
+        let group = self.reader.group_metadata().ok_or(KafkaError::Canceled)?;
         self.producer.send_offsets_to_transaction(&record, &group, TIMEOUT)?;
         self.producer.commit_transaction(self.timeout)
     }

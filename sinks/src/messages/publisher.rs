@@ -28,6 +28,10 @@ pub(crate) trait Publisher: Send + Sync + fmt::Debug {
     /// Looks whether the place can be reached, and changes nothing there; says what it found.
     async fn probe(&mut self) -> Result<String, SinkError>;
 
+    /// Keeps the place from forgetting what is on record there. It is called whenever an epoch has nothing to publish, does not
+    /// wait, and need not succeed.
+    fn keep_record(&mut self) {}
+
     /// Publishes `epoch`, unless it is on record; gives the epoch on record then, zero if there is none.
     async fn publish(&mut self, epoch: Epoch) -> Result<u64, SinkError>;
 }

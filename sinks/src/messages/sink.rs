@@ -43,6 +43,8 @@ pub(crate) struct MessageSink<P> {
     numbers: Numbers,
     /// Batches with messages that no epoch took yet.
     waiting: VecDeque<Waiting>,
+    /// Bytes of memory that those take.
+    waiting_bytes: usize,
     /// Whether it was told that too many wait.
     told: bool,
     held: Option<Held>,
@@ -55,6 +57,13 @@ struct Waiting {
     number: u64,
     bytes: usize,
     messages: Vec<Message>,
+}
+
+impl Waiting {
+    /// Bytes of memory.
+    fn memory(&self) -> usize {
+        self.bytes + self.messages.len() * size_of::<Message>()
+    }
 }
 
 /// Which batches were written; all before it come again.
@@ -73,6 +82,7 @@ impl<P: Publisher> MessageSink<P> {
             limits,
             numbers: Numbers::default(),
             waiting: VecDeque::new(),
+            waiting_bytes: 0,
             told: false,
             held: None,
             recorded: 0,
@@ -109,6 +119,7 @@ impl<P: Publisher> MessageSink<P> {
             if flush == Flush::Due && !taken.is_empty() && bytes > self.limits.epoch_bytes {
                 break;
             }
+            self.waiting_bytes -= next.memory();
             taken.extend(self.waiting.pop_front().into_iter().flat_map(|next| next.messages));
         }
         taken
@@ -156,7 +167,9 @@ impl<P: Publisher> Sink for MessageSink<P> {
         self.numbers.take(number);
         if !messages.is_empty() {
             let bytes = messages.iter().map(Message::bytes).sum();
-            self.waiting.push_back(Waiting { number, bytes, messages });
+            let next = Waiting { number, bytes, messages };
+            self.waiting_bytes += next.memory();
+            self.waiting.push_back(next);
         }
         Ok(())
     }
@@ -170,6 +183,7 @@ impl<P: Publisher> Sink for MessageSink<P> {
         let cursor = serde_json::to_value(cursor).map_err(|error| self.unreadable(error))?;
         self.held = self.waiting.front().map(|next| Held { first: next.number, cursor });
         if messages.is_empty() {
+            self.publisher.keep_record();
             return Ok(Prepared::nothing());
         }
         let parts = parts(messages, self.limits);
@@ -179,6 +193,10 @@ impl<P: Publisher> Sink for MessageSink<P> {
 
     fn held(&self) -> Option<Held> {
         self.held.clone()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.waiting_bytes
     }
 
     async fn resume(&mut self, held: &Held) -> Result<(), SinkError> {

@@ -124,6 +124,10 @@ impl Sink for Again {
         self.0.held()
     }
 
+    fn held_bytes(&self) -> usize {
+        self.0.held_bytes()
+    }
+
     async fn resume(&mut self, held: &Held) -> Result<(), SinkError> {
         self.0.resume(held).await
     }
@@ -172,12 +176,15 @@ async fn an_epoch_that_is_full_leaves_whole_batches_to_the_next() {
     for id in 0..5 {
         sink.write(id as u64, batch(&[id])).await.unwrap();
     }
-    // A message is about 55 bytes.
+    // A message is about 55 bytes, and says where its key and its value are.
+    let all = sink.held_bytes();
+    assert!((5 * 50..5 * 150).contains(&all), "{all}");
     let sent = |prepared: &Prepared| prepared.0["parts"][0].as_array().map_or(0, Vec::len);
     assert_eq!(sent(&sink.prepare(1, Flush::Due).await.unwrap()), 2);
     assert_eq!(sink.held().map(|held| (held.first, held.cursor)), Some((2, 5.into())));
+    assert!((all / 2..all * 2 / 3).contains(&sink.held_bytes()), "three of five: {} of {all}", sink.held_bytes());
     assert_eq!(sent(&sink.prepare(2, Flush::All).await.unwrap()), 3);
-    assert_eq!(sink.held(), None);
+    assert_eq!((sink.held(), sink.held_bytes()), (None, 0));
     assert!(sink.prepare(3, Flush::Due).await.unwrap().is_nothing());
 }
 

@@ -42,4 +42,4 @@ pub use sink::{Clock, ParquetSink};
 pub use types::file_schema;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -12,7 +12,7 @@ use crate::sink::SinkContext;
 use crate::store::{Location, StoreOptions, without_credentials};
 use crate::units::{ByteSize, Period};
 
-/// The keys of a `[sinks.NAME]` table with `connector = "parquet"`.
+/// The keys of a `[sinks.NAME]` table with `connector = "parquet"` or `"delta"`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParquetOptions {
@@ -41,11 +41,11 @@ pub struct ParquetOptions {
     /// How long partitions are kept, counted from their end; none: for ever. Needs the folder level `date`.
     #[serde(default)]
     pub retain: Option<Period>,
-    /// When small files of a table become larger ones; none: never by itself.
+    /// When small files of a table become larger ones; none: never by itself. Only where a log says which files a table has.
     #[serde(default)]
     pub compact: Option<Compact>,
     /// How long files that a table no longer has are kept for those who still read them; none: a week. What the table says of
-    /// that goes before.
+    /// that goes before. Only where there is a log, as above.
     #[serde(default)]
     pub vacuum: Option<Period>,
     /// Whether what is prepared says what is in the columns of each file: where a log wants to know.

@@ -47,6 +47,28 @@ fn a_spilled_block_frees_its_memory_and_comes_back_whole() {
 }
 
 #[test]
+fn what_a_full_disk_has_no_room_for_stays_in_memory_until_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let budget = Arc::new(Budget::new(1000, Some(folder.path().join("spill"))));
+    let batch = batch(1000);
+    let block = Block::new(batch.clone(), &budget);
+    budget.fill_disk(true);
+    let error = block.spill().unwrap_err();
+    assert!(is_out_of_room(&error), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains(folder.path().to_str().unwrap()) && said.contains("(`spill`)"), "{said}");
+    assert_eq!((block.batch().unwrap(), budget.used(), budget.spilled()), (batch.clone(), block.bytes(), 0));
+    assert!(files(&folder.path().join("spill")).is_empty(), "what was begun is removed");
+    budget.fill_disk(false);
+    assert_eq!(block.spill().unwrap(), block.bytes());
+    // A folder that somebody took away is made again.
+    let other = Block::new(batch.clone(), &budget);
+    std::fs::remove_dir_all(folder.path().join("spill")).unwrap();
+    assert_eq!(other.spill().unwrap(), other.bytes());
+    assert_eq!(other.batch().unwrap(), batch);
+}
+
+#[test]
 fn parts_are_read_alone_and_together() {
     let folder = tempfile::tempdir().unwrap();
     let budget = Arc::new(Budget::new(0, Some(folder.path().to_owned())));

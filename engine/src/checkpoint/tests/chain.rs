@@ -159,9 +159,42 @@ fn a_manifest_of_another_version_is_refused() {
         let file = super::super::document::encode(&newer).unwrap();
         rig.memory.put(&Path::from("root/checkpoints/0000000001.json"), file.into()).await.unwrap();
         let error = rig.chain().newest().await.unwrap_err();
-        assert!(matches!(error, StateError::Incompatible { found: 2, .. }));
+        assert!(matches!(error, StateError::Incompatible { found: 3, .. }));
         assert!(error.to_string().ends_with("run the newer watershed that wrote it"), "{error}");
     });
+}
+
+#[test]
+fn a_manifest_is_of_the_version_that_its_contents_need() {
+    type Change = fn(&mut Manifest);
+    fn behind() -> BTreeMap<String, Behind> {
+        [("mirror".into(), Behind { from: 1, attempts: 1 })].into()
+    }
+    let changes: [(Change, u64); 5] = [
+        (|_| {}, 1),
+        (|manifest| pipeline(manifest).out.behind = behind(), 2),
+        (|manifest| pipeline(manifest).out.turns = [("mirror".into(), vec![1])].into(), 2),
+        (|manifest| pipeline(manifest).late.behind = behind(), 2),
+        (|_| {}, 1),
+    ];
+    let rig = Rig::new(1);
+    block_on(async {
+        let mut writer = rig.chain().take_over(same).await.unwrap();
+        for (change, version) in changes {
+            let mut manifest = manifest(0, vec![]);
+            change(&mut manifest);
+            let written = writer.append(manifest).await.unwrap();
+            assert_eq!(&rig.chain().newest().await.unwrap().unwrap(), &*written, "this build reads both");
+            let path = Path::from(format!("root/checkpoints/{:010}.json", written.epoch));
+            let file = rig.memory.get(&path).await.unwrap().bytes().await.unwrap();
+            // All that a build of version 1 asks.
+            assert_eq!(serde_json::from_slice::<serde_json::Value>(&file).unwrap()["version"], version);
+        }
+    });
+}
+
+fn pipeline(manifest: &mut Manifest) -> &mut PipelineState {
+    manifest.pipelines.get_mut("p").unwrap()
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::*;
 fn full(read: u64, float: f64, name: &str) -> Manifest {
     let piece = nowhere(names::segment(1, 7));
     let mut manifest = manifest(read, vec![piece.clone(), piece.clone()]);
-    manifest.version = MANIFEST_VERSION;
+    manifest.version = 1;
     manifest.epoch = 1;
     let position = |value| Some(Position(value));
     let split = SplitState {

@@ -36,7 +36,29 @@ pub(super) struct Life {
     ended: Vec<Box<dyn Reader>>,
     senders: Vec<mpsc::Sender<PipelineMessage>>,
     drained: bool,
-    _ends: (watch::Sender<bool>, watch::Sender<bool>),
+    _ends: Ends,
+}
+
+/// What would end a run.
+type Ends = (watch::Sender<bool>, watch::Sender<bool>);
+
+/// How a run in this world is put together, and what would end it.
+pub(super) fn setup(outside: &Arc<Outside>, lanes: usize) -> (Setup, Ends) {
+    let (keep_reading, stop) = watch::channel(false);
+    let (finish, finished) = watch::channel(false);
+    let world = outside.world();
+    let setup = Setup {
+        board: Arc::default(),
+        lanes,
+        chunk_bytes: 4096,
+        begin: Begin::Resume,
+        drain: false,
+        only: None,
+        stop,
+        finished,
+        world,
+    };
+    (setup, (keep_reading, finish))
 }
 
 /// What came of a step.
@@ -49,20 +71,7 @@ impl Life {
     pub(super) fn begin(runtime: &Runtime, outside: &Arc<Outside>, lanes: usize) -> Result<Self, RunError> {
         runtime.block_on(async {
             let planned = plan_region(&outside.region()).await.expect("the region is right");
-            let (keep_reading, stop) = watch::channel(false);
-            let (finish, finished) = watch::channel(false);
-            let world = outside.world();
-            let setup = Setup {
-                board: Arc::default(),
-                lanes,
-                chunk_bytes: 4096,
-                begin: Begin::Resume,
-                drain: false,
-                only: None,
-                stop,
-                finished,
-                world,
-            };
+            let (setup, ends) = setup(outside, lanes);
             let assembly = assemble(planned, setup).await?;
             let mut readers = Vec::new();
             for driver in assembly.drivers {
@@ -79,7 +88,7 @@ impl Life {
                 ended: Vec::new(),
                 senders: assembly.senders,
                 drained: false,
-                _ends: (keep_reading, finish),
+                _ends: ends,
             })
         })
     }
@@ -189,6 +198,11 @@ impl Life {
         let lane = &mut self.lanes[chosen];
         let Ok(message) = lane.inbox.try_recv() else { return Ok(()) };
         lane.handle(message).map_err(failure)
+    }
+
+    /// From now on, the local disk has no room, or has some again.
+    pub(super) fn fill_disk(&self, full: bool) {
+        self.pipelines.iter().for_each(|pipeline| pipeline.parts.budget.fill_disk(full));
     }
 
     /// True if the state has something that a sink lacks.

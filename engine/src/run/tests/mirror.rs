@@ -20,16 +20,23 @@ pub(super) struct Mirror {
     pub(super) backup: MemoryRows,
     pub(super) standby: Option<Duration>,
     dark: Arc<AtomicBool>,
+    silent: Arc<AtomicBool>,
     environment: Arc<Simulated>,
 }
 
 impl Mirror {
     pub(super) fn new(environment: Arc<Simulated>, limit: u64, standby: Option<Duration>) -> Self {
-        Self { rows: MemoryRows::new(), limit, backup: MemoryRows::new(), standby, dark: Arc::default(), environment }
+        let (rows, backup) = (MemoryRows::new(), MemoryRows::new());
+        Self { rows, limit, backup, standby, dark: Arc::default(), silent: Arc::default(), environment }
     }
 
     pub(super) fn turn(&self, dark: bool) {
         self.dark.store(dark, Ordering::Relaxed);
+    }
+
+    /// Answers nothing from now on.
+    pub(super) fn silence(&self) {
+        self.silent.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn is_dark(&self) -> bool {
@@ -38,6 +45,9 @@ impl Mirror {
 
     /// One way over the network, there or back.
     async fn pass(&self) -> Result<(), SinkError> {
+        if self.silent.load(Ordering::Relaxed) {
+            return std::future::pending().await;
+        }
         if !self.is_dark() {
             return Ok(());
         }

@@ -2,6 +2,7 @@
 
 mod life;
 mod mirror;
+mod outlet;
 mod predecessors;
 mod reader;
 mod recover;

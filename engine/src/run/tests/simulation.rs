@@ -13,6 +13,8 @@ use watershed_connectors::MemoryQueue;
 
 use super::life::{Life, Stepped};
 use super::world::{Event, Outside, expected, seen};
+use crate::environment::Environment;
+use crate::run::outlet::in_order;
 
 /// Seeds of a plain test run.
 const SEEDS: u64 = 2_000;
@@ -58,6 +60,7 @@ fn simulate(runtime: &Runtime, seed: u64, make: fn(u64, &mut SmallRng) -> Arc<Ou
     let mut random = SmallRng::seed_from_u64(seed);
     let outside = make(seed, &mut random);
     let mut lives: Vec<Life> = Vec::new();
+    let mut disk_is_full = false;
     let say = |words: std::fmt::Arguments<'_>| {
         if talk {
             println!("seed {seed}: {words}");
@@ -67,6 +70,7 @@ fn simulate(runtime: &Runtime, seed: u64, make: fn(u64, &mut SmallRng) -> Arc<Ou
         if step == DISTURBED {
             outside.store.heal();
             outside.mirror.iter().for_each(|mirror| mirror.turn(false));
+            disk_is_full = false;
         }
         let disturbed = step < DISTURBED;
         if lives.is_empty() || (lives.len() < 2 && disturbed && random.random_bool(0.002)) {
@@ -90,6 +94,10 @@ fn simulate(runtime: &Runtime, seed: u64, make: fn(u64, &mut SmallRng) -> Arc<Ou
             if disturbed && random.random_bool(0.004) {
                 mirror.turn(!mirror.is_dark());
             }
+            if disturbed && random.random_bool(0.004) {
+                disk_is_full = !disk_is_full;
+            }
+            lives.iter().for_each(|life| life.fill_disk(disk_is_full));
             // A daemon's clock goes on by itself.
             outside.environment.pass(Duration::from_millis(20));
         }
@@ -113,6 +121,10 @@ fn simulate(runtime: &Runtime, seed: u64, make: fn(u64, &mut SmallRng) -> Arc<Ou
             }
             Err(error) => {
                 say(format_args!("step {step}: life {chosen} fails: {error}"));
+                assert!(
+                    !error.to_string().contains("cannot write the spill file"),
+                    "seed {seed}: rows can wait in memory, too: {error}"
+                );
                 lives.remove(chosen);
             }
         }
@@ -161,7 +173,8 @@ fn every_order_of_things_gives_the_same_lake() {
     simulate_all(SEEDS, splits);
 }
 
-/// One of two sinks is down again and again, at any time: it has the same rows in the end, and each once.
+/// One of two sinks is down again and again, at any time, and the disk that its rows are spilled to is full at others: it has the
+/// same rows in the end, and each once.
 #[test]
 fn a_mirror_that_was_down_has_every_row_once() {
     simulate_all(MIRRORED, |seed, random| {
@@ -177,6 +190,29 @@ fn a_mirror_and_its_standby_have_every_row_once() {
         let after = Duration::from_millis(random.random_range(1..5_000));
         splits(seed, random).mirrored([u64::MAX, 20_000, 1_000][random.random_range(0..3)], Some(after))
     });
+}
+
+/// Places that are silent are waited for together, however many pipelines write there.
+#[test]
+fn a_start_waits_once_for_all_that_are_silent() {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let outside = Outside::new(1, vec![Vec::new()], false, 1, 0).mirrored(u64::MAX, None);
+    outside.mirror.iter().for_each(|mirror| mirror.silence());
+    let Err(refused) = Life::begin(&runtime, &outside, 1) else { panic!("a fresh state needs every sink") };
+    assert!(refused.to_string().contains("sink `mirror` does not answer"), "{refused}");
+    assert_eq!(outside.environment.elapsed(), Duration::from_secs(5), "one timeout, for four pipelines");
+}
+
+#[test]
+fn the_first_error_is_that_of_the_first_in_order() {
+    let runtime = Builder::new_current_thread().build().expect("a runtime");
+    let waiting = [3, 0, 1].map(async |turns: usize| {
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+        Err::<(), usize>(turns)
+    });
+    assert_eq!(runtime.block_on(in_order(waiting)), Err(3));
 }
 
 /// Deliveries of a record come before and after it is durable, in one epoch and in two, on one lane and on two, before and

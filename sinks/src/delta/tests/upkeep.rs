@@ -514,18 +514,17 @@ async fn a_table_in_a_store_is_looked_after_as_well() {
         let prepared = sink.prepare(n + 1, Flush::All).await.unwrap();
         sink.commit(&prepared).await.unwrap();
     }
-    let store =
-        Store::new(Arc::clone(&bucket.objects), Arc::clone(&bucket.uploads) as _, Path::from("lake/table"), "mem");
+    let store = bucket.0.place("lake/table");
     let options = ParquetOptions::at("mem");
     let upkeep = TableUpkeep::new(&options, &context("orders"), store, Arc::new(Instant::now)).unwrap();
     let mut upkeep = upkeep.compacting();
     assert_eq!(sweep(&mut upkeep, later()).await.compacted.values().next().unwrap().before.files, 4);
     assert_eq!(sweep(&mut upkeep, Utc::now() + TimeDelta::days(8)).await.vacuumed.files, 4);
-    let entry = bucket.objects.get(&Path::from("lake/table/_delta_log/00000000000000000005.json")).await.unwrap();
+    let entry = bucket.0.get(&Path::from("lake/table/_delta_log/00000000000000000005.json")).await.unwrap();
     let entry = String::from_utf8(entry.bytes().await.unwrap().to_vec()).unwrap();
     let actions: Vec<Value> = entry.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let [add] = &named(&actions, "add")[..] else { panic!("{entry}") };
-    let file = bucket.objects.get(&Path::parse(format!("lake/table/{}", add["path"].as_str().unwrap())).unwrap()).await;
+    let file = bucket.0.get(&Path::parse(format!("lake/table/{}", add["path"].as_str().unwrap())).unwrap()).await;
     assert_eq!(ids(file.unwrap().bytes().await.unwrap()), [0, 1, 2, 3]);
     assert_eq!(sink.open().await.unwrap(), 5, "epochs go on as they did");
 }

@@ -7,15 +7,16 @@ use async_trait::async_trait;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::super::writer::Writer;
 use super::options;
 use crate::SinkError;
 use crate::conformance::{Fixture, Nature, context, crashes, run};
-use crate::messages::MessageOptions;
+use crate::messages::{Epoch, MessageOptions};
 use crate::sink::Sink;
 
 /// The pipelines of the suite: each writes to a topic of its own. Not all are names that a topic may have.
@@ -124,4 +125,43 @@ async fn a_topic_that_is_not_there_is_named() {
     let error = options(&text).unwrap().sink(&context("orders"), "s").unwrap().open().await.unwrap_err();
     assert!(matches!(error, SinkError::Config { .. }), "{error}");
     assert!(error.to_string().contains("topic \"nowhere\" does not exist"), "{error}");
+}
+
+/// What a broker does by itself after a week is done by hand here: the record goes back.
+#[test]
+#[ignore = "needs a server: scripts/services run kafka -- cargo test … --ignored"]
+fn a_record_that_fades_is_put_there_again() {
+    let topics = Topics::new(16_000_000);
+    let topic = topics.topic("orders");
+    let options = options(&format!("brokers = \"{}\"\ntopic = \"{topic}\"", brokers())).unwrap();
+    let name = format!("watershed/keeps/{topic}");
+    let mut writer = Writer::new(options.clone(), name.clone());
+    assert_eq!(writer.open().unwrap(), 0);
+    writer.keep().unwrap();
+    assert_eq!(on_record(&name, &topic), Offset::Invalid, "there is nothing to keep");
+    let row = crate::messages::Message(Some("1".to_owned()), r#"{"id":1}"#.to_owned());
+    writer.publish(&Epoch { epoch: 3, after: 0, parts: vec![vec![row]] }).unwrap();
+    let mut faded = TopicPartitionList::new();
+    faded.add_partition_offset(&topic, 0, Offset::Offset(0)).unwrap();
+    group(&name).commit(&faded, CommitMode::Sync).unwrap();
+    assert_eq!(on_record(&name, &topic), Offset::Offset(0));
+    writer.keep().unwrap();
+    assert_eq!(on_record(&name, &topic), Offset::Offset(3));
+    // Whoever takes the name over finds it, and who kept it before takes it back.
+    let mut heir = Writer::new(options, name.clone());
+    assert_eq!(heir.open().unwrap(), 3);
+    assert!(writer.keep().is_err(), "its producer is fenced");
+    writer.keep().unwrap();
+    assert_eq!((on_record(&name, &topic), read_committed(&topic)), (Offset::Offset(3), vec![1]));
+}
+
+fn group(name: &str) -> BaseConsumer {
+    ClientConfig::new().set("bootstrap.servers", brokers()).set("group.id", name).create().unwrap()
+}
+
+fn on_record(name: &str, topic: &str) -> Offset {
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition(topic, 0);
+    let found = group(name).committed_offsets(asked, PATIENCE).unwrap();
+    found.find_partition(topic, 0).unwrap().offset()
 }

@@ -10,7 +10,7 @@ mod options;
 mod retention;
 mod rolling;
 mod services;
-mod store;
+pub(crate) mod store;
 mod trouble;
 mod types;
 mod uploads;

@@ -18,7 +18,7 @@ use crate::store::{MemoryUploads, Store, Unfinished, Uploads};
 
 /// What a store is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Put,
     Multipart,
     Get,
@@ -39,7 +39,7 @@ fn nothing() -> Mutex<Fails> {
 }
 
 /// Holds up one step of a store.
-pub(super) struct Gate {
+pub(crate) struct Gate {
     step: Step,
     /// How many such steps still pass before one waits.
     passing: Mutex<Option<usize>>,
@@ -49,11 +49,11 @@ pub(super) struct Gate {
 
 impl Gate {
     /// Waits until somebody waits at the gate.
-    pub(super) async fn reached(&self) {
+    pub(crate) async fn reached(&self) {
         self.arrived.acquire().await.unwrap().forget();
     }
 
-    pub(super) fn open(&self) {
+    pub(crate) fn open(&self) {
         self.open.add_permits(1);
     }
 
@@ -72,7 +72,7 @@ impl Gate {
 }
 
 /// A store whose steps fail or pause as told.
-pub(super) struct FailingStore {
+pub(crate) struct FailingStore {
     inner: Arc<dyn ObjectStore>,
     uploads: Arc<dyn Uploads>,
     fails: Mutex<Fails>,
@@ -81,39 +81,39 @@ pub(super) struct FailingStore {
 }
 
 impl FailingStore {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Self::over(Arc::new(InMemory::new()))
     }
 
-    pub(super) fn over(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
+    pub(crate) fn over(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
         let uploads = Arc::new(MemoryUploads::new(Arc::clone(&inner)));
         Self::beside(inner, uploads)
     }
 
     /// Another way to a store whose uploads are these.
-    pub(super) fn beside(inner: Arc<dyn ObjectStore>, uploads: Arc<dyn Uploads>) -> Arc<Self> {
+    pub(crate) fn beside(inner: Arc<dyn ObjectStore>, uploads: Arc<dyn Uploads>) -> Arc<Self> {
         Arc::new(Self { inner, uploads, fails: nothing(), loses: nothing(), gate: Mutex::default() })
     }
 
     /// The folder `root` in it.
-    pub(super) fn place(self: &Arc<Self>, root: &str) -> Store {
+    pub(crate) fn place(self: &Arc<Self>, root: &str) -> Store {
         Store::new(Arc::clone(self) as _, Arc::clone(self) as _, Path::from(root), "mem/lake")
     }
 
     /// From now on, `step` fails with an I/O error of `kind`.
-    pub(super) fn fail(&self, step: Step, kind: io::ErrorKind) {
+    pub(crate) fn fail(&self, step: Step, kind: io::ErrorKind) {
         self.fail_with(move |failing, _| {
             let error = || Error::Generic { store: "FailingStore", source: Box::new(io::Error::from(kind)) };
             (failing == step).then(error)
         });
     }
 
-    pub(super) fn fail_with(&self, fails: impl Fn(Step, &str) -> Option<Error> + Send + Sync + 'static) {
+    pub(crate) fn fail_with(&self, fails: impl Fn(Step, &str) -> Option<Error> + Send + Sync + 'static) {
         *self.fails.lock().unwrap() = Box::new(fails);
     }
 
     /// From now on, what is asked of uploads is done, and answered with these errors.
-    pub(super) fn lose_with(&self, loses: impl Fn(Step, &str) -> Option<Error> + Send + Sync + 'static) {
+    pub(crate) fn lose_with(&self, loses: impl Fn(Step, &str) -> Option<Error> + Send + Sync + 'static) {
         *self.loses.lock().unwrap() = Box::new(loses);
     }
 
@@ -124,12 +124,12 @@ impl FailingStore {
         }
     }
 
-    pub(super) fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.fail_with(|_, _| None);
     }
 
     /// Lets `passing` more of these steps pass; the next waits until the gate is opened.
-    pub(super) fn pause(&self, step: Step, passing: usize) -> Arc<Gate> {
+    pub(crate) fn pause(&self, step: Step, passing: usize) -> Arc<Gate> {
         let (arrived, open) = (Semaphore::new(0), Semaphore::new(0));
         let gate = Arc::new(Gate { step, passing: Mutex::new(Some(passing)), arrived, open });
         *self.gate.lock().unwrap() = Some(Arc::clone(&gate));
