@@ -27,6 +27,7 @@ mod drivers;
 mod error;
 mod feed;
 mod gaps;
+mod gathered;
 mod intake;
 mod lane;
 mod ledger;

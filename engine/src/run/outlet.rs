@@ -1,8 +1,8 @@
 //! The sinks of one pipeline, written and committed together, epoch by epoch.
 //!
-//! The one idea: batches are numbered, and kept until no sink needs them any more. A sink puts them into files in its own
-//! time; what is in no finished file when an epoch ends goes into the state, and is written to the sink again after a
-//! crash.
+//! The one idea: rows are gathered into batches, which are numbered, and kept until no sink needs them any more. A sink puts
+//! them into files in its own time; what is in no finished file when an epoch ends goes into the state, and is written to the
+//! sink again after a crash.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,6 +17,7 @@ use watershed_sinks::{Flush, Held, Prepared, SinkError};
 
 use super::board::{Board, SinkView};
 use super::error::RunError;
+use super::gathered::Gathered;
 use super::line::{Again, Line, NamedSink};
 use super::setup::Setup;
 use super::sweeping::Sweeping;
@@ -42,6 +43,8 @@ pub(crate) struct Outlet {
     pipeline: Arc<str>,
     schema: SchemaRef,
     lines: Vec<Line>,
+    /// Rows that are in no batch yet.
+    gathered: Gathered,
     /// Number of the next batch.
     next: u64,
     /// Batches that some sink may need, by number.
@@ -150,6 +153,7 @@ impl Outlet {
             pipeline,
             schema,
             lines,
+            gathered: Gathered::default(),
             next: 0,
             rows: BTreeMap::new(),
             pairs,
@@ -217,7 +221,7 @@ impl Outlet {
         self.lines.iter().any(|line| line.spill.is_some())
     }
 
-    /// Hands rows to every sink; gives their number.
+    /// Takes rows for every sink, which has them when the epoch ends at the latest; gives their number.
     pub(crate) async fn write(&mut self, batch: RecordBatch) -> Result<u64, RunError> {
         let rows = batch.num_rows();
         if rows == 0 {
@@ -226,7 +230,16 @@ impl Outlet {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let (_, columns, _) = batch.into_parts();
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .and_then(|batch| self.gathered.add(batch, &self.budget))
             .map_err(|error| RunError::query(&self.pipeline, &error.into()))?;
+        if let Some(batch) = batch {
+            self.hand_out(batch).await?;
+        }
+        Ok(rows as u64)
+    }
+
+    /// Hands the next batch to every sink.
+    async fn hand_out(&mut self, batch: RecordBatch) -> Result<(), RunError> {
         self.make_room().await?;
         let bytes = batch.get_array_memory_size() as u64;
         for (index, line) in self.lines.iter_mut().enumerate() {
@@ -244,7 +257,7 @@ impl Outlet {
             self.rows.insert(self.next, Kept::Block(Block::new(batch, &self.budget)));
         }
         self.next += 1;
-        Ok(rows as u64)
+        Ok(())
     }
 
     /// Tries sinks that are down, and gives those that are back some of what they lack.
@@ -394,6 +407,10 @@ impl Outlet {
     /// Ends an epoch: makes what is due durable, and says what else must be kept.
     pub(crate) async fn cut(&mut self, epoch: u64, flush: Flush) -> Result<OutletCut, RunError> {
         self.epoch = epoch;
+        let gathered = self.gathered.take().map_err(|error| RunError::query(&self.pipeline, &error.into()))?;
+        if let Some(batch) = gathered {
+            self.hand_out(batch).await?;
+        }
         self.take_turns();
         let mut cut = OutletCut { next: self.next, ..OutletCut::default() };
         let mut needed = self.next;
