@@ -1,0 +1,7 @@
+//! How the clouds' services are reached: addresses, credentials, trust. Sources and sinks have this in common.
+//!
+//! This crate knows neither records nor rows, and not who asks: what a key is called in the region file, it is told.
+
+mod error;
+
+pub use error::ClientError;
