@@ -30,8 +30,9 @@ use watershed_clients::azure::{Claim, Hub, Token, Trouble, words};
 
 use crate::error::SinkError;
 
-/// The port of AMQP over TLS.
+/// The ports of AMQP over TLS, and of AMQP in the clear.
 const PORT: u16 = 5671;
+const PLAIN_PORT: u16 = 5672;
 
 /// The largest frame, as Microsoft's clients have it.
 const FRAME_BYTES: u32 = 65_536;
@@ -207,11 +208,15 @@ fn trusting_the_system() -> Result<TlsConnector, SinkError> {
 /// Connects to the hub, as the namespace that it is in, wherever that is.
 async fn connect(hub: &Hub, id: String, tls: TlsConnector) -> Result<ConnectionHandle<()>, AmqpError> {
     let (scheme, host, port) = match &hub.endpoint {
-        Some(url) => (url.scheme(), url.host_str().unwrap_or_default(), url.port().unwrap_or(PORT)),
+        Some(url) => {
+            let usual = if url.scheme() == "amqp" { PLAIN_PORT } else { PORT };
+            (url.scheme(), url.host_str().unwrap_or_default(), url.port().unwrap_or(usual))
+        }
         None => ("amqps", &*hub.namespace, PORT),
     };
+    let host = host.trim_matches(['[', ']']);
     // The library would ask for the address in a way that holds up everything else.
-    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await.map_err(azure_core::Error::from)?;
+    let stream = TcpStream::connect((host, port)).await.map_err(azure_core::Error::from)?;
     let mut properties = Fields::default();
     for (name, value) in [("product", "watershed"), ("version", env!("CARGO_PKG_VERSION"))] {
         properties.insert(name.into(), Value::String(value.to_owned()));
