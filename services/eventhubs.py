@@ -19,6 +19,9 @@ class EventHubs(Service):
     name = "eventhubs"
     ready = "^ready "
 
+    fails_each: int | None = None
+    """One of so many messages is not confirmed, whether it was taken or not."""
+
     @classmethod
     def program(cls) -> Path:
         given = os.environ.get("WATERSHED_EVENTHUBS_DOUBLE")
@@ -36,7 +39,8 @@ class EventHubs(Service):
         return "watershed-eventhubs-double"
 
     def command(self) -> Command:
-        return [self.program(), self.address, str(PARTITIONS), str(self._tokens)]
+        faults = [] if self.fails_each is None else [str(self.fails_each)]
+        return [self.program(), self.address, str(PARTITIONS), str(self._tokens), *faults]
 
     @property
     def _tokens(self) -> Path:
@@ -53,6 +57,10 @@ class EventHubs(Service):
     def detach(self) -> None:
         """Takes its link from every receiver."""
         os.kill(self.pid, signal.SIGUSR2)
+
+    def detach_senders(self) -> None:
+        """Takes its link from every sender."""
+        os.kill(self.pid, signal.SIGHUP)
 
     def variables(self) -> dict[str, str]:
         return {"WATERSHED_EVENTHUBS": f"amqp://{self.address}"}

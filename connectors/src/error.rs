@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use watershed_clients::ClientError;
+
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A failure of a source. A record that is merely bad is no error: readers hand it out as rejected.
@@ -45,5 +47,14 @@ impl SourceError {
     /// Trouble that ends the run.
     pub fn fatal(what: impl Display, cause: impl Into<Cause>) -> Self {
         Self::Fatal { what: what.to_string(), cause: cause.into() }
+    }
+}
+
+impl From<ClientError> for SourceError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Retry { what, cause } => Self::Retry { what, cause },
+            ClientError::Config { what } => Self::Config { what },
+        }
     }
 }

@@ -28,7 +28,6 @@ mod predecessors;
 mod pubsub;
 mod records;
 mod replay;
-mod secret;
 mod size;
 mod source;
 #[cfg(feature = "sse")]
@@ -58,7 +57,6 @@ pub use predecessors::Predecessors;
 pub use pubsub::PubSubOptions;
 pub use records::{Records, Rejected, memory};
 pub use replay::{EventTime, ReplayFormat, ReplayOptions, ReplaySource};
-pub use secret::Secret;
 pub use size::{ByteSize, InvalidSize};
 pub use source::{Known, Lag, Position, ReadLimits, ReadStatus, Reader, Source, SplitId};
 #[cfg(feature = "sse")]
@@ -67,3 +65,4 @@ pub use start::Start;
 pub use stdin::{StdinOptions, StdinSource};
 pub use stream::{StreamOptions, Surroundings};
 pub use varint::varint;
+pub use watershed_clients::Secret;

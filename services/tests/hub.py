@@ -51,6 +51,15 @@ connection_string = "Endpoint=sb://{NAMESPACE}/;SharedAccessKeyName=trial;Shared
 endpoint = "{scheme}://{address or self.server.address}"
 {more}"""
 
+    def sink(self, address: str | None = None, more: str = "", scheme: str = "amqp", policy: str = "sender") -> str:
+        """A policy that may only send is enough."""
+        return f"""
+connector = "eventhubs"
+hub = "{HUB}"
+connection_string = "Endpoint=sb://{NAMESPACE}/;SharedAccessKeyName={policy};SharedAccessKey=${{KEY}}"
+endpoint = "{scheme}://{address or self.server.address}"
+{more}"""
+
     def send(self, events) -> None:
         """Each batch to the next partition."""
         self._producer.send_batch([data(event) for event in events], partition_id=next(self._partitions))
@@ -78,6 +87,19 @@ endpoint = "{scheme}://{address or self.server.address}"
         """By partition, the sequence number of its newest event."""
         ask = self._producer.get_partition_properties
         return {name: ask(name)["last_enqueued_sequence_number"] for name in map(str, range(PARTITIONS))}
+
+    def events(self) -> Iterator[tuple[str, EventData]]:
+        """Every event up to the end, partition by partition, in its order; and in which partition it is."""
+        for partition, last in self.newest().items():
+            if last < 0:
+                continue
+            with reading(self.consumer(), partition_id=partition, starting_position="-1") as events:
+                number = -1
+                while number < last:
+                    event = events.get(timeout=60)
+                    assert isinstance(event, EventData), event
+                    number = event.sequence_number
+                    yield partition, event
 
     def close(self) -> None:
         self._producer.close()

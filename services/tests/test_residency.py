@@ -8,6 +8,7 @@ import pytest
 
 from .. import s3
 from ..daemon import program
+from .hub import SECRETS
 from .test_lake import lake_of
 
 PLACES = ["lake", "late", "state", "letters", "table"]
@@ -73,3 +74,38 @@ def test_a_bucket_elsewhere_is_refused(place, serve, tmp_path: Path):
     places[place] = lake.keys(service.address, f"/{place}{suffix}")
     said = outcome(tmp_path, region(places, s3.REGION), "run", "--quiet")
     assert said.returncode == 0, said.stderr
+
+
+HUB = """
+region = "trial"
+[residency]
+allow = ["trial", "westeurope"]
+[sources.orders]
+connector = "generator"
+profile = "orders"
+events = 100
+{sink}
+[pipelines.all]
+sink = "out"
+sql = "SELECT * FROM orders"
+"""
+
+
+def test_an_event_hub_says_where_it_lies(hub, tmp_path: Path):
+    """No name of a namespace tells a region: without `location` nothing is sent, however near the address is that is
+    connected to."""
+    near = hub.sink().replace("sb://localhost/", "sb://acme.servicebus.windows.net/")
+    for location, told in [
+        ("", "nothing says in which region this place lies"),
+        ('location = "eastus"', "`eastus`, where this place lies, is outside [residency]"),
+    ]:
+        toml = HUB.format(sink=f"[sinks.out]\n{near}\n{location}").replace("${KEY}", SECRETS["KEY"])
+        for command in (["run", "--quiet"], ["check", "--connect"]):
+            said = outcome(tmp_path, toml, *command)
+            assert said.returncode != 0 and told in said.stderr, said
+            assert SECRETS["KEY"] not in said.stderr + said.stdout
+    assert set(hub.newest().values()) == {-1}
+    toml = HUB.format(sink=f'[sinks.out]\n{near}\nlocation = "westeurope"').replace("${KEY}", SECRETS["KEY"])
+    said = outcome(tmp_path, toml, "run", "--quiet")
+    assert said.returncode == 0, said.stderr
+    assert sum(number + 1 for number in hub.newest().values()) == 100

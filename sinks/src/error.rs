@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use watershed_clients::ClientError;
+
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A failure of a sink.
@@ -56,5 +58,14 @@ impl SinkError {
     /// The end of the reader's interest.
     pub fn closed(what: impl Display) -> Self {
         Self::Closed { what: what.to_string() }
+    }
+}
+
+impl From<ClientError> for SinkError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Retry { what, cause } => Self::Retry { what, cause },
+            ClientError::Config { what } => Self::Config { what },
+        }
     }
 }

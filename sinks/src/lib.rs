@@ -6,6 +6,8 @@
 pub mod conformance;
 pub mod delta;
 mod error;
+#[cfg(feature = "eventhubs")]
+pub mod eventhubs;
 mod json;
 #[cfg(feature = "kafka")]
 pub mod kafka;
@@ -16,8 +18,6 @@ mod numbers;
 pub mod parquet;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-#[cfg(any(feature = "http", feature = "kafka", feature = "postgres"))]
-mod secret;
 mod sink;
 mod stdout;
 pub mod store;
@@ -30,6 +30,8 @@ pub mod webhook;
 
 pub use crate::delta::DeltaSink;
 pub use crate::error::SinkError;
+#[cfg(feature = "eventhubs")]
+pub use crate::eventhubs::EventHubsOptions;
 #[cfg(feature = "kafka")]
 pub use crate::kafka::KafkaOptions;
 pub use crate::memory::{MemoryRows, MemorySink};

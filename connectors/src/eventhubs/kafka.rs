@@ -1,9 +1,10 @@
 //! The namespace's Kafka endpoint: the options of a hub, as those of a topic. Everything else is the Kafka connector's.
 
 use serde_json::{Value, json};
+use watershed_clients::azure::Identity;
 
 use super::EventHubsOptions;
-use super::settings::{Identity, Settings};
+use super::settings::Settings;
 use crate::error::SourceError;
 use crate::kafka::KafkaOptions;
 use crate::start::Start;
@@ -25,11 +26,11 @@ pub(super) fn options(options: &EventHubsOptions) -> Result<KafkaOptions, Source
     let settings = Settings::new(&EventHubsOptions { endpoint: None, tls: None, ..options.clone() })?;
     let broker = match &options.endpoint {
         Some(endpoint) => endpoint.clone(),
-        None => format!("{}:{PORT}", settings.namespace),
+        None => format!("{}:{PORT}", settings.hub.namespace),
     };
     let keys = json!({
         "brokers": broker,
-        "topic": settings.hub,
+        "topic": settings.hub.name,
         "start": start(settings.start),
         "refresh": options.refresh.to_string(),
         "tls": options.tls.as_ref().map_or(json!(true), |tls| json!({ "ca": tls.ca })),
@@ -50,7 +51,7 @@ fn start(start: Start) -> String {
 }
 
 fn sasl(settings: &Settings) -> Result<Value, SourceError> {
-    match &settings.identity {
+    match &settings.hub.identity {
         Identity::Key(text) => {
             Ok(json!({ "mechanism": "PLAIN", "username": "$ConnectionString", "password": text.expose() }))
         }
@@ -59,7 +60,7 @@ fn sasl(settings: &Settings) -> Result<Value, SourceError> {
             "token_endpoint": format!("https://login.microsoftonline.com/{}/oauth2/v2.0/token", of.tenant_id),
             "client_id": of.client_id,
             "client_secret": of.client_secret.expose(),
-            "scope": format!("https://{}/.default", settings.namespace),
+            "scope": format!("https://{}/.default", settings.hub.namespace),
         })),
         Identity::Machine => Err(SourceError::config(
             "`protocol` = \"kafka\" needs a `connection_string` or `client_secret`: the machine's own identity is read by AMQP only",

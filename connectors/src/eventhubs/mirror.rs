@@ -151,7 +151,7 @@ impl Mirror {
 
 /// Where the checkpoints of a hub and a group lie.
 pub(super) fn prefix(settings: &Settings) -> String {
-    format!("{}/{}/{}/checkpoint", settings.namespace, settings.hub, settings.group).to_lowercase()
+    format!("{}/{}/{}/checkpoint", settings.hub.namespace, settings.hub.name, settings.group).to_lowercase()
 }
 
 fn store(options: &CheckpointStoreOptions) -> Result<Arc<dyn ObjectStore>, SourceError> {

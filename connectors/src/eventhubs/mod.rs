@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use watershed_clients::Secret;
+use watershed_clients::azure::ClientSecret;
 
 use crate::duration::HumanDuration;
 use crate::error::SourceError;
 #[cfg(feature = "kafka")]
 use crate::kafka::KafkaOptions;
 use crate::metadata::{MetadataField, MetadataType};
-use crate::secret::Secret;
 use crate::source::Source;
 use crate::start::Start;
 use crate::stream::{StreamOptions, Surroundings};
@@ -82,18 +83,6 @@ pub struct EventHubsTls {
     pub ca: PathBuf,
 }
 
-/// An application of Entra, and its secret.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClientSecret {
-    /// Its directory.
-    pub tenant_id: String,
-    /// Its name.
-    pub client_id: String,
-    /// Its secret.
-    pub client_secret: Secret,
-}
-
 /// A container of Blob Storage in which Microsoft's clients look for checkpoints.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -158,7 +147,7 @@ impl StreamOptions for EventHubsOptions {
     /// Positions are sequence numbers of the hub, or offsets by Kafka, whoever reads them: the consumer group is no part of it.
     fn identity(&self) -> String {
         let named =
-            Settings::new(&Self { endpoint: None, tls: None, ..self.clone() }).map(|settings| settings.namespace);
+            Settings::new(&Self { endpoint: None, tls: None, ..self.clone() }).map(|settings| settings.hub.namespace);
         let namespace = named.unwrap_or_else(|_| self.namespace.clone().unwrap_or_default());
         let by = match self.protocol {
             Protocol::Amqp => "",

@@ -8,9 +8,10 @@ use azure_messaging_eventhubs::models::{EventHubPartitionProperties, ReceivedEve
 use azure_messaging_eventhubs::{ConsumerClient, EventHubsError, OpenReceiverOptions};
 use futures::StreamExt;
 use tokio::sync::{mpsc, watch};
+use watershed_clients::azure::Trouble;
 
 use super::client::close;
-use super::failure::{Doing, Trouble, failed, trouble};
+use super::failure::{Doing, failed, trouble};
 use super::look::{Seen, is_due, is_stalled, pause};
 use super::patience::Pace;
 use super::place::{Extent, Place};

@@ -121,17 +121,16 @@ impl EventHubsSource {
     fn place(&self, split: &SplitId, from: Option<&Position>, extent: Extent) -> Result<Place, SourceError> {
         let Some(position) = from else { return Ok(Place::of(self.beginning.of(split), extent)) };
         let place = Place::restore(split, position)?;
-        let Settings { namespace, hub, .. } = &*self.settings;
+        let hub = &self.settings.hub;
         if place.is_beyond(extent) {
             return Err(SourceError::retry(
-                format!(
-                    "event hub {namespace}/{hub}, partition {split}: was the hub made anew? then begin with --reset-state"
-                ),
+                format!("{}, partition {split}: was the hub made anew? then begin with --reset-state", hub.place()),
                 format!("the checkpoint stands behind event {:?}, the newest is {}", place.sequence(), extent.last),
             ));
         }
         let (place, expired) = place.among(extent);
         if expired > 0 {
+            let (namespace, hub) = (&hub.namespace, &hub.name);
             tracing::warn!(namespace, hub, partition = %split, expired, "events were dropped by retention before they were read");
         }
         Ok(place)
@@ -196,7 +195,7 @@ impl Source for EventHubsSource {
 
     /// Attaches without the owner level: a check must not take partitions from a daemon that runs.
     async fn probe(&self) -> Result<String, SourceError> {
-        let Settings { namespace, hub, group, .. } = &*self.settings;
+        let Settings { hub, group, .. } = &*self.settings;
         let splits = self.splits().await.map_err(|error| match error {
             // Nothing is tried again by a check.
             SourceError::Retry { .. } => SourceError::config(error),
@@ -216,7 +215,7 @@ impl Source for EventHubsSource {
             }
         }
         let beside = if taken { "; others read it with an owner level" } else { "" };
-        Ok(format!("event hub {namespace}/{hub}, {} partitions, consumer group {group}{beside}", splits.len()))
+        Ok(format!("{}, {} partitions, consumer group {group}{beside}", hub.place(), splits.len()))
     }
 
     async fn close(&self) {

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use chrono::Utc;
 use tokio::sync::Notify;
+use watershed_clients::Secret;
 
 use super::batch::{self, Shape};
 use super::body::{self, Encoding, Incoming};
@@ -18,7 +19,6 @@ use super::space::{Buffer, Space};
 use super::{Ack, HttpOptions};
 use crate::framing::Framing;
 use crate::records::Records;
-use crate::secret::Secret;
 use crate::size::ByteSize;
 
 /// Bodies that decompress to more than this are worked on beside the threads that serve connections.

@@ -26,11 +26,11 @@ mod tests;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use watershed_clients::Secret;
 
 use crate::error::SourceError;
 use crate::framing::{Framer, Framing};
 use crate::metadata::{MetadataField, MetadataType};
-use crate::secret::Secret;
 use crate::size::ByteSize;
 use crate::source::Source;
 use crate::stream::{StreamOptions, Surroundings};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use watershed_clients::Secret;
 
 use super::settings::{Isolation, KafkaSettings, OnLost, Sasl, Scram, Tls};
 use super::token::{ClientCredentials, GivenToken};
@@ -12,7 +13,6 @@ use super::topics::Topics;
 use super::{COLUMNS, properties};
 use crate::duration::HumanDuration;
 use crate::error::SourceError;
-use crate::secret::Secret;
 use crate::size::ByteSize;
 use crate::start::Start;
 use crate::stream::Surroundings;

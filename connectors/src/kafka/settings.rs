@@ -11,11 +11,11 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use serde::Deserialize;
+use watershed_clients::Secret;
 
 use super::columns::Column;
 use super::token::TokenSource;
 use super::topics::Topics;
-use crate::secret::Secret;
 use crate::start::Start;
 
 /// How often librdkafka tells where its partitions stand: the finest it does.

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use reqwest::redirect::Policy;
 use serde::Deserialize;
 use url::Url;
+use watershed_clients::Secret;
 
 use crate::error::SourceError;
-use crate::secret::Secret;
 
 /// How long an endpoint may take.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -11,10 +11,10 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response, StatusCode};
 use tokio::time::{Instant, sleep_until, timeout};
 use url::Url;
+use watershed_clients::Secret;
 
 use super::SseOptions;
 use crate::error::SourceError;
-use crate::secret::Secret;
 
 /// How long a connection may take to come about, and a request to be answered.
 const CONNECT: Duration = Duration::from_secs(10);

@@ -21,11 +21,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use watershed_clients::Secret;
 
 use crate::duration::HumanDuration;
 use crate::error::SourceError;
 use crate::metadata::{MetadataField, MetadataType};
-use crate::secret::Secret;
 use crate::source::Source;
 use crate::stream::{StreamOptions, Surroundings};
 use connection::Origin;

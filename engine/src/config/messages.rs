@@ -29,6 +29,8 @@ pub(super) struct Outlet {
 pub(super) static OUTLETS: &[Outlet] = &[
     #[cfg(feature = "kafka")]
     outlet::<watershed_sinks::KafkaOptions>("kafka"),
+    #[cfg(feature = "eventhubs")]
+    outlet::<watershed_sinks::EventHubsOptions>("eventhubs"),
     #[cfg(feature = "http")]
     outlet::<watershed_sinks::WebhookOptions>("http"),
     #[cfg(feature = "postgres")]
@@ -41,7 +43,7 @@ pub(super) fn find(name: &str) -> Option<&'static Outlet> {
 }
 
 /// Where the keys of hosts are.
-const HOSTS: [&str; 2] = ["brokers", "url"];
+const HOSTS: [&str; 5] = ["brokers", "url", "namespace", "connection_string", "endpoint"];
 
 /// Refuses hosts outside of `[residency]`, and those of which nobody knows where they lie: a server can be anywhere, and is
 /// not asked. `table` is what the options were read from.
@@ -101,7 +103,7 @@ pub(super) fn hide_url(table: &Node, context: &Context<'_>) {
 }
 
 #[cfg_attr(
-    not(any(feature = "http", feature = "kafka", feature = "postgres")),
+    not(any(feature = "eventhubs", feature = "http", feature = "kafka", feature = "postgres")),
     allow(dead_code, reason = "none is there")
 )]
 const fn outlet<T: MessageOptions + DeserializeOwned + 'static>(name: &'static str) -> Outlet {
@@ -109,7 +111,7 @@ const fn outlet<T: MessageOptions + DeserializeOwned + 'static>(name: &'static s
 }
 
 #[cfg_attr(
-    not(any(feature = "http", feature = "kafka", feature = "postgres")),
+    not(any(feature = "eventhubs", feature = "http", feature = "kafka", feature = "postgres")),
     allow(dead_code, reason = "none is there")
 )]
 fn read_outlet<T: MessageOptions + DeserializeOwned + 'static>(

@@ -9,7 +9,7 @@ use fe2o3_amqp::acceptor::{
     SupportedReceiverSettleModes,
 };
 use fe2o3_amqp::types::performatives::Attach;
-use fe2o3_amqp_types::definitions::Fields;
+use fe2o3_amqp_types::definitions::{Fields, Role};
 use fe2o3_amqp_types::messaging::{Body, Message, TargetArchetype};
 use serde_amqp::Value;
 use tokio::net::TcpStream;
@@ -20,9 +20,11 @@ use crate::hub::Hub;
 use crate::link::{Address, not_found, unauthorized};
 use crate::{deliver, publish, requests};
 
-/// The service's limits.
+/// The service's limit of a frame.
 const MAX_FRAME_BYTES: u32 = 65_536;
-const MAX_MESSAGE_BYTES: u64 = 1 << 20;
+
+/// The service's limit of a message, which it tells when a link is made.
+pub const MAX_MESSAGE_BYTES: u64 = 1 << 20;
 
 /// Links of one session.
 const MAX_LINKS: u32 = 4096;
@@ -56,8 +58,20 @@ pub(crate) enum Claims {
     None,
     /// A token of a policy that may only send.
     Send,
+    /// One of a policy that may only listen.
+    Listen,
     /// Everything.
     All,
+}
+
+impl Claims {
+    pub(crate) fn may_send(self) -> bool {
+        matches!(self, Self::Send | Self::All)
+    }
+
+    pub(crate) fn may_listen(self) -> bool {
+        matches!(self, Self::Listen | Self::All)
+    }
 }
 
 impl Peer {
@@ -148,7 +162,7 @@ async fn serve_session(mut session: ListenerSessionHandle, peer: Peer) {
     }
 }
 
-async fn attach_link(attach: Attach, session: &mut ListenerSessionHandle, peer: &Peer, links: &mut JoinSet<()>) {
+async fn attach_link(mut attach: Attach, session: &mut ListenerSessionHandle, peer: &Peer, links: &mut JoinSet<()>) {
     let source = attach.source.as_deref().cloned();
     let from = source.as_ref().and_then(|source| source.address.clone()).unwrap_or_default();
     let to = match attach.target.as_deref() {
@@ -156,6 +170,16 @@ async fn attach_link(attach: Attach, session: &mut ListenerSessionHandle, peer: 
         _ => String::new(),
     };
     let level = deliver::owner_level(&attach);
+    let target = Address::parse(&to);
+    let refusal = match &target {
+        Address::Write { .. } if !peer.claims().may_send() => Some(unauthorized("Send")),
+        Address::Read { .. } | Address::Absent(_) => Some(not_found(&to)),
+        Address::Write { .. } | Address::Tokens | Address::Management => None,
+    };
+    if attach.role == Role::Sender && refusal.is_some() {
+        // As AMQP has it: who is refused is attached to nothing, and hears why when that is taken back.
+        attach.target = None;
+    }
     // As the service does it: what it has taken is settled, whatever the client would like.
     let acceptor = LinkAcceptor::builder()
         .max_message_size(MAX_MESSAGE_BYTES)
@@ -180,26 +204,23 @@ async fn attach_link(attach: Attach, session: &mut ListenerSessionHandle, peer: 
                 links.spawn(refuse_sender(sender, from));
             }
         },
-        Ok(LinkEndpoint::Receiver(receiver)) => match Address::parse(&to) {
-            Address::Tokens => {
+        Ok(LinkEndpoint::Receiver(receiver)) => match (target, refusal) {
+            (_, Some(refusal)) => {
+                links.spawn(async move {
+                    let _ = receiver.close_with_error(refusal).await;
+                });
+            }
+            (Address::Tokens, None) => {
                 links.spawn(requests::serve_tokens(peer, receiver));
             }
-            Address::Management => {
+            (Address::Management, None) => {
                 links.spawn(requests::serve_management(peer, receiver));
             }
-            Address::Write { partition } if peer.claims() != Claims::None => {
+            (Address::Write { partition }, None) => {
                 links.spawn(publish::serve(peer, receiver, partition));
             }
-            Address::Write { .. } => {
-                links.spawn(async move {
-                    let _ = receiver.close_with_error(unauthorized("Send")).await;
-                });
-            }
-            Address::Read { .. } | Address::Absent(_) => {
-                links.spawn(async move {
-                    let _ = receiver.close_with_error(not_found(&to)).await;
-                });
-            }
+            // Refused above.
+            (Address::Read { .. } | Address::Absent(_), None) => {}
         },
         // A peer that is gone already.
         Err(_) => {}

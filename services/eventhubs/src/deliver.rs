@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use fe2o3_amqp::Sender;
 use fe2o3_amqp::types::performatives::Attach;
-use fe2o3_amqp_types::definitions::{AmqpError, Error, ErrorCondition, LinkError};
+use fe2o3_amqp_types::definitions::{AmqpError, Error, LinkError};
 use fe2o3_amqp_types::messaging::{Body, Message, MessageAnnotations, Source};
 use serde_amqp::Value;
 use serde_amqp::primitives::{Symbol, Timestamp};
 use tokio::sync::watch;
 
-use crate::connection::{Claims, Peer};
+use crate::connection::Peer;
 use crate::filter::Start;
 use crate::hub::Partition;
-use crate::link::{error, is_group, not_found, unauthorized};
+use crate::link::{busy, custom, error, is_group, not_found, unauthorized};
 use crate::log::Event;
 use crate::owners::{Ending, Refused, Seat};
 
@@ -55,7 +55,7 @@ pub(crate) async fn serve(peer: Peer, mut sender: Sender, wanted: Wanted, source
 }
 
 fn admit(peer: &Peer, wanted: &Wanted, source: Option<&Source>) -> Result<(Arc<Partition>, i64, Seat), Error> {
-    if peer.claims() != Claims::All {
+    if !peer.claims().may_listen() {
         return Err(unauthorized("Listen"));
     }
     if !is_group(&wanted.group) {
@@ -70,8 +70,7 @@ fn admit(peer: &Peer, wanted: &Wanted, source: Option<&Source>) -> Result<(Arc<P
         return Err(error(custom("com.microsoft:argument-out-of-range"), text));
     };
     if peer.hub.is_busy() {
-        let text = "The request was terminated because the entity is being throttled. Error code : 50002.";
-        return Err(error(custom("com.microsoft:server-busy"), text));
+        return Err(busy());
     }
     let start = Start::of(source)
         .map_err(|selector| error(AmqpError::InvalidField, format!("The filter is not understood: {selector}")))?;
@@ -87,10 +86,6 @@ fn admit(peer: &Peer, wanted: &Wanted, source: Option<&Source>) -> Result<(Arc<P
         ),
     })?;
     Ok((partition, first, seat))
-}
-
-fn custom(condition: &str) -> ErrorCondition {
-    ErrorCondition::Custom(Symbol::from(condition))
 }
 
 fn words(ending: Ending) -> Error {

@@ -1,5 +1,6 @@
 //! The hub: partitions, what is written to them, and the faults that a test asks for.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::DefaultHasher;
 use std::fs::File;
 use std::hash::{Hash, Hasher};
@@ -13,7 +14,7 @@ use serde_amqp::Value;
 use serde_amqp::primitives::Binary;
 use tokio::sync::watch;
 
-use crate::log::Log;
+use crate::log::{Event, Log};
 use crate::owners::{Ending, Owners};
 
 /// The name of the one hub.
@@ -28,6 +29,21 @@ const KEPT_BYTES: usize = 512 << 20;
 /// What an event takes beside its payload, about.
 const EVENT_BYTES: usize = 256;
 
+/// What befalls a message that a client sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is rejected, for the service throttles.
+    Busy,
+    /// It is given back untouched.
+    Released,
+    /// Its link is detached before it is taken.
+    DetachedBefore,
+    /// It is taken, and its link is detached before that is told.
+    DetachedAfter,
+    /// It is taken, and nobody is ever told.
+    Silent,
+}
+
 /// One hub, in memory.
 #[derive(Debug)]
 pub struct Hub {
@@ -35,8 +51,33 @@ pub struct Hub {
     round_robin: AtomicUsize,
     /// Links that are still to be refused as throttled.
     busy: AtomicU32,
+    faults: Mutex<Faults>,
+    /// How often senders lost their links.
+    detached: watch::Sender<u64>,
     /// Where tokens that are shown are written down.
     register: Mutex<Option<File>>,
+}
+
+/// What is to befall the messages that come.
+#[derive(Debug, Default)]
+struct Faults {
+    next: VecDeque<Fault>,
+    /// After so many messages one fails, by each of these in turn.
+    every: Option<(usize, Vec<Fault>)>,
+    /// Messages that came.
+    count: usize,
+}
+
+impl Faults {
+    fn take(&mut self) -> Option<Fault> {
+        self.count += 1;
+        if let Some(fault) = self.next.pop_front() {
+            return Some(fault);
+        }
+        let (every, faults) = self.every.as_ref()?;
+        let is_due = self.count.is_multiple_of(*every);
+        is_due.then(|| faults.get(self.count / every % faults.len()).copied()).flatten()
+    }
 }
 
 #[derive(Debug)]
@@ -91,6 +132,8 @@ impl Hub {
             partitions: RwLock::new(partitions),
             round_robin: AtomicUsize::new(0),
             busy: AtomicU32::new(0),
+            faults: Mutex::default(),
+            detached: watch::channel(0).0,
             register: Mutex::default(),
         }
     }
@@ -166,6 +209,44 @@ impl Hub {
         }
     }
 
+    /// Every event of a partition that it still has.
+    pub fn events(&self, partition: usize) -> Vec<Arc<Event>> {
+        self.partition(partition).map_or_else(Vec::new, |partition| {
+            let log = partition.log();
+            log.read(log.begin(), usize::MAX)
+        })
+    }
+
+    /// Lets this befall the next message of a client, or the next after those that are to fail already.
+    pub fn fail(&self, fault: Fault) {
+        self.faults().next.push_back(fault);
+    }
+
+    /// Lets one of so many messages fail from now on, by each of `faults` in turn.
+    pub fn fail_every(&self, messages: usize, faults: &[Fault]) {
+        self.faults().every = (messages > 0 && !faults.is_empty()).then(|| (messages, faults.to_vec()));
+    }
+
+    /// What befalls the message that has come.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.faults().take()
+    }
+
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        // Nobody panics while holding the lock.
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Detaches every sender.
+    pub fn end_senders(&self) {
+        self.detached.send_modify(|times| *times += 1);
+    }
+
+    /// Changes when senders lose their links.
+    pub(crate) fn detached(&self) -> watch::Receiver<u64> {
+        self.detached.subscribe()
+    }
+
     /// Ends every receiver's link at a partition.
     pub fn end_links(&self, partition: usize, ending: Ending) {
         if let Some(partition) = self.partition(partition) {
@@ -211,7 +292,8 @@ fn partition_key(annotations: &MessageAnnotations) -> Option<Value> {
         .map(|(_, key)| key.clone())
 }
 
-fn payload(body: &Body<Value>) -> usize {
+/// Bytes that the body of a message holds.
+pub(crate) fn payload(body: &Body<Value>) -> usize {
     match body {
         Body::Data(parts) => parts.iter().map(|Data(bytes)| bytes.len()).sum(),
         _ => EVENT_BYTES,

@@ -21,7 +21,8 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::task::{JoinHandle, JoinSet};
 
-pub use hub::{GROUPS, HUB, Hub};
+pub use connection::MAX_MESSAGE_BYTES;
+pub use hub::{Fault, GROUPS, HUB, Hub};
 pub use log::Event;
 pub use owners::Ending;
 

@@ -1,6 +1,7 @@
 //! What a link is for, told from the address it attaches to.
 
 use fe2o3_amqp_types::definitions::{AmqpError, Error, ErrorCondition};
+use serde_amqp::primitives::Symbol;
 
 use crate::hub::{GROUPS, HUB};
 
@@ -60,6 +61,16 @@ pub(crate) fn not_found(entity: &str) -> Error {
 pub(crate) fn unauthorized(claim: &str) -> Error {
     let text = format!("Unauthorized access. '{claim}' claim(s) are required to perform this operation.");
     error(AmqpError::UnauthorizedAccess, text)
+}
+
+/// The service's words for a pause that it asks for.
+pub(crate) fn busy() -> Error {
+    let text = "The request was terminated because the entity is being throttled. Error code : 50002.";
+    error(custom("com.microsoft:server-busy"), text)
+}
+
+pub(crate) fn custom(condition: &str) -> ErrorCondition {
+    ErrorCondition::Custom(Symbol::from(condition))
 }
 
 pub(crate) fn error(condition: impl Into<ErrorCondition>, description: impl Into<String>) -> Error {

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use fe2o3_amqp_types::messaging::{Body, Message};
+use fe2o3_amqp_types::messaging::{Body, Data, Message, MessageId};
+use fe2o3_amqp_types::primitives::SimpleValue;
 use serde_amqp::Value;
 
 use crate::filter::{Place, Start};
@@ -29,6 +30,38 @@ impl Event {
     /// Its offset: a number in text, as the service gives it.
     pub fn offset(&self) -> i64 {
         self.sequence * OFFSET_STEP
+    }
+
+    /// Its partition key, if that is text.
+    pub fn partition_key(&self) -> Option<&str> {
+        match &self.key {
+            Some(Value::String(key)) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The id that its sender gave it, if that is text.
+    pub fn id(&self) -> Option<&str> {
+        match self.message.properties.as_ref()?.message_id.as_ref()? {
+            MessageId::String(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// An application property, if it is text.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        match self.message.application_properties.as_ref()?.0.get(name)? {
+            SimpleValue::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Its payload; empty if that is not bytes.
+    pub fn payload(&self) -> Vec<u8> {
+        match &self.message.body {
+            Body::Data(parts) => parts.iter().flat_map(|Data(bytes)| bytes.iter().copied()).collect(),
+            _ => Vec::new(),
+        }
     }
 }
 

@@ -2,13 +2,15 @@
 
 use fe2o3_amqp::Receiver;
 use fe2o3_amqp::link::delivery::DeliveryInfo;
+use fe2o3_amqp_types::definitions::{Error, LinkError};
 use fe2o3_amqp_types::messaging::message::__private::Deserializable;
 use fe2o3_amqp_types::messaging::{Body, Data, Message};
 use serde_amqp::Value;
 use tokio::task::JoinSet;
 
-use crate::connection::{Peer, SETTLE_AFTER};
-use crate::link::not_found;
+use crate::connection::{MAX_MESSAGE_BYTES, Peer, SETTLE_AFTER};
+use crate::hub::{Fault, payload};
+use crate::link::{busy, error, not_found};
 
 /// The message format of a batch: each data section is an event of its own.
 const BATCH: u32 = 0x8001_3700;
@@ -25,20 +27,71 @@ pub(crate) async fn serve(peer: Peer, mut receiver: Receiver, partition: Option<
         }
     };
     let mut settling = JoinSet::new();
-    while let Ok(delivery) = receiver.recv::<Body<Value>>().await {
+    let mut detached = peer.hub.detached();
+    loop {
+        let delivery = tokio::select! {
+            delivery = receiver.recv::<Body<Value>>() => match delivery {
+                Ok(delivery) => delivery,
+                Err(_) => return,
+            },
+            // The hub, which the peer holds, has the other end.
+            _ = detached.changed() => break,
+        };
         let format = *delivery.message_format();
         let info = DeliveryInfo::from(&delivery);
-        for message in events(format, delivery.into_message()) {
+        let message = delivery.into_message();
+        let size = payload(&message.body);
+        let fault = peer.hub.fault();
+        if size as u64 > MAX_MESSAGE_BYTES {
+            settle().await;
+            // As below: a link that has gone hears no answer.
+            let _ = receiver.reject(info, too_large(size)).await;
+            continue;
+        }
+        match fault {
+            Some(Fault::Busy) => {
+                settle().await;
+                let _ = receiver.reject(info, busy()).await;
+                continue;
+            }
+            Some(Fault::Released) => {
+                settle().await;
+                let _ = receiver.release(info).await;
+                continue;
+            }
+            Some(Fault::DetachedBefore) => break,
+            Some(Fault::DetachedAfter | Fault::Silent) | None => {}
+        }
+        for message in events(format, message) {
             peer.hub.take(number, message);
+        }
+        match fault {
+            Some(Fault::Silent) => continue,
+            Some(_) => break,
+            None => {}
         }
         let disposer = receiver.disposer();
         settling.spawn(async move {
-            tokio::time::sleep(SETTLE_AFTER).await;
+            settle().await;
             // A link that has gone hears no answer; its client sends again, and so may write twice, as with the service.
             let _ = disposer.accept(info).await;
         });
         while settling.try_join_next().is_some() {}
     }
+    let moved = error(LinkError::DetachForced, "The link is force detached because the partition is moved.");
+    let _ = receiver.close_with_error(moved).await;
+}
+
+async fn settle() {
+    tokio::time::sleep(SETTLE_AFTER).await;
+}
+
+/// The service's words for a message above its limit.
+fn too_large(size: usize) -> Error {
+    let text = format!(
+        "The received message (delivery-id:0, size:{size} bytes) exceeds the limit ({MAX_MESSAGE_BYTES} bytes) currently allowed on the link."
+    );
+    error(LinkError::MessageSizeExceeded, text)
 }
 
 /// The events that a message holds. What can't be read in a batch is left out.

@@ -1,7 +1,7 @@
 //! `$cbs` takes tokens; `$management` tells of the hub and its partitions. Both answer to the address that a request names.
 //!
 //! Of a token only whose it is is looked at: the policy of a shared access signature, and what stands before the first dot of
-//! any other. One called `refused` is wrong, one called `sender` may not read.
+//! any other. One called `refused` is wrong, one called `sender` may not read, and one called `receiver` may not send.
 
 use fe2o3_amqp::{Receiver, Sender};
 use fe2o3_amqp_types::messaging::{AmqpValue, ApplicationProperties, Body, Message, Properties};
@@ -100,6 +100,7 @@ fn claims(token: &str) -> Claims {
     match policy.or(token.split('.').next()) {
         Some("refused") => Claims::None,
         Some("sender") => Claims::Send,
+        Some("receiver") => Claims::Listen,
         _ => Claims::All,
     }
 }
@@ -107,9 +108,10 @@ fn claims(token: &str) -> Claims {
 /// Tells of the hub and its partitions.
 pub(crate) async fn serve_management(peer: Peer, mut receiver: Receiver) {
     while let Some(request) = next(&mut receiver).await {
-        let answer = match peer.claims() {
-            Claims::All => read(&peer.hub, &request),
-            _ => Answer::error(401, "Unauthorized access. 'Listen' claim(s) are required to perform this operation."),
+        let answer = if peer.claims().may_listen() {
+            read(&peer.hub, &request)
+        } else {
+            Answer::error(401, "Unauthorized access. 'Listen' claim(s) are required to perform this operation.")
         };
         respond(&peer, MANAGEMENT, &request, answer).await;
     }

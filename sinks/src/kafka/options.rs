@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Deserialize;
+use watershed_clients::Secret;
 
 use super::properties;
 use super::publisher::KafkaPublisher;
@@ -13,7 +14,6 @@ use crate::error::SinkError;
 use crate::messages::{
     Limits, MAX_EPOCH_BYTES, MessageOptions, MessageSink, Publisher as _, check_json, host_of, key_column, name_of,
 };
-use crate::secret::Secret;
 use crate::sink::{Sink, SinkContext};
 use crate::units::ByteSize;
 

@@ -6,6 +6,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `digest.rs` | what tells contents apart |
 //! | `message.rs` | a row as a message, and an epoch of them |
 //! | `publisher.rs` | what a place has to be able to do |
 //! | `sink.rs` | the sink over any of them |
@@ -13,10 +14,12 @@
 //! | `whereabouts.rs` | where a host lies, as far as its name says |
 
 #![cfg_attr(
-    not(all(feature = "http", feature = "kafka", feature = "postgres")),
+    not(all(feature = "eventhubs", feature = "http", feature = "kafka", feature = "postgres")),
     allow(dead_code, unused_imports, reason = "a build may lack the places that need a part of it")
 )]
 
+#[cfg(any(feature = "eventhubs", feature = "http"))]
+mod digest;
 mod message;
 mod options;
 mod publisher;
@@ -28,8 +31,12 @@ mod whereabouts;
 pub use options::MessageOptions;
 pub use whereabouts::Whereabouts;
 
+#[cfg(any(feature = "eventhubs", feature = "http"))]
+pub(crate) use digest::{digest, hex};
 pub(crate) use message::{Epoch, Message, check_json, key_column};
 pub(crate) use options::{MAX_EPOCH_BYTES, name_of};
 pub(crate) use publisher::Publisher;
 pub(crate) use sink::{Limits, MessageSink};
+#[cfg(test)]
+pub(crate) use tests::Again;
 pub(crate) use whereabouts::host_of;

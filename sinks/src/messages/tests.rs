@@ -85,7 +85,7 @@ impl Fixture for Memory {
     fn sink(&self, pipeline: &str) -> Box<dyn Sink> {
         let (place, pipeline) = (self.place.clone(), pipeline.to_owned());
         let publisher = InMemory { place, pipeline, keeps_record: self.keeps_record, failures: 2 };
-        Box::new(Again(MessageSink::new(publisher, Some(1), self.limits)))
+        Box::new(Again(Box::new(MessageSink::new(publisher, Some(1), self.limits))))
     }
 
     async fn visible(&self, pipeline: &str) -> Option<Vec<i64>> {
@@ -104,7 +104,7 @@ impl Fixture for Memory {
 
 /// Commits again after passing trouble, as the engine does.
 #[derive(Debug)]
-struct Again(MessageSink<InMemory>);
+pub(crate) struct Again(pub(crate) Box<dyn Sink>);
 
 #[async_trait]
 impl Sink for Again {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
+use watershed_clients::Secret;
 
 use super::publisher::PostgresPublisher;
 use super::table::Name;
@@ -15,7 +16,6 @@ use crate::error::SinkError;
 use crate::messages::{
     Limits, MAX_EPOCH_BYTES, MessageOptions, MessageSink, Publisher as _, check_json, key_column, name_of,
 };
-use crate::secret::Secret;
 use crate::sink::{Sink, SinkContext};
 use crate::units::ByteSize;
 

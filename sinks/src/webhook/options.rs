@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use url::Url;
+use watershed_clients::Secret;
 
 use super::publisher::{OWN_HEADERS, WebhookPublisher};
 use crate::error::SinkError;
 use crate::messages::{Limits, MAX_EPOCH_BYTES, MessageOptions, MessageSink, Publisher as _, check_json, name_of};
-use crate::secret::Secret;
 use crate::sink::{Sink, SinkContext};
 use crate::units::{ByteSize, Period};
 

@@ -14,13 +14,13 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response, StatusCode};
 use tokio::time::{Instant, sleep, sleep_until};
 use url::Url;
+use watershed_clients::Secret;
 
 use super::answer::{TOLD, pause, refusal};
 use super::options::{Format, WebhookOptions};
-use super::signature::{digest, signature};
+use super::signature::signature;
 use crate::error::SinkError;
-use crate::messages::{Epoch, Message, Publisher};
-use crate::secret::Secret;
+use crate::messages::{Epoch, Message, Publisher, digest};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);

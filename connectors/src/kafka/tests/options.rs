@@ -4,11 +4,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use watershed_clients::Secret;
 
 use super::super::KafkaOptions;
 use super::super::token::{self, TokenSource};
 use super::{around, options};
-use crate::secret::Secret;
 use crate::stream::StreamOptions;
 
 fn with(keys: Value) -> KafkaOptions {

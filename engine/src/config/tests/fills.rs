@@ -144,7 +144,9 @@ fn an_address_that_is_a_secret_is_hidden_too() {
     let hook = "url = \"https://u:hidden-0@acme.com/hidden-1?key=hidden-2\"";
     let table = "url = \"postgresql://u:hidden-3@acme.com/lake\"\ntable = \"a\"";
     let keys = "url = \"host=acme.com password=hidden-4\"\ntable = \"a\"";
-    for (connector, options) in [("http", hook), ("postgres", table), ("postgres", keys)] {
+    let hub = "hub = \"a\"\nconnection_string = \"Endpoint=sb://acme.servicebus.windows.net/;\
+               SharedAccessKeyName=a;SharedAccessKey=hidden-5\"";
+    for (connector, options) in [("http", hook), ("postgres", table), ("postgres", keys), ("eventhubs", hub)] {
         let shown = super::errors(&region(connector, options));
         assert!(shown.contains("nothing says in which region") && !shown.contains("hidden"), "{shown}");
         let shown = format!("{:?}", super::good(&region(connector, &format!("{options}\nlocation = \"r\""))));
