@@ -2,6 +2,10 @@
 //!
 //! This crate knows neither records nor rows, and not who asks: what a key is called in the region file, it is told.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 mod error;
+#[cfg(feature = "google")]
+pub mod google;
 
 pub use error::ClientError;

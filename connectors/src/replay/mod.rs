@@ -141,7 +141,7 @@ impl Archive {
                 }
             }
             files.sort();
-            Ok(files)
+            Ok::<_, SourceError>(files)
         };
         let files = tokio::task::spawn_blocking(look)
             .await
