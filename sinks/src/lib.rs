@@ -5,10 +5,14 @@
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod delta;
+#[cfg(any(feature = "http", feature = "kinesis", feature = "pubsub"))]
+mod digest;
 mod error;
 mod json;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "kinesis")]
+pub mod kinesis;
 mod memory;
 mod messages;
 mod null;
@@ -16,7 +20,9 @@ mod numbers;
 pub mod parquet;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-#[cfg(any(feature = "http", feature = "kafka", feature = "postgres"))]
+#[cfg(feature = "pubsub")]
+pub mod pubsub;
+#[cfg(any(feature = "http", feature = "kafka", feature = "kinesis", feature = "postgres"))]
 mod secret;
 mod sink;
 mod stdout;
@@ -32,12 +38,16 @@ pub use crate::delta::DeltaSink;
 pub use crate::error::SinkError;
 #[cfg(feature = "kafka")]
 pub use crate::kafka::KafkaOptions;
+#[cfg(feature = "kinesis")]
+pub use crate::kinesis::KinesisOptions;
 pub use crate::memory::{MemoryRows, MemorySink};
 pub use crate::messages::{MessageOptions, Whereabouts};
 pub use crate::null::NullSink;
 pub use crate::parquet::{ParquetOptions, ParquetSink};
 #[cfg(feature = "postgres")]
 pub use crate::postgres::PostgresOptions;
+#[cfg(feature = "pubsub")]
+pub use crate::pubsub::PubSubOptions;
 pub use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 pub use crate::stdout::{StdoutSink, StdoutStyle};
 pub use crate::units::{ByteSize, Period};

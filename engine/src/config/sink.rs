@@ -20,7 +20,7 @@ use super::written::{OnOutageKey, SinkKeys};
 const LOCAL: [&str; 4] = ["parquet", "delta", "stdout", "null"];
 
 /// Sinks that a build may lack.
-const ELSEWHERE: [&str; 3] = ["kafka", "http", "postgres"];
+const ELSEWHERE: [&str; 5] = ["kafka", "kinesis", "pubsub", "http", "postgres"];
 
 /// Hours of a few thousand rows a second, and little for a disk.
 const SPILL_LIMIT: ByteSize = ByteSize(10_000_000_000);

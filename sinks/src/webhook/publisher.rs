@@ -17,7 +17,8 @@ use url::Url;
 
 use super::answer::{TOLD, pause, refusal};
 use super::options::{Format, WebhookOptions};
-use super::signature::{digest, signature};
+use super::signature::signature;
+use crate::digest::digest;
 use crate::error::SinkError;
 use crate::messages::{Epoch, Message, Publisher};
 use crate::secret::Secret;
