@@ -32,13 +32,15 @@ class Front(Double):
         """The error of this call, if it is to have one."""
 
     def answer(self, asked: Asked) -> Answer:
-        return self.refuse(asked) or self._pass_on(asked)
+        return self.refuse(asked) or self.pass_on(asked)
 
-    def _pass_on(self, asked: Asked) -> Answer:
+    def pass_on(self, asked: Asked) -> Answer:
+        """What the stand-in says."""
         if not hasattr(self._local, "upstream"):
             self._local.upstream = http.client.HTTPConnection(LOOPBACK, self._to)
         upstream = self._local.upstream
-        upstream.request(asked.method, asked.path, asked.body, dict(asked.headers))
+        headers = {name: value for name, value in asked.headers.items() if name.lower() not in NOT_PASSED_ON}
+        upstream.request(asked.method, asked.path, asked.body, headers)
         response = upstream.getresponse()
         headers = {name: value for name, value in response.getheaders() if name.lower() not in NOT_PASSED_ON}
         return Answer(response.status, response.read(), headers)

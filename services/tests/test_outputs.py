@@ -12,17 +12,23 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import grpc
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from google.pubsub_v1.services.subscriber import SubscriberClient
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from ..ports import LOOPBACK
 from ..postgres import PASSWORD, Postgres
 from ..proxy import Proxy
+from ..throttle import HalfTaking
 from ..tls import TlsProxy
 from ..trial import Growing, Trial, make
 from ..waiting import until
 from . import journeys
+from .test_kinesis import KEYS_GIVEN, REGION, Stream
+from .test_pubsub import PROJECT, Subscription
 
 KILLS = 12
 PARTITIONS = 3
@@ -463,3 +469,210 @@ def test_postgres_checked(leaving, postgres):
     wrong = leaving(table.sink(), {"PG_PASSWORD": "another-41f7"}).daemon.check("--connect")
     assert wrong.returncode == 2 and "check the user in `url`" in wrong.stderr, wrong
     assert "another-41f7" not in wrong.stderr + wrong.stdout
+
+
+# Kinesis.
+
+
+@pytest.fixture(scope="session")
+def kinesalite(serve):
+    return serve("kinesalite")
+
+
+class Records:
+    """A stream that was made for a test, and what reads it."""
+
+    def __init__(self, address: str, name: str):
+        self.stream = Stream.make(address, name, shards=3)
+
+    def sink(self, address: str | None = None, more: str = "", name: str | None = None, key: bool = True) -> str:
+        stream, address = self.stream, address or self.stream.address
+        keys = f'{KEYS_GIVEN}\nid_field = "record"' + ('\nkey = "key"' if key else "")
+        where = f'stream = "{name or stream.name}"\nendpoint = "http://{address}"\naws_region = "{REGION}"'
+        return f'connector = "kinesis"\n{where}\n{keys}\n{more}'
+
+    def records(self) -> list[tuple[str, str, bytes]]:
+        """Shard, partition key and data of every record up to the end."""
+        client, found = self.stream.client, []
+        for shard in (shard["ShardId"] for shard in client.list_shards(StreamName=self.stream.name)["Shards"]):
+            asked = {"StreamName": self.stream.name, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
+            iterator = client.get_shard_iterator(**asked)["ShardIterator"]
+            while True:
+                answer = client.get_records(ShardIterator=iterator)
+                found += [(shard, record["PartitionKey"], record["Data"]) for record in answer["Records"]]
+                iterator = answer["NextShardIterator"]
+                if not answer["Records"]:
+                    break
+        return found
+
+    def assert_each_once(self, trial: Trial, keyed: bool = True) -> int:
+        """Told apart by their ids, and each the same however often it came. Gives how many came again."""
+        records = self.records()
+        known: dict[str, tuple[str, str, bytes]] = {}
+        for record in records:
+            row = json.loads(record[2])
+            assert known.setdefault(row["record"], record) == record, "a repetition is another record"
+            assert record[1] == row["key" if keyed else "record"]
+        rows = [json.loads(data) for _, _, data in known.values()]
+        for row in rows:
+            del row["record"]
+        assert_each_once(trial, rows)
+        return len(records) - len(known)
+
+
+@pytest.fixture
+def records(kinesalite, request):
+    return Records(kinesalite.address, request.node.name.replace("[", "-").rstrip("]"))
+
+
+def test_kinesis_killed(leaving, records):
+    trial = leaving(records.sink(more='max_epoch_bytes = "10kB"'))
+    journeys.killed(trial, KILLS)
+    records.assert_each_once(trial)
+
+
+def test_kinesis_without_key(leaving, records):
+    """Records are spread over the shards, and their partition keys tell repetitions."""
+    trial = leaving(records.sink(key=False))
+    journeys.killed(trial, KILLS)
+    records.assert_each_once(trial, keyed=False)
+    shares = Counter(shard for shard, _, _ in records.records())
+    assert len(shares) == 3 and min(shares.values()) > trial.sent / 6, shares
+
+
+def test_kinesis_network(leaving, kinesalite, records):
+    with Proxy(to=kinesalite.port) as proxy:
+        trial = leaving(records.sink(proxy.address))
+        journeys.unconnected(trial, proxy)
+    records.assert_each_once(trial)
+
+
+def test_kinesis_throttled(leaving, kinesalite, records):
+    """Of each request half is refused, and only that is sent again; where nobody says what was taken, all of it is."""
+    with HalfTaking(to=kinesalite.port, share=0.5) as half:
+        trial = leaving(records.sink(half.address))
+        journeys.killed(trial, 4, rate=200)
+        assert half.refused > trial.sent / 2 and half.silenced > 0
+    assert records.assert_each_once(trial) > 0, "nothing was repeated, so nothing was shown"
+
+
+def test_kinesis_checked(leaving, kinesalite, records):
+    right = leaving(records.sink()).daemon.check("--connect")
+    assert right.returncode == 0 and f"in {REGION}, active: 3 open shards; nothing was written" in right.stdout, right
+    wrong = leaving(records.sink(name=records.stream.name + "s")).daemon.check("--connect")
+    assert wrong.returncode == 2 and f"did you mean {records.stream.name}?" in wrong.stderr, wrong
+    wrong = leaving(records.sink().replace('id_field = "record"', 'id_field = "amount"')).daemon.check()
+    assert wrong.returncode == 2 and "a column already" in wrong.stderr, wrong
+    assert not records.records()
+
+
+def test_kinesis_records_too_large(leaving, records):
+    """What the stream does not take is told, with what to do."""
+    trial = leaving(records.sink(key=False))
+    whole = trial.sender
+    trial.sender = lambda events: whole([event | {"key": "k" * 1_100_000} for event in events])
+    trial.send(1)
+    trial.daemon.start()
+    trial.daemon.until(lambda: "a row is larger than is taken: 1100" in trial.daemon.tail(), "what to do")
+    assert "UpdateMaxRecordSize" in trial.daemon.tail()
+
+
+# Pub/Sub.
+
+
+@pytest.fixture(scope="session")
+def pubsub(serve):
+    return serve("pubsub")
+
+
+class Messages:
+    """A topic that was made for a test, and a subscription that gets all of it."""
+
+    def __init__(self, address: str, name: str, ordered: bool = False):
+        self.name, self.address = name, address
+        self.subscription = Subscription(address, name, ordered)
+        self._client = SubscriberClient(transport=SubscriberGrpcTransport(channel=grpc.insecure_channel(address)))
+        self._came: list[tuple[str, str, bytes]] = []
+
+    def sink(self, address: str | None = None, more: str = "") -> str:
+        where = f'project = "{PROJECT}"\ntopic = "{self.name}"\nendpoint = "http://{address or self.address}"'
+        return f'connector = "pubsub"\n{where}\n{more}'
+
+    def messages(self) -> list[tuple[str, str, bytes]]:
+        """Id, ordering key and data of every message, in the order in which they come."""
+        subscription = f"projects/{PROJECT}/subscriptions/{self.name}"
+        asked = {"subscription": subscription, "max_messages": 1_000, "return_immediately": True}
+        while received := self._client.pull(request=asked).received_messages:
+            for message in (received.message for received in received):
+                self._came.append((message.attributes["watershed-id"], message.ordering_key, message.data))
+            done = {"subscription": subscription, "ack_ids": [message.ack_id for message in received]}
+            self._client.acknowledge(request=done)
+        return self._came
+
+    def assert_each_once(self, trial: Trial, keyed: bool = False) -> int:
+        """Told apart by their ids, and each the same however often it came. Gives how many came again."""
+        messages = self.messages()
+        known: dict[str, tuple[str, bytes]] = {}
+        for id, key, data in messages:
+            assert known.setdefault(id, (key, data)) == (key, data), "a repetition is another message"
+            assert key == (json.loads(data)["key"] if keyed else "")
+        assert_each_once(trial, [json.loads(data) for _, data in known.values()])
+        return len(messages) - len(known)
+
+
+@pytest.fixture
+def messages(pubsub, request):
+    return Messages(pubsub.address, request.node.name)
+
+
+def test_pubsub_killed(leaving, messages):
+    trial = leaving(messages.sink(more='max_epoch_bytes = "10kB"'))
+    journeys.killed(trial, KILLS)
+    messages.assert_each_once(trial)
+
+
+def test_pubsub_network(leaving, pubsub, messages):
+    with Proxy(to=pubsub.port) as proxy:
+        trial = leaving(messages.sink(proxy.address))
+        journeys.unconnected(trial, proxy)
+    messages.assert_each_once(trial)
+
+
+def test_pubsub_ordered(leaving, pubsub, request):
+    """Messages of a key come in their order, as first seen, whatever is repeated."""
+    messages = Messages(pubsub.address, request.node.name, ordered=True)
+    trial = leaving(messages.sink(more='key = "key"'))
+    journeys.killed(trial, 4, rate=400)
+    messages.assert_each_once(trial, keyed=True)
+    first: dict[str, tuple[str, bytes]] = {}
+    order: dict[str, list[int]] = {}
+    for id, key, data in messages.messages():
+        first.setdefault(id, (key, data))
+    for key, data in first.values():
+        order.setdefault(key, []).append(json.loads(data)["id"])
+    assert all(ids == sorted(ids) for ids in order.values()), "out of order within a key"
+
+
+def test_pubsub_checked(leaving, messages):
+    right = leaving(messages.sink()).daemon.check("--connect")
+    assert right.returncode == 0 and f"topics/{messages.name} is there; nothing was published" in right.stdout, right
+    wrong = leaving(messages.sink().replace(f'topic = "{messages.name}"', 'topic = "nowhere"'))
+    checked = wrong.daemon.check("--connect")
+    assert checked.returncode == 2 and "topics/nowhere does not exist: create it" in checked.stderr, checked
+    wrong.daemon.start()
+    assert wrong.daemon.wait() == 2
+    assert "topics/nowhere does not exist" in wrong.daemon.tail()
+    assert not messages.messages()
+
+
+# From one cloud to another.
+
+
+def test_kinesis_to_pubsub(trial, kinesalite, messages):
+    """The events of a stream at AWS, and what is counted of them, published at Google."""
+    stream = Stream.make(kinesalite.address, "test_kinesis_to_pubsub", 3)
+    crossing = trial(stream.source(), stream.send, top=f"[sinks.out]\n{messages.sink()}")
+    sql = 'sql = "SELECT * FROM events"'
+    crossing.daemon.rewrite(f'sink = "lake"\n{sql}', f'sinks = ["lake", "out"]\n{sql}')
+    journeys.killed(crossing, KILLS)
+    messages.assert_each_once(crossing)

@@ -8,6 +8,8 @@ import pytest
 
 from .. import s3
 from ..daemon import program
+from ..double import Answer, Asked, Double
+from ..front import error
 from .hub import SECRETS
 from .test_lake import lake_of
 
@@ -109,3 +111,47 @@ def test_an_event_hub_says_where_it_lies(hub, tmp_path: Path):
     said = outcome(tmp_path, toml, "run", "--quiet")
     assert said.returncode == 0, said.stderr
     assert sum(number + 1 for number in hub.newest().values()) == 100
+
+
+class Elsewhere(Double):
+    """Takes nothing, and remembers who asked."""
+
+    def answer(self, asked: Asked) -> Answer:
+        return error("AccessDeniedException", "not here")
+
+
+STREAM = """
+region = "trial"
+[residency]
+allow = ["trial", "eu-*"]
+[sources.orders]
+connector = "generator"
+profile = "orders"
+events = 100
+[sinks.out]
+connector = "kinesis"
+stream = "alerts"
+location = "eu-west-1"
+access_key_id = "trial"
+secret_access_key = "trial"
+{more}
+[pipelines.orders]
+sink = "out"
+sql = "SELECT * FROM orders"
+"""
+
+
+def test_the_environment_does_not_lead_a_stream_elsewhere(tmp_path: Path, monkeypatch):
+    """Rows go where the region file says, though AWS's own programs would heed the environment."""
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    with Elsewhere() as elsewhere:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", elsewhere.url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", elsewhere.url)
+        said = outcome(tmp_path, STREAM.format(more=""), "check", "--connect")
+        assert said.returncode != 0 and "arn:aws:kinesis:eu-west-1:" in said.stderr, said.stderr
+        assert not elsewhere.asked
+        # The same, where the file names the place: so the first would have been seen.
+        said = outcome(tmp_path, STREAM.format(more=f'endpoint = "{elsewhere.url}"'), "check", "--connect")
+        assert said.returncode != 0 and "kinesis:DescribeStreamSummary" in said.stderr, said.stderr
+        (authorization,) = {asked.headers["authorization"].split("/")[2] for asked in elsewhere.asked}
+        assert authorization == "eu-west-1"

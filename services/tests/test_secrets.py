@@ -77,6 +77,19 @@ brokers = "{WATERSHED_KAFKA}"
 format = {{ type = "avro", registry = "http://{CLOSED}", username = "trial", password = "${{MARK}}" }}""",
 }
 
+SINKS = {
+    "kinesis-keys": KINESIS
+    + '\nendpoint = "{WATERSHED_KINESALITE}"\nsecret_access_key = "${{MARK}}"\nsession_token = "${{MARK}}"',
+    "kinesis-gone": KINESIS + '\nendpoint = "http://{CLOSED}"\nsecret_access_key = "${{file:mark}}"',
+    "pubsub-credentials": """
+connector = "pubsub"
+project = "trial"
+topic = "absent"
+endpoint = "https://{CLOSED}"
+credentials = "credentials.json\"""",
+}
+"""All of them lead nowhere."""
+
 REFUSED = {"eventhubs-malformed"}
 """Those that are wrong as they stand."""
 UNREACHED = SOURCES.keys() - {"http-token"}
@@ -113,18 +126,31 @@ def places(serve, tmp_path_factory) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_untold(name: str, places: dict[str, str], tmp_path: Path):
+    assert_keeps(SOURCES[name].format_map(places), "", tmp_path, name not in REFUSED, name not in UNREACHED)
+
+
+@pytest.mark.parametrize("name", SINKS)
+def test_untold_by_sinks(name: str, places: dict[str, str], tmp_path: Path):
+    (tmp_path / "events.ndjson").write_text('{"id": 1, "ts": "2026-03-01T00:00:00Z", "key": "a", "amount": 1.0}\n')
+    sink = f"[sinks.out]\n{SINKS[name].format_map(places)}"
+    pipeline = '[pipelines.out]\nsink = "out"\nsql = "SELECT * FROM events"'
+    source = 'connector = "file"\npath = "events.ndjson"\nfollow = true'
+    assert_keeps(source, f"{sink}\n{pipeline}", tmp_path, True, False)
+
+
+def assert_keeps(source: str, top: str, tmp_path: Path, sound: bool, reached: bool) -> None:
+    """The mark is told by nothing; `sound` and `reached` say what checks are to say."""
     (port,) = free(1)
-    source = SOURCES[name].format_map(places)
     (tmp_path / "mark").write_text(MARK)
     (tmp_path / "credentials.json").write_text(CREDENTIALS)
     secret = {"mark", "credentials.json"}
     environment = {"MARK": MARK, "RUST_LOG": "debug"}
-    text = region(source, top=f'[http]\nlisten = "{LOOPBACK}:{port}"')
+    text = region(source, top=f'[http]\nlisten = "{LOOPBACK}:{port}"\n{top}')
     with Daemon(tmp_path, text, environment) as daemon:
         for options in ([], ["--connect"]):
             checked = daemon.check(*options)
             assert_untold(f"check {options}", (checked.stdout + checked.stderr).encode())
-            well = name not in (REFUSED if not options else UNREACHED)
+            well = reached if options else sound
             assert (checked.returncode == 0) == well, f"check {options}: {checked.stderr}"
         daemon.start("-vv")
         try:

@@ -5,12 +5,16 @@
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod delta;
+#[cfg(any(feature = "eventhubs", feature = "http", feature = "kinesis", feature = "pubsub"))]
+mod digest;
 mod error;
 #[cfg(feature = "eventhubs")]
 pub mod eventhubs;
 mod json;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "kinesis")]
+pub mod kinesis;
 mod memory;
 mod messages;
 mod null;
@@ -18,6 +22,8 @@ mod numbers;
 pub mod parquet;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "pubsub")]
+pub mod pubsub;
 mod sink;
 mod stdout;
 pub mod store;
@@ -34,12 +40,16 @@ pub use crate::error::SinkError;
 pub use crate::eventhubs::EventHubsOptions;
 #[cfg(feature = "kafka")]
 pub use crate::kafka::KafkaOptions;
+#[cfg(feature = "kinesis")]
+pub use crate::kinesis::KinesisOptions;
 pub use crate::memory::{MemoryRows, MemorySink};
 pub use crate::messages::{MessageOptions, Whereabouts};
 pub use crate::null::NullSink;
 pub use crate::parquet::{ParquetOptions, ParquetSink};
 #[cfg(feature = "postgres")]
 pub use crate::postgres::PostgresOptions;
+#[cfg(feature = "pubsub")]
+pub use crate::pubsub::PubSubOptions;
 pub use crate::sink::{Committed, Flush, Held, Prepared, Sink, SinkContext};
 pub use crate::stdout::{StdoutSink, StdoutStyle};
 pub use crate::units::{ByteSize, Period};

@@ -22,13 +22,12 @@ use aws_sdk_kinesis::types::{
     ConsumerStatus, ShardIteratorType, StartingPosition, SubscribeToShardEvent, SubscribeToShardEventStream,
 };
 use tokio::time::{sleep, sleep_until};
+use watershed_clients::aws::{Connection, Refusal};
 
-use super::client::Connection;
 use super::feed::Batch;
 use super::pace::{Limits, Pace};
 use super::place::Point;
 use super::polling::{invalid, missing};
-use super::refusal::Refusal;
 use super::shards::Shards;
 use crate::error::SourceError;
 use crate::source::SplitId;
@@ -80,7 +79,7 @@ impl FanOut {
                     }
                     Err(Refusal::Missing) => return self.missing().await,
                     Err(Refusal::Invalid(why)) => return Err(invalid(&self.shard, &self.point, &why)),
-                    Err(refusal) => return Err(self.connection.call("SubscribeToShard").error(refusal)),
+                    Err(refusal) => return Err(self.connection.call("SubscribeToShard").error(refusal).into()),
                 },
             };
             match subscription.event_stream.recv().await {
@@ -102,7 +101,7 @@ impl FanOut {
                     // Another subscription has taken this one's place.
                     Refusal::Throttled | Refusal::InUse => self.refused(),
                     Refusal::Missing => return self.missing().await,
-                    refusal => return Err(self.connection.call("SubscribeToShard").error(refusal)),
+                    refusal => return Err(self.connection.call("SubscribeToShard").error(refusal).into()),
                 },
             }
         }
@@ -224,7 +223,9 @@ pub(super) async fn consumer(connection: &Connection, name: &str) -> Result<Arc<
                                     connection.stream.name
                                 )));
                             }
-                            refusal => return Err(connection.stream_error("RegisterStreamConsumer", refusal).await),
+                            refusal => {
+                                return Err(connection.stream_error("RegisterStreamConsumer", refusal).await.into());
+                            }
                         }
                     }
                 }
@@ -246,7 +247,7 @@ pub(super) async fn find_consumer(
         Ok(answer) => Ok(answer.consumer_description.map(|found| (found.consumer_arn, found.consumer_status))),
         Err(error) => match connection.call("DescribeStreamConsumer").refusal(&error) {
             Refusal::Missing => Ok(None),
-            refusal => Err(connection.call("DescribeStreamConsumer").error(refusal)),
+            refusal => Err(connection.call("DescribeStreamConsumer").error(refusal).into()),
         },
     }
 }
@@ -264,7 +265,7 @@ async fn stream_arn(connection: &Connection) -> Result<String, SourceError> {
     }
     let answer = match connection.summary().await {
         Ok(answer) => answer,
-        Err(refusal) => return Err(connection.stream_error("DescribeStreamSummary", refusal).await),
+        Err(refusal) => return Err(connection.stream_error("DescribeStreamSummary", refusal).await.into()),
     };
     let arn = answer.stream_description_summary.map(|summary| summary.stream_arn);
     arn.ok_or_else(|| SourceError::retry(format!("stream {}", connection.stream.name), "it has no ARN"))

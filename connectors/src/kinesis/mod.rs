@@ -6,9 +6,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `client` | the connection, credentials, and each call of the service |
-//! | `tls` | whom the connection trusts |
-//! | `refusal` | what the service's errors mean, and the way out of each |
+//! | `client` | the calls of the service that reading takes |
 //! | `shards`, `lineage` | which shards to read now: parents before children |
 //! | `place` | positions |
 //! | `feed`, `polling`, `fanout`, `pace` | batches of records, one after the other |
@@ -20,8 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use url::Url;
 use watershed_clients::Secret;
+use watershed_clients::aws::{Access, StreamName, Tls, is_name};
 
 use crate::duration::HumanDuration;
 use crate::error::SourceError;
@@ -41,18 +39,13 @@ mod place;
 mod polling;
 mod probe;
 mod reader;
-mod refusal;
 mod shards;
 mod source;
-mod stream_name;
 #[cfg(test)]
 mod tests;
-mod tls;
 
 pub use leases::LeaseOptions;
 use source::KinesisSource;
-use stream_name::{StreamName, is_name, is_region};
-use tls::KinesisTls;
 
 /// What can stand beside the payload, in the order that `reader` answers by.
 const METADATA: [MetadataField; 4] = [
@@ -88,7 +81,7 @@ pub struct KinesisOptions {
     /// Address of the service; left out: AWS's own.
     pub endpoint: Option<String>,
     /// How the servers are trusted; none: by the system's roots.
-    pub tls: Option<KinesisTls>,
+    pub tls: Option<Tls>,
     /// Explicit credentials.
     pub access_key_id: Option<Secret>,
     /// Belongs to `access_key_id`.
@@ -142,7 +135,7 @@ impl StreamOptions for KinesisOptions {
         if let Some(leases) = &self.leases {
             leases.check(around.checkpoint_interval)?;
         }
-        let region = self.region(&stream, around)?;
+        let region = self.access().region_of(&stream, &around.region)?;
         Ok(Arc::new(KinesisSource::new(self.clone(), stream, region, around.source.clone())))
     }
 }
@@ -151,24 +144,8 @@ impl KinesisOptions {
     /// Refuses what makes no sense together.
     fn check(&self) -> Result<StreamName, SourceError> {
         let stream = StreamName::parse(&self.stream)?;
-        if let Some(endpoint) = &self.endpoint {
-            check_endpoint(endpoint)?;
-        }
+        self.access().check()?;
         let refuse = |what: &str| Err(SourceError::config(what));
-        match (&self.access_key_id, &self.secret_access_key) {
-            (Some(_), None) => return refuse("`access_key_id` needs `secret_access_key` beside it"),
-            (None, Some(_)) => return refuse("`secret_access_key` needs `access_key_id` beside it"),
-            (None, None) if self.session_token.is_some() => {
-                return refuse("`session_token` needs `access_key_id` and `secret_access_key` beside it");
-            }
-            (Some(_), Some(_)) if self.profile.is_some() => {
-                return refuse("`profile` and `access_key_id` are two ways to say who reads: leave one out");
-            }
-            _ => {}
-        }
-        if self.role_arn.as_ref().is_some_and(|role| !role.starts_with("arn:")) {
-            return refuse("`role_arn` is no ARN: write \"arn:aws:iam::ACCOUNT:role/NAME\"");
-        }
         match (self.mode, &self.consumer) {
             (Mode::FanOut, None) => return refuse("mode = \"fan-out\" needs `consumer`, the name to register under"),
             (Mode::Polling, Some(_)) => {
@@ -186,24 +163,18 @@ impl KinesisOptions {
         Ok(stream)
     }
 
-    /// Where the stream is; none leaves it to the default chain.
-    fn region(&self, stream: &StreamName, around: &Surroundings) -> Result<Option<String>, SourceError> {
-        match (&self.aws_region, &stream.region) {
-            (Some(given), Some(named)) if given != named => Err(SourceError::config(format!(
-                "`aws_region` is {given}, but the ARN in `stream` names {named}: leave `aws_region` out"
-            ))),
-            (Some(region), _) | (None, Some(region)) => Ok(Some(region.clone())),
-            (None, None) => Ok(is_region(&around.region).then(|| around.region.to_string())),
+    /// Who reads, and where.
+    fn access(&self) -> Access<'_> {
+        Access {
+            region: self.aws_region.as_deref(),
+            endpoint: self.endpoint.as_deref(),
+            endpoint_from_outside: true,
+            ca: self.tls.as_ref().map(|tls| tls.ca.as_path()),
+            access_key_id: self.access_key_id.as_ref().map(Secret::expose),
+            secret_access_key: self.secret_access_key.as_ref().map(Secret::expose),
+            session_token: self.session_token.as_ref().map(Secret::expose),
+            profile: self.profile.as_deref(),
+            role_arn: self.role_arn.as_deref(),
         }
-    }
-}
-
-fn check_endpoint(endpoint: &str) -> Result<(), SourceError> {
-    let refuse = |why: &str| Err(SourceError::config(format!("`endpoint` {why}: write \"https://HOST:PORT\"")));
-    match Url::parse(endpoint) {
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => refuse("is neither http nor https"),
-        Ok(url) if url.password().is_some() || !url.username().is_empty() => refuse("holds credentials"),
-        Ok(_) => Ok(()),
-        Err(_) => refuse("is no address"),
     }
 }

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_kinesis::types::Record;
 use tokio::time::sleep_until;
+use watershed_clients::aws::{Connection, Refusal};
 
-use super::client::Connection;
+use super::client;
 use super::feed::Batch;
 use super::pace::{Limits, Pace};
 use super::place::Point;
-use super::refusal::Refusal;
 use crate::error::SourceError;
 use crate::source::SplitId;
 
@@ -39,7 +39,7 @@ impl Polling {
             let began = Instant::now();
             let iterator = match self.iterator.take() {
                 Some(iterator) => iterator,
-                None => match self.connection.iterator(&self.shard, &self.point).await {
+                None => match client::iterator(&self.connection, &self.shard, &self.point).await {
                     Ok(Some(iterator)) => iterator,
                     Ok(None) => return Ok(Batch { ended: true, ..Batch::default() }),
                     Err(Refusal::Throttled) => {
@@ -48,10 +48,10 @@ impl Polling {
                     }
                     Err(Refusal::Missing) => return missing(&self.connection, &self.shard).await,
                     Err(Refusal::Invalid(why)) => return Err(invalid(&self.shard, &self.point, &why)),
-                    Err(refusal) => return Err(self.connection.call("GetShardIterator").error(refusal)),
+                    Err(refusal) => return Err(self.connection.call("GetShardIterator").error(refusal).into()),
                 },
             };
-            match self.connection.records(&iterator, None).await {
+            match client::records(&self.connection, &iterator, None).await {
                 Ok(answer) => {
                     self.pace.answered(began, answer.records().iter().map(size).sum());
                     if let Some(last) = answer.records().last() {
@@ -74,7 +74,7 @@ impl Polling {
                     self.pace.answered(began, 0);
                 }
                 Err(Refusal::Missing) => return missing(&self.connection, &self.shard).await,
-                Err(refusal) => return Err(self.connection.call("GetRecords").error(refusal)),
+                Err(refusal) => return Err(self.connection.call("GetRecords").error(refusal).into()),
             }
         }
     }
@@ -90,7 +90,7 @@ impl Polling {
 
 /// The shard is not there: gone with its last record, or with the stream.
 pub(super) async fn missing(connection: &Connection, shard: &SplitId) -> Result<Batch, SourceError> {
-    if connection.shards().await?.iter().any(|listed| listed.id == *shard) {
+    if client::shards(connection).await?.iter().any(|listed| listed.id == *shard) {
         return Err(SourceError::retry(format!("shard {shard}"), "it is listed, but cannot be read"));
     }
     tracing::warn!(%shard, "the shard has outlived the stream's retention; what was not read of it is lost");

@@ -1,10 +1,12 @@
 //! Tries everything that a run needs, taking nothing.
 
-use super::client::Connection;
+use watershed_clients::ClientError;
+use watershed_clients::aws::{Connection, Refusal};
+
+use super::client;
 use super::fanout::find_consumer;
 use super::lineage::Shard;
 use super::place::Point;
-use super::refusal::Refusal;
 use crate::error::SourceError;
 
 /// Looks at the stream, lists its shards, and reads one record of one of them, or looks for `consumer`.
@@ -12,10 +14,10 @@ pub(super) async fn probe(connection: &Connection, consumer: Option<&str>) -> Re
     let status = match connection.summary().await {
         Ok(answer) => answer.stream_description_summary.map(|summary| summary.stream_status.as_str().to_lowercase()),
         // Polling does without.
-        Err(Refusal::Failed(SourceError::Config { .. })) if consumer.is_none() => None,
-        Err(refusal) => return Err(connection.stream_error("DescribeStreamSummary", refusal).await),
+        Err(Refusal::Failed(ClientError::Config { .. })) if consumer.is_none() => None,
+        Err(refusal) => return Err(connection.stream_error("DescribeStreamSummary", refusal).await.into()),
     };
-    let shards = connection.shards().await?;
+    let shards = client::shards(connection).await?;
     let way = match consumer {
         None => poll(connection, &shards).await?,
         Some(name) => match find_consumer(connection, name).await? {
@@ -39,12 +41,12 @@ async fn poll(connection: &Connection, shards: &[Shard]) -> Result<String, Sourc
             connection.stream.name
         )));
     };
-    let iterator = connection.iterator(&shard.id, &Point::Horizon).await;
+    let iterator = client::iterator(connection, &shard.id, &Point::Horizon).await;
     let iterator = iterator.map_err(|refusal| connection.call("GetShardIterator").error(refusal))?;
     let Some(iterator) = iterator else { return Ok(format!("shard {} is empty", shard.id)) };
-    match connection.records(&iterator, Some(1)).await {
+    match client::records(connection, &iterator, Some(1)).await {
         Ok(_) => Ok(format!("read from {}", shard.id)),
         Err(Refusal::Throttled) => Ok(format!("{} is throttled now: others read it as well", shard.id)),
-        Err(refusal) => Err(connection.call("GetRecords").error(refusal)),
+        Err(refusal) => Err(connection.call("GetRecords").error(refusal).into()),
     }
 }

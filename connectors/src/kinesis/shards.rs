@@ -14,7 +14,9 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::client::Connection;
+use watershed_clients::aws::Connection;
+
+use super::client;
 use super::lineage::{Lineage, Shard};
 use super::place::Place;
 use crate::error::SourceError;
@@ -85,7 +87,7 @@ impl Shards {
         // The moment is taken before the list: what is written in between is read.
         self.since();
         let asked = Instant::now();
-        let shards: Arc<[Shard]> = connection.shards().await?.into();
+        let shards: Arc<[Shard]> = client::shards(connection).await?.into();
         let mut state = self.lock();
         state.closed = shards.iter().filter(|shard| shard.closed).map(|shard| shard.id.clone()).collect();
         state.list = (state.ends == ends).then(|| (asked, shards.clone()));

@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
+use watershed_clients::aws::{Connection, StreamName};
 
-use super::client::Connection;
 use super::fanout::{FanOut, consumer};
 use super::feed::Way;
 use super::leases::{Gone, Leased, Leases};
@@ -15,7 +15,6 @@ use super::polling::Polling;
 use super::probe::probe;
 use super::reader::ShardReader;
 use super::shards::Shards;
-use super::stream_name::StreamName;
 use super::{KinesisOptions, Mode};
 use crate::error::SourceError;
 use crate::metadata::Wanted;
@@ -73,7 +72,7 @@ impl KinesisSource {
 
     async fn connection(&self) -> Result<&Arc<Connection>, SourceError> {
         let open = async || {
-            let connection = Connection::open(&self.options, &self.stream, self.region.as_deref()).await?;
+            let connection = Connection::open(&self.options.access(), &self.stream, self.region.as_deref()).await?;
             tracing::debug!(source = %self.name, stream = %self.stream.name, region = %connection.region, "connected");
             Ok(Arc::new(connection))
         };

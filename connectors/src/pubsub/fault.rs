@@ -1,10 +1,10 @@
 //! What a refusal of Pub/Sub means to the user.
 
 use std::error::Error as _;
-use std::fmt::Display;
 
 use google_cloud_auth::errors::CredentialsError;
 use google_cloud_pubsub::Error;
+use watershed_clients::google::no_credentials;
 
 use crate::error::SourceError;
 
@@ -42,16 +42,4 @@ pub(super) fn way_out(name: &str, code: &str, said: &str) -> Option<String> {
         "UNIMPLEMENTED" => format!("{name}: this `endpoint` has no streaming pull; is it Pub/Sub? ({said})"),
         _ => return None,
     })
-}
-
-/// No credentials, or none that are taken.
-pub(super) fn credentials(name: &str, cause: &dyn Display) -> SourceError {
-    SourceError::config(no_credentials(name, cause))
-}
-
-fn no_credentials(name: &str, cause: &dyn Display) -> String {
-    format!(
-        "no credentials for {name}: set `credentials` to a key file, or GOOGLE_APPLICATION_CREDENTIALS, or run where a \
-         service account is attached ({cause})"
-    )
 }

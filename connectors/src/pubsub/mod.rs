@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use google_cloud_pubsub::client::Subscriber;
 use serde::Deserialize;
+use watershed_clients::google::Access;
 
 use crate::duration::HumanDuration;
 use crate::error::SourceError;
@@ -19,13 +21,11 @@ use crate::source::Source;
 use crate::start::Start;
 use crate::stream::{StreamOptions, Surroundings};
 
-mod client;
 mod fault;
 mod flow;
 mod message;
 mod outstanding;
 mod pull;
-mod reach;
 mod reader;
 mod source;
 #[cfg(test)]
@@ -89,18 +89,26 @@ impl PubSubOptions {
                 return Err(SourceError::config(format!("`{key}` is a name alone, without slashes")));
             }
         }
-        if let Some(endpoint) = &self.endpoint {
-            reach::Address::parse(endpoint)?;
-        }
-        if self.endpoint.as_ref().is_some_and(|url| url.starts_with("http://")) && self.credentials.is_some() {
-            return Err(SourceError::config(
-                "`credentials` are not sent to an `endpoint` without TLS: remove one of them, or write https://",
-            ));
-        }
+        self.access().check()?;
         if !(1..=MOST_STREAMS).contains(&self.streams()) {
             return Err(SourceError::config(format!("`streams` is a number from 1 to {MOST_STREAMS}")));
         }
         Ok(())
+    }
+
+    /// Who pulls, and where.
+    fn access(&self) -> Access<'_> {
+        Access { endpoint: self.endpoint.as_deref(), credentials: self.credentials.as_deref() }
+    }
+
+    /// A client on connections of its own.
+    async fn connect(&self) -> Result<Subscriber, SourceError> {
+        let name = self.name();
+        let mut builder = Subscriber::builder().with_credentials(self.access().credentials(&name).await?);
+        if let Some(endpoint) = &self.endpoint {
+            builder = builder.with_endpoint(endpoint);
+        }
+        builder.build().await.map_err(|error| SourceError::config(format!("{name}: {error}")))
     }
 
     fn streams(&self) -> usize {

@@ -13,11 +13,11 @@ use google_cloud_pubsub::subscriber::handler::Handler;
 use google_cloud_pubsub::subscriber::{MessageStream, ShutdownBehavior};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use watershed_clients::google::Address;
 
 use super::flow::Flow;
 use super::outstanding::Outstanding;
-use super::reach::Address;
-use super::{PubSubOptions, client, fault};
+use super::{PubSubOptions, fault};
 use crate::error::SourceError;
 
 /// Bytes of messages that wait for the reader; a larger message waits alone.
@@ -152,7 +152,7 @@ impl Pull {
 
     async fn open(&self) -> Result<MessageStream, SourceError> {
         self.address.answers().await?;
-        let client = client::connect(&self.options).await?;
+        let client = self.options.connect().await?;
         let limit = |limit: u64| i64::try_from(limit).unwrap_or(i64::MAX);
         let subscribe = client
             .subscribe(self.options.name())

@@ -10,13 +10,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::Utc;
 use tokio::task::JoinSet;
+use watershed_clients::google::Address;
 
 use super::flow::Flow;
 use super::outstanding::Place;
 use super::pull::{Ledger, Pull};
-use super::reach::Address;
 use super::reader::PubSubReader;
-use super::{PubSubOptions, client, fault, message};
+use super::{PubSubOptions, fault, message};
 use crate::error::SourceError;
 use crate::metadata::Wanted;
 use crate::source::{Known, Position, Reader, Source, SplitId};
@@ -77,7 +77,7 @@ impl PubSubSource {
     }
 
     fn address(&self) -> Result<Address, SourceError> {
-        self.options.endpoint.as_ref().map_or_else(Address::google, |endpoint| Address::parse(endpoint))
+        Ok(self.options.access().address()?)
     }
 
     /// Messages published before this are left out.
@@ -164,7 +164,7 @@ impl Source for PubSubSource {
         let address = self.address()?;
         // Nothing is tried again by a check.
         address.answers().await.map_err(SourceError::config)?;
-        let client = client::connect(&self.options).await?;
+        let client = self.options.connect().await?;
         let mut stream = client.subscribe(&name).set_max_outstanding_messages(1).build();
         let leases = stream.shutdown_token();
         let refusal = match tokio::time::timeout(PATIENCE, stream.next()).await {

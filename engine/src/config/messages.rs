@@ -29,6 +29,10 @@ pub(super) struct Outlet {
 pub(super) static OUTLETS: &[Outlet] = &[
     #[cfg(feature = "kafka")]
     outlet::<watershed_sinks::KafkaOptions>("kafka"),
+    #[cfg(feature = "kinesis")]
+    outlet::<watershed_sinks::KinesisOptions>("kinesis"),
+    #[cfg(feature = "pubsub")]
+    outlet::<watershed_sinks::PubSubOptions>("pubsub"),
     #[cfg(feature = "eventhubs")]
     outlet::<watershed_sinks::EventHubsOptions>("eventhubs"),
     #[cfg(feature = "http")]
@@ -42,8 +46,19 @@ pub(super) fn find(name: &str) -> Option<&'static Outlet> {
     OUTLETS.iter().find(|outlet| outlet.name == name)
 }
 
-/// Where the keys of hosts are.
-const HOSTS: [&str; 5] = ["brokers", "url", "namespace", "connection_string", "endpoint"];
+/// Keys that say where a place is.
+const HOSTS: [&str; 8] =
+    ["brokers", "url", "namespace", "connection_string", "endpoint", "aws_region", "stream", "topic"];
+
+/// What in `table` names `region`, or a place of which nobody knows where it is.
+fn named<'a>(table: &'a Node, region: Option<&str>) -> &'a Node {
+    let names = |node: &&Node| match (&node.value, region) {
+        (Value::String(text), Some(region)) => text.text.contains(region),
+        _ => false,
+    };
+    let keys = || HOSTS.iter().filter_map(|key| table.get(key));
+    keys().find(names).or_else(|| keys().next()).unwrap_or(table)
+}
 
 /// Refuses hosts outside of `[residency]`, and those of which nobody knows where they lie: a server can be anywhere, and is
 /// not asked. `table` is what the options were read from.
@@ -51,18 +66,18 @@ pub(super) fn check_residency(options: &dyn MessageOptions, table: &Node, contex
     if context.allowed.borrow().is_none() {
         return;
     }
-    let named = HOSTS.iter().find_map(|key| table.get(key)).unwrap_or(table);
     if let Some(region) = options.location() {
         check_inside(region, table.get("location").unwrap_or(table), context);
     }
     for host in options.hosts() {
         match Whereabouts::of(&host) {
             Whereabouts::Here => {}
-            Whereabouts::Region(region) => check_inside(&region, named, context),
+            Whereabouts::Region(region) => check_inside(&region, named(table, Some(&region)), context),
             Whereabouts::Unknown if options.location().is_some() => {}
             Whereabouts::Unknown => {
                 let message = "nothing says in which region this place lies, and there is [residency]";
-                context.refuse(named.span.clone(), message, "add its region, as in location = \"eu-west-1\"");
+                let help = "add its region, as in location = \"eu-west-1\"";
+                context.refuse(named(table, None).span.clone(), message, help);
                 return;
             }
         }
@@ -103,7 +118,14 @@ pub(super) fn hide_url(table: &Node, context: &Context<'_>) {
 }
 
 #[cfg_attr(
-    not(any(feature = "eventhubs", feature = "http", feature = "kafka", feature = "postgres")),
+    not(any(
+        feature = "eventhubs",
+        feature = "http",
+        feature = "kafka",
+        feature = "kinesis",
+        feature = "postgres",
+        feature = "pubsub"
+    )),
     allow(dead_code, reason = "none is there")
 )]
 const fn outlet<T: MessageOptions + DeserializeOwned + 'static>(name: &'static str) -> Outlet {
@@ -111,7 +133,14 @@ const fn outlet<T: MessageOptions + DeserializeOwned + 'static>(name: &'static s
 }
 
 #[cfg_attr(
-    not(any(feature = "eventhubs", feature = "http", feature = "kafka", feature = "postgres")),
+    not(any(
+        feature = "eventhubs",
+        feature = "http",
+        feature = "kafka",
+        feature = "kinesis",
+        feature = "postgres",
+        feature = "pubsub"
+    )),
     allow(dead_code, reason = "none is there")
 )]
 fn read_outlet<T: MessageOptions + DeserializeOwned + 'static>(

@@ -20,7 +20,7 @@ use super::written::{OnOutageKey, SinkKeys};
 const LOCAL: [&str; 4] = ["parquet", "delta", "stdout", "null"];
 
 /// Sinks that a build may lack.
-const ELSEWHERE: [&str; 4] = ["kafka", "eventhubs", "http", "postgres"];
+const ELSEWHERE: [&str; 6] = ["kafka", "kinesis", "pubsub", "eventhubs", "http", "postgres"];
 
 /// Hours of a few thousand rows a second, and little for a disk.
 const SPILL_LIMIT: ByteSize = ByteSize(10_000_000_000);

@@ -1,8 +1,9 @@
 // Package door is what both servers of Pub/Sub have in front: gRPC on one port, and on another the HTTP/JSON in which
-// Google's Rust clients create, read and delete topics and subscriptions.
+// Google's Rust clients create, read and delete topics and subscriptions. As at Google's, either is taken on the first.
 package door
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"flag"
@@ -35,12 +36,14 @@ func Open(server Server) {
 	grpcAddress := flag.String("grpc", "127.0.0.1:8085", "address for gRPC")
 	restAddress := flag.String("rest", "127.0.0.1:8086", "address for HTTP/JSON")
 	flag.Parse()
-	forCalls := listen(*grpcAddress)
+	forCalls, forOthers := split(listen(*grpcAddress))
 	forAdmin := listen(*restAddress)
 	calls := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage))
 	pb.RegisterPublisherServer(calls, server)
 	pb.RegisterSubscriberServer(calls, server)
-	go func() { log.Fatal(http.Serve(forAdmin, admin{server})) }()
+	for _, listener := range []net.Listener{forAdmin, forOthers} {
+		go func() { log.Fatal(http.Serve(listener, admin{server})) }()
+	}
 	fmt.Println("ready")
 	log.Fatal(calls.Serve(forCalls))
 }
@@ -53,7 +56,51 @@ func listen(address string) net.Listener {
 	return listener
 }
 
-// admin answers the administrators' calls: PUT, GET and DELETE of a topic or a subscription, and :seek.
+// preface is how connections of gRPC begin, by a part that no other request has.
+const preface = "PRI *"
+
+// split parts connections of gRPC from those of HTTP/1.
+func split(listener net.Listener) (calls, others net.Listener) {
+	c, o := branch{listener, make(chan net.Conn)}, branch{listener, make(chan net.Conn)}
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				log.Fatal(err)
+			}
+			go func() {
+				begun := begun{conn, bufio.NewReader(conn)}
+				switch start, err := begun.reader.Peek(len(preface)); {
+				case err != nil:
+					conn.Close()
+				case string(start) == preface:
+					c.conns <- begun
+				default:
+					o.conns <- begun
+				}
+			}()
+		}
+	}()
+	return c, o
+}
+
+// branch is some of the connections of a listener.
+type branch struct {
+	net.Listener
+	conns chan net.Conn
+}
+
+func (b branch) Accept() (net.Conn, error) { return <-b.conns, nil }
+
+// begun is a connection of which the start was looked at.
+type begun struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+func (b begun) Read(into []byte) (int, error) { return b.reader.Read(into) }
+
+// admin answers the administrators' calls: PUT, GET and DELETE of a topic or a subscription, :seek, and :pull.
 type admin struct{ server Server }
 
 func (a admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -78,6 +125,9 @@ func (a admin) call(r *http.Request) (proto.Message, error) {
 	switch {
 	case verb == "seek":
 		return with(ctx, r, a.server.Seek, func(m *pb.SeekRequest) { m.Subscription = name })
+	case verb == "pull":
+		return with(ctx, r, a.server.Pull, func(m *pb.PullRequest) { m.Subscription = name })
+	case verb != "":
 	case r.Method == http.MethodPut && isTopic:
 		return with(ctx, r, a.server.CreateTopic, func(m *pb.Topic) { m.Name = name })
 	case r.Method == http.MethodPut:
@@ -113,6 +163,15 @@ func with[In any, Out proto.Message, Message interface {
 	return call(ctx, request)
 }
 
+// names are codes as Google's JSON has them.
+var names = map[codes.Code]string{
+	codes.NotFound:           "NOT_FOUND",
+	codes.AlreadyExists:      "ALREADY_EXISTS",
+	codes.Unimplemented:      "UNIMPLEMENTED",
+	codes.InvalidArgument:    "INVALID_ARGUMENT",
+	codes.FailedPrecondition: "FAILED_PRECONDITION",
+}
+
 func refuse(w http.ResponseWriter, why *status.Status) {
 	code := map[codes.Code]int{
 		codes.NotFound:      http.StatusNotFound,
@@ -124,6 +183,6 @@ func refuse(w http.ResponseWriter, why *status.Status) {
 	}
 	w.WriteHeader(code)
 	json.NewEncoder(w).Encode(map[string]any{
-		"error": map[string]any{"code": code, "message": why.Message()},
+		"error": map[string]any{"code": code, "message": why.Message(), "status": names[why.Code()]},
 	})
 }

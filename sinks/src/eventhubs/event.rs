@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use azure_core_amqp::message::AmqpMessageProperties;
 use azure_core_amqp::{AmqpMessage, AmqpSymbol};
 
+use crate::digest::digest;
 use crate::error::SinkError;
-use crate::messages::{Message, digest};
+use crate::messages::Message;
 
 /// The property that tells a repetition; the message's id does as well, for readers that see one.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";

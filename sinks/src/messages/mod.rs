@@ -6,20 +6,27 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `digest.rs` | what tells contents apart |
 //! | `message.rs` | a row as a message, and an epoch of them |
 //! | `publisher.rs` | what a place has to be able to do |
 //! | `sink.rs` | the sink over any of them |
+//! | `delivery.rs` | an epoch, to a place that takes some messages and leaves others |
 //! | `options.rs` | what the engine asks of options, whatever the place |
 //! | `whereabouts.rs` | where a host lies, as far as its name says |
 
 #![cfg_attr(
-    not(all(feature = "eventhubs", feature = "http", feature = "kafka", feature = "postgres")),
+    not(all(
+        feature = "eventhubs",
+        feature = "http",
+        feature = "kafka",
+        feature = "kinesis",
+        feature = "postgres",
+        feature = "pubsub"
+    )),
     allow(dead_code, unused_imports, reason = "a build may lack the places that need a part of it")
 )]
 
-#[cfg(any(feature = "eventhubs", feature = "http"))]
-mod digest;
+#[cfg(any(feature = "kinesis", feature = "pubsub"))]
+mod delivery;
 mod message;
 mod options;
 mod publisher;
@@ -31,12 +38,12 @@ mod whereabouts;
 pub use options::MessageOptions;
 pub use whereabouts::Whereabouts;
 
-#[cfg(any(feature = "eventhubs", feature = "http"))]
-pub(crate) use digest::{digest, hex};
+#[cfg(any(feature = "kinesis", feature = "pubsub"))]
+pub(crate) use delivery::{Broker, Delivery, Outgoing, Refused};
 pub(crate) use message::{Epoch, Message, check_json, key_column};
 pub(crate) use options::{MAX_EPOCH_BYTES, name_of};
 pub(crate) use publisher::Publisher;
 pub(crate) use sink::{Limits, MessageSink};
 #[cfg(test)]
 pub(crate) use tests::Again;
-pub(crate) use whereabouts::host_of;
+pub(crate) use whereabouts::{host_of, host_of_url};

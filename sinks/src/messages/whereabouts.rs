@@ -9,11 +9,14 @@
 //! | `abc.execute-api.us-gov-west-1.amazonaws.com`, `abc.lambda-url.us-east-1.on.aws` | `us-gov-west-1`, `us-east-1` |
 //! | `pkc-41973.westeurope.azure.confluent.cloud:9092` | `westeurope` |
 //! | `bootstrap.orders.europe-west3.managedkafka.acme.cloud.goog` | `europe-west3` |
+//! | `europe-west1-pubsub.googleapis.com`, `pubsub.europe-west1.rep.googleapis.com` | `europe-west1` |
 //! | `alerts-512.europe-west3.run.app`, `alerts.westeurope.cloudapp.azure.com` | `europe-west3`, `westeurope` |
 //! | `localhost`, `127.0.0.1`, `::1` | here |
 //! | any other | nobody knows |
 
 use std::net::IpAddr;
+
+use url::Url;
 
 /// Where a host lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +30,14 @@ pub enum Whereabouts {
 }
 
 /// What stands behind the region in names of clouds that have it at one place.
-const BEHIND: [&str; 5] =
-    [".aws.confluent.cloud", ".azure.confluent.cloud", ".gcp.confluent.cloud", ".run.app", ".cloudapp.azure.com"];
+const BEHIND: [&str; 6] = [
+    ".aws.confluent.cloud",
+    ".azure.confluent.cloud",
+    ".gcp.confluent.cloud",
+    ".run.app",
+    ".cloudapp.azure.com",
+    ".rep.googleapis.com",
+];
 
 /// Of Amazon, whose names have it anywhere.
 const AMAZON: [&str; 4] = [".amazonaws.com", ".amazonaws.com.cn", ".on.aws", ".api.aws"];
@@ -45,7 +54,8 @@ impl Whereabouts {
             .iter()
             .find_map(|end| name.strip_suffix(end)?.rsplit('.').find(|label| is_amazon_region(label)))
             .or_else(|| BEHIND.iter().find_map(|end| name.strip_suffix(end)?.rsplit('.').next()))
-            .or_else(|| name.strip_suffix(".cloud.goog")?.split_once(".managedkafka.")?.0.rsplit('.').next());
+            .or_else(|| name.strip_suffix(".cloud.goog")?.split_once(".managedkafka.")?.0.rsplit('.').next())
+            .or_else(|| name.strip_suffix("-pubsub.googleapis.com").filter(|region| !region.contains('.')));
         match label {
             // `alerts-abc-ew.a.run.app` has a cell where others have the region.
             Some(label) if label.len() > 2 => Self::Region(label.to_owned()),
@@ -64,6 +74,11 @@ fn is_amazon_region(label: &str) -> bool {
         && !middle.is_empty()
         && middle.iter().all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()))
         && number.parse::<u8>().is_ok()
+}
+
+/// The host of an address like `https://host:port`; none if it has none.
+pub(crate) fn host_of_url(address: &str) -> Option<String> {
+    Some(Url::parse(address).ok()?.host_str()?.to_owned())
 }
 
 /// The host of `host:port`.
@@ -88,6 +103,8 @@ mod tests {
             ("x.kinesis.eu-west-1.vpce.amazonaws.com", "eu-west-1"),
             ("PKC-41973.WestEurope.azure.confluent.cloud.", "westeurope"),
             ("bootstrap.orders.europe-west3.managedkafka.acme.cloud.goog", "europe-west3"),
+            ("europe-west1-pubsub.googleapis.com", "europe-west1"),
+            ("pubsub.us-east4.rep.googleapis.com", "us-east4"),
             ("alerts-512.europe-west3.run.app", "europe-west3"),
             ("alerts.westeurope.cloudapp.azure.com", "westeurope"),
         ];
@@ -97,7 +114,7 @@ mod tests {
         for host in ["localhost", "127.0.0.1", "127.1.2.3", "::1", "[::1]"] {
             assert_eq!(Whereabouts::of(host), Whereabouts::Here, "{host}");
         }
-        for host in ["acme.com", "10.0.0.7", "alerts-abc-ew.a.run.app", "localhost.acme.com"] {
+        for host in ["acme.com", "pubsub.googleapis.com", "10.0.0.7", "alerts-abc-ew.a.run.app", "localhost.acme.com"] {
             assert_eq!(Whereabouts::of(host), Whereabouts::Unknown, "{host}");
         }
     }

@@ -19,8 +19,9 @@ use watershed_clients::Secret;
 use super::answer::{TOLD, pause, refusal};
 use super::options::{Format, WebhookOptions};
 use super::signature::signature;
+use crate::digest::digest;
 use crate::error::SinkError;
-use crate::messages::{Epoch, Message, Publisher, digest};
+use crate::messages::{Epoch, Message, Publisher};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);

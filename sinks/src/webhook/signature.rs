@@ -7,7 +7,7 @@ use sha2::Sha256;
 
 use watershed_clients::Secret;
 
-use crate::messages::hex;
+use crate::digest::hex;
 
 /// `t=<unix seconds>,v1=<HMAC-SHA256 of "<unix seconds>.<body>" in hexadecimal>`.
 pub(super) fn signature(secret: &Secret, unix_seconds: i64, body: &[u8]) -> String {

@@ -12,12 +12,11 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
 };
 use tokio::time::Instant;
+use watershed_clients::aws::{advised, refused_credentials};
 
 use super::checkpoint::Checkpoint;
 use super::lease::{Change, Lease, Outcome};
 use crate::error::SourceError;
-use crate::kinesis::refusal::refused_credentials;
-use crate::kinesis::tls::advised;
 
 /// How long a new table may take to become ready, and how often it is looked at.
 const READY_WITHIN: Duration = Duration::from_secs(120);
@@ -241,7 +240,7 @@ impl LeaseTable {
                 format_args!("lease table {table}: {action}"),
                 format!("{code}: {}", error.message().unwrap_or_default()),
             ),
-            None => refused_credentials(error).unwrap_or_else(|| {
+            None => refused_credentials(error).map(SourceError::from).unwrap_or_else(|| {
                 SourceError::retry(format_args!("lease table {table}: {action}"), advised(innermost(error)))
             }),
         }

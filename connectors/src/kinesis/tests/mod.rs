@@ -7,6 +7,5 @@ mod proxy;
 mod reading;
 mod services;
 mod stream;
-mod tls;
 
 pub(in crate::kinesis) use stream::pack;

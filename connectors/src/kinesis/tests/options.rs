@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::kinesis::KinesisOptions;
-use crate::kinesis::client::nearest;
 use crate::stream::{StreamOptions, Surroundings};
 
 const ARN: &str = "arn:aws:kinesis:ap-southeast-2:123456789012:stream/orders";
@@ -58,7 +57,7 @@ fn the_region_is_the_nearest_that_is_given() {
     for (keys, region, found) in cases {
         let options = options(&keys);
         let stream = options.check().unwrap();
-        assert_eq!(options.region(&stream, &around(region)).unwrap().as_deref(), found, "{keys} in {region}");
+        assert_eq!(options.access().region_of(&stream, region).unwrap().as_deref(), found, "{keys} in {region}");
     }
 }
 
@@ -75,14 +74,4 @@ fn nothing_secret_is_shown() {
     }));
     let source = options.source(&around("eu-west-1")).unwrap();
     assert!(!format!("{options:?} {source:?}").contains("MARKED"));
-}
-
-#[test]
-fn names_that_were_perhaps_meant_are_found() {
-    let names = ["orders", "orders-eu", "clicks"].map(String::from);
-    let cases =
-        [("Orders", Some("orders")), ("oders", Some("orders")), ("orders-eu-2", Some("orders-eu")), ("x", None)];
-    for (name, near) in cases {
-        assert_eq!(nearest(name, &names), near, "{name}");
-    }
 }

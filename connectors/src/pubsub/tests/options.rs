@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::error::SourceError;
 use crate::pubsub::PubSubOptions;
-use crate::pubsub::reach::Address;
 use crate::stream::{StreamOptions, Surroundings};
 
 pub(super) fn around(interval: Duration) -> Surroundings {
@@ -78,15 +77,6 @@ fn limits_follow_from_the_interval() {
     assert_eq!((own.messages, own.bytes, own.keep), (3, 500, Duration::from_secs(3600)));
 }
 
-#[test]
-fn addresses_are_those_of_the_endpoint() {
-    let known = ["http://127.0.0.1:8085", "http://[::1]:8085/", "https://europe-west1-pubsub.googleapis.com"];
-    let shown = known.map(|endpoint| format!("{:?}", Address::parse(endpoint).unwrap()));
-    assert!(shown[0].contains("127.0.0.1") && shown[0].contains("8085") && shown[0].contains("tls: false"));
-    assert!(shown[1].contains("\"::1\""), "{}", shown[1]);
-    assert!(shown[2].contains("443") && shown[2].contains("tls: true"));
-}
-
 /// Of a port where nobody is, one where nobody speaks, and a file that is no key, each is said.
 #[tokio::test]
 async fn a_probe_says_what_to_mend() {
@@ -101,25 +91,4 @@ async fn a_probe_says_what_to_mend() {
         probe(serde_json::json!({ "project": "a", "subscription": "b", "endpoint": format!("http://{address}") }));
     let said = said.await;
     assert!(said.contains(&format!("{address} does not answer")) && said.contains("`endpoint`"), "{said}");
-}
-
-#[tokio::test]
-async fn a_file_that_is_no_key_is_named_and_not_shown() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("key.json");
-    let connect = || async {
-        let json = serde_json::json!({ "project": "a", "subscription": "b", "credentials": file });
-        crate::pubsub::client::connect(&options(json)).await.unwrap_err().to_string()
-    };
-    let missing = connect().await;
-    assert!(missing.contains("`credentials`") && missing.contains("key.json"), "{missing}");
-    for (text, expected) in [
-        ("marked", "not JSON"),
-        (r#"{"type": "marked"}"#, "service_account, authorized_user"),
-        (r#"{"type": "service_account", "private_key": "marked"}"#, "lacks"),
-    ] {
-        std::fs::write(&file, text).unwrap();
-        let said = connect().await;
-        assert!(said.contains(expected) && !said.contains("marked"), "{text}: {said}");
-    }
 }

@@ -11,6 +11,7 @@ use aws_sdk_kinesis::config::Credentials;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, StreamStatus};
 use tokio::task::JoinSet;
+use watershed_clients::aws::StreamName;
 
 use super::super::checkpoint::Checkpoint;
 use super::super::lease::{Lease, Outcome};
@@ -20,7 +21,6 @@ use super::{after, lease};
 use crate::kinesis::KinesisOptions;
 use crate::kinesis::pace::Limits;
 use crate::kinesis::source::KinesisSource;
-use crate::kinesis::stream_name::StreamName;
 use crate::source::Source;
 
 /// Long enough for a busy machine, short enough to wait for.

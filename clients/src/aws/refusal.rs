@@ -12,14 +12,14 @@ use std::fmt::Write;
 use aws_sdk_kinesis::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 
 use super::tls::advised;
-use crate::error::SourceError;
+use crate::error::ClientError;
 
 #[cfg(test)]
 mod tests;
 
 /// An answer other than the one that was asked for.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub enum Refusal {
     /// Too much was asked: ask again later.
     Throttled,
     /// The iterator was not used for five minutes: ask for another.
@@ -31,25 +31,25 @@ pub(super) enum Refusal {
     /// Well-formed, and wrong all the same; in the service's words.
     Invalid(String),
     /// Everything else.
-    Failed(SourceError),
+    Failed(ClientError),
 }
 
 /// What was asked for, for messages.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Call<'a> {
+pub struct Call<'a> {
     /// The operation, which is also the name of the permission behind `kinesis:`.
-    pub(super) action: &'static str,
+    pub action: &'static str,
     /// ARN of the stream or consumer.
-    pub(super) resource: &'a str,
+    pub resource: &'a str,
     /// Where it was asked.
-    pub(super) region: &'a str,
+    pub region: &'a str,
     /// Whose keys they are.
-    pub(super) keys: Keys,
+    pub keys: Keys,
 }
 
 /// What becomes of keys in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keys {
+pub enum Keys {
     /// They stand in the region file.
     Given,
     /// They were found, and nobody renews them.
@@ -60,7 +60,7 @@ pub(super) enum Keys {
 
 impl Call<'_> {
     /// Sorts an error of the client.
-    pub(super) fn refusal<E, R>(self, error: &SdkError<E, R>) -> Refusal
+    pub fn refusal<E, R>(self, error: &SdkError<E, R>) -> Refusal
     where
         SdkError<E, R>: Error + ProvideErrorMetadata + 'static,
     {
@@ -71,25 +71,25 @@ impl Call<'_> {
     }
 
     /// There was no answer, or none that could be read.
-    fn unanswered(self, why: &str) -> SourceError {
+    fn unanswered(self, why: &str) -> ClientError {
         if is_missing_credentials(why) {
             return no_credentials(why);
         }
         let Self { action, resource, region, .. } = self;
-        SourceError::retry(
+        ClientError::retry(
             format!("{action} on {resource}: no good answer; are `aws_region` ({region}) and `endpoint` right?"),
             advised(why.to_string()),
         )
     }
 
-    fn retry(self, why: &str) -> SourceError {
-        SourceError::retry(format!("{} on {} in {}", self.action, self.resource, self.region), why)
+    fn retry(self, why: &str) -> ClientError {
+        ClientError::retry(format!("{} on {} in {}", self.action, self.resource, self.region), why)
     }
 
     /// Sorts an error by its name.
-    pub(super) fn sort(self, code: &str, message: &str) -> Refusal {
+    pub fn sort(self, code: &str, message: &str) -> Refusal {
         let Self { action, resource, region, keys } = self;
-        let mend = |what: String| Refusal::Failed(SourceError::config(what));
+        let mend = |what: String| Refusal::Failed(ClientError::config(what));
         match code {
             "ProvisionedThroughputExceededException"
             | "LimitExceededException"
@@ -106,9 +106,12 @@ impl Call<'_> {
             "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" => {
                 mend(format!("not allowed: give these credentials the IAM action kinesis:{action} on {resource}"))
             }
-            "KMSAccessDeniedException" => mend(format!(
-                "not allowed: give these credentials the IAM action kms:Decrypt on the key that encrypts {resource}"
-            )),
+            "KMSAccessDeniedException" => {
+                let kms = if action == "PutRecords" { "GenerateDataKey" } else { "Decrypt" };
+                mend(format!(
+                    "not allowed: give these credentials the IAM action kms:{kms} on the key that encrypts {resource}"
+                ))
+            }
             "KMSDisabledException" | "KMSInvalidStateException" | "KMSNotFoundException" | "KMSOptInRequired" => mend(
                 format!("the KMS key that encrypts {resource} cannot be used ({code}): enable it or bring it back"),
             ),
@@ -137,23 +140,23 @@ impl Call<'_> {
     }
 
     /// The error where a refusal is no part of the protocol.
-    pub(super) fn error(self, refusal: Refusal) -> SourceError {
+    pub fn error(self, refusal: Refusal) -> ClientError {
         match refusal {
             Refusal::Failed(error) => error,
             Refusal::Throttled => self.retry("throttled"),
             Refusal::Expired => self.retry("the iterator has expired"),
             Refusal::InUse => self.retry("in use"),
-            Refusal::Missing => SourceError::config(format!("there is no {} in {}", self.resource, self.region)),
+            Refusal::Missing => ClientError::config(format!("there is no {} in {}", self.resource, self.region)),
             Refusal::Invalid(why) => {
-                SourceError::config(format!("{} on {} is refused: {why}", self.action, self.resource))
+                ClientError::config(format!("{} on {} is refused: {why}", self.action, self.resource))
             }
         }
     }
 }
 
 /// The credentials cannot be had.
-pub(super) fn no_credentials(why: &str) -> SourceError {
-    SourceError::config(format!(
+pub(crate) fn no_credentials(why: &str) -> ClientError {
+    ClientError::config(format!(
         "no AWS credentials ({why}): set `access_key_id` and `secret_access_key`, or `profile`, or what the AWS default \
          chain reads: environment, shared files, web identity, container or instance role"
     ))
@@ -161,7 +164,7 @@ pub(super) fn no_credentials(why: &str) -> SourceError {
 
 /// What STS says to whoever asks it for credentials: another service, whose errors are causes of ours. None if it was not
 /// asked, or does not refuse.
-pub(super) fn refused_credentials(error: &(dyn Error + 'static)) -> Option<SourceError> {
+pub fn refused_credentials(error: &(dyn Error + 'static)) -> Option<ClientError> {
     let mut cause = Some(error);
     let told = loop {
         match cause?.downcast_ref::<ErrorMetadata>() {
@@ -170,28 +173,28 @@ pub(super) fn refused_credentials(error: &(dyn Error + 'static)) -> Option<Sourc
         }
     };
     Some(match (told.code()?, told.message().unwrap_or("no reason given")) {
-        ("AccessDenied" | "AccessDeniedException", message) => SourceError::config(format!(
+        ("AccessDenied" | "AccessDeniedException", message) => ClientError::config(format!(
             "AWS credentials: not allowed: {message}; give these credentials that IAM action, and name whose they are in the \
              trust policy of the role"
         )),
         // As above, what is said of a signature is never repeated.
         (code @ ("InvalidClientTokenId" | "SignatureDoesNotMatch" | "IncompleteSignature" | "ExpiredToken"), _) => {
-            SourceError::config(format!(
+            ClientError::config(format!(
                 "AWS credentials: STS does not take these ({code}): check them, and the clock of this machine"
             ))
         }
-        (code, _) => SourceError::retry("AWS credentials", format!("STS answers {code}")),
+        (code, _) => ClientError::retry("AWS credentials", format!("STS answers {code}")),
     })
 }
 
 /// True for the words of the client's credentials errors that no waiting will mend.
-pub(super) fn is_missing_credentials(why: &str) -> bool {
+pub(crate) fn is_missing_credentials(why: &str) -> bool {
     why.contains("credential provider was not enabled")
         || why.contains("credentials provider was not properly configured")
 }
 
 /// An error with its causes, in one line.
-pub(super) fn causes(error: &dyn Error) -> String {
+pub(crate) fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

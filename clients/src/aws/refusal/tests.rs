@@ -12,7 +12,7 @@ const CALL: Call<'_> = Call {
 /// The words of an error that the user must mend.
 fn mended(call: Call<'_>, code: &str) -> String {
     match call.sort(code, "secret words") {
-        Refusal::Failed(SourceError::Config { what }) => what,
+        Refusal::Failed(ClientError::Config { what }) => what,
         other => panic!("{code}: {other:?}"),
     }
 }
@@ -33,6 +33,8 @@ fn what_must_be_mended_says_how() {
         // The service quotes the signed request, its token included.
         assert!(!what.contains("secret words"), "{code}: {what}");
     }
+    let writing = Call { action: "PutRecords", ..CALL };
+    assert!(mended(writing, "KMSAccessDeniedException").contains("kms:GenerateDataKey"));
     let fixed = Call { keys: Keys::Fixed, ..CALL };
     assert!(mended(fixed, "ExpiredToken").contains("nothing renews them"));
 }
@@ -40,10 +42,10 @@ fn what_must_be_mended_says_how() {
 #[test]
 fn what_passes_is_tried_again() {
     for code in ["InternalFailure", "ServiceUnavailable", "SomethingNew"] {
-        assert!(matches!(CALL.sort(code, ""), Refusal::Failed(SourceError::Retry { .. })), "{code}");
+        assert!(matches!(CALL.sort(code, ""), Refusal::Failed(ClientError::Retry { .. })), "{code}");
     }
     let renewed = Call { keys: Keys::Renewed, ..CALL };
-    assert!(matches!(renewed.sort("ExpiredTokenException", ""), Refusal::Failed(SourceError::Retry { .. })));
+    assert!(matches!(renewed.sort("ExpiredTokenException", ""), Refusal::Failed(ClientError::Retry { .. })));
     for code in ["ProvisionedThroughputExceededException", "LimitExceededException", "KMSThrottlingException"] {
         assert!(matches!(CALL.sort(code, ""), Refusal::Throttled), "{code}");
     }
@@ -53,6 +55,6 @@ fn what_passes_is_tried_again() {
 #[test]
 fn missing_credentials_are_told_from_an_unreachable_service() {
     let error = CALL.unanswered("dispatch failure: other: the credential provider was not enabled");
-    assert!(matches!(&error, SourceError::Config { what } if what.contains("`access_key_id`")), "{error}");
-    assert!(matches!(CALL.unanswered("dispatch failure: io error"), SourceError::Retry { .. }));
+    assert!(matches!(&error, ClientError::Config { what } if what.contains("`access_key_id`")), "{error}");
+    assert!(matches!(CALL.unanswered("dispatch failure: io error"), ClientError::Retry { .. }));
 }

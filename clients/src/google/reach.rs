@@ -1,8 +1,8 @@
-//! Whether the service answers.
+//! Where the service is, and whether it answers there.
 //!
-//! The one idea: the client opens its streams again by itself, for as long as it takes, and says nothing of it; an open
-//! stream of a quiet subscription and no stream at all look alike. So when nothing comes, a connection of our own asks: it
-//! says hello, and waits for the first byte of an answer. With TLS it trusts whom the client trusts.
+//! The one idea: Google's client tries again by itself, for as long as it takes, and says nothing of it; an open stream of
+//! a quiet subscription and no stream at all look alike. So a connection of our own asks: it says hello, and waits for the
+//! first byte of an answer. With TLS it trusts whom the client trusts.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -13,7 +13,10 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use url::Url;
 
-use crate::error::SourceError;
+use crate::error::ClientError;
+
+#[cfg(test)]
+mod tests;
 
 /// Where Google has the service.
 const GOOGLE: &str = "https://pubsub.googleapis.com";
@@ -26,7 +29,7 @@ const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\
 
 /// Where a service is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
+pub struct Address {
     host: String,
     port: u16,
     tls: bool,
@@ -34,14 +37,14 @@ pub(super) struct Address {
 
 impl Address {
     /// Google's own.
-    pub(super) fn google() -> Result<Self, SourceError> {
+    pub fn google() -> Result<Self, ClientError> {
         Self::parse(GOOGLE)
     }
 
     /// Of an `endpoint`.
-    pub(super) fn parse(endpoint: &str) -> Result<Self, SourceError> {
+    pub fn parse(endpoint: &str) -> Result<Self, ClientError> {
         let refused = || {
-            SourceError::config(
+            ClientError::config(
                 "`endpoint` is http:// or https:// with a host, such as \"https://europe-west1-pubsub.googleapis.com\"",
             )
         };
@@ -56,13 +59,13 @@ impl Address {
     }
 
     /// Says hello there, and waits for an answer.
-    pub(super) async fn answers(&self) -> Result<(), SourceError> {
+    pub async fn answers(&self) -> Result<(), ClientError> {
         let address = self.clone();
         let asked = tokio::task::spawn_blocking(move || address.ask()).await;
         asked.unwrap_or_else(|error| Err(self.failed(io::Error::other(error))))
     }
 
-    fn ask(&self) -> Result<(), SourceError> {
+    fn ask(&self) -> Result<(), ClientError> {
         let trusting = match self.tls {
             true => Some(trusting()?),
             false => None,
@@ -71,7 +74,7 @@ impl Address {
     }
 
     /// What to do about it.
-    fn failed(&self, error: io::Error) -> SourceError {
+    fn failed(&self, error: io::Error) -> ClientError {
         let place = format!("{}:{}", self.host, self.port);
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         let what = match tls {
@@ -81,7 +84,7 @@ impl Address {
             ),
             _ => format!("{place} does not answer; check `endpoint`, and that this machine may connect there"),
         };
-        SourceError::retry(what, error)
+        ClientError::retry(what, error)
     }
 
     /// At the first of its addresses that answers.
@@ -114,7 +117,7 @@ fn hello(mut stream: impl Read + Write) -> io::Result<()> {
 }
 
 /// Whom the client trusts: the roots of the system, or those that SSL_CERT_FILE and SSL_CERT_DIR name. They are read once.
-fn trusting() -> Result<Arc<ClientConfig>, SourceError> {
+fn trusting() -> Result<Arc<ClientConfig>, ClientError> {
     static TRUSTING: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     if let Some(config) = TRUSTING.get() {
         return Ok(config.clone());
@@ -122,7 +125,7 @@ fn trusting() -> Result<Arc<ClientConfig>, SourceError> {
     let found = rustls_native_certs::load_native_certs();
     if found.certs.is_empty() {
         let why = found.errors.first().map_or_else(|| "there are none here".to_string(), ToString::to_string);
-        return Err(SourceError::config(format!(
+        return Err(ClientError::config(format!(
             "no certificates to trust ({why}); install those of the system, or name a file with some by SSL_CERT_FILE"
         )));
     }
@@ -130,7 +133,7 @@ fn trusting() -> Result<Arc<ClientConfig>, SourceError> {
     roots.add_parsable_certificates(found.certs);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| SourceError::config(format!("no TLS here: {error}")))?;
+    let config = config.map_err(|error| ClientError::config(format!("no TLS here: {error}")))?;
     let mut config = config.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![HTTP2.to_vec()];
     Ok(TRUSTING.get_or_init(|| Arc::new(config)).clone())

@@ -1,24 +1,24 @@
 //! The stream's name or ARN, and what it tells.
 
-use crate::error::SourceError;
+use crate::error::ClientError;
 
-/// Which stream is read.
+/// Which stream is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct StreamName {
+pub struct StreamName {
     /// The name alone.
-    pub(super) name: String,
+    pub name: String,
     /// The ARN, where it was given.
-    pub(super) arn: Option<String>,
+    pub arn: Option<String>,
     /// The region that the ARN names.
-    pub(super) region: Option<String>,
+    pub region: Option<String>,
 }
 
 impl StreamName {
     /// Reads a name or an ARN.
-    pub(super) fn parse(text: &str) -> Result<Self, SourceError> {
+    pub fn parse(text: &str) -> Result<Self, ClientError> {
         if !text.starts_with("arn:") {
             if !is_name(text) {
-                return Err(SourceError::config(
+                return Err(ClientError::config(
                     "`stream` is a name of at most 128 letters, digits, dots, dashes and underscores, or an ARN",
                 ));
             }
@@ -31,30 +31,30 @@ impl StreamName {
         {
             return Ok(Self { name: name.to_string(), arn: Some(text.to_string()), region: Some(region.to_string()) });
         }
-        Err(SourceError::config(format!(
+        Err(ClientError::config(format!(
             "`stream`: {text} is no ARN of a stream: write \"arn:aws:kinesis:REGION:ACCOUNT:stream/NAME\""
         )))
     }
 
     /// What goes into a request: the name, unless the ARN was given.
-    pub(super) fn requested_name(&self) -> Option<String> {
+    pub fn requested_name(&self) -> Option<String> {
         self.arn.is_none().then(|| self.name.clone())
     }
 
     /// The stream as IAM policies name it, as far as it is known.
-    pub(super) fn resource(&self, region: &str) -> String {
+    pub fn resource(&self, region: &str) -> String {
         self.arn.clone().unwrap_or_else(|| format!("arn:aws:kinesis:{region}:ACCOUNT:stream/{}", self.name))
     }
 }
 
 /// The letters that the service allows in names of streams and consumers.
-pub(super) fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
 }
 
 /// True for names formed as AWS's regions are: `eu-west-1`, `us-gov-east-1`; not `westeurope`, not `europe-west1`.
-pub(super) fn is_region(text: &str) -> bool {
+pub fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let word = |part: &&str| part.len() >= 2 && part.bytes().all(|b| b.is_ascii_lowercase());
     match parts.as_slice() {

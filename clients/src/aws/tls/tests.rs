@@ -1,6 +1,8 @@
 //! Files of certificates, and files that are none.
 
-use super::super::tls::{advised, client};
+#![allow(clippy::unwrap_used)]
+
+use super::{advised, client};
 
 #[test]
 fn a_file_without_certificates_is_refused_by_name() {

@@ -1,6 +1,6 @@
 //! Whom to trust: the system's roots, or the certificates of a file and no others.
 //!
-//! Holds for all that this source talks to: the stream, the lease table, and whoever gives the credentials.
+//! Holds for all that is talked to: streams, tables, and whoever gives the credentials.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 
-use crate::error::SourceError;
+use crate::error::ClientError;
+
+#[cfg(test)]
+mod tests;
 
 /// How rustls begins to say that it does not trust a server.
 const DISTRUST: &str = "invalid peer certificate";
@@ -23,14 +26,14 @@ const DISTRUST: &str = "invalid peer certificate";
 /// How the servers are trusted.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct KinesisTls {
+pub struct Tls {
     /// File with the certificates, in PEM, one of which has signed the servers'.
     pub ca: PathBuf,
 }
 
 /// A client that trusts the certificates in the file `ca`.
-pub(super) fn client(ca: &Path) -> Result<SharedHttpClient, SourceError> {
-    let refused = |why: &dyn fmt::Display| SourceError::config(format!("tls ca {}: {why}", ca.display()));
+pub(crate) fn client(ca: &Path) -> Result<SharedHttpClient, ClientError> {
+    let refused = |why: &dyn fmt::Display| ClientError::config(format!("tls ca {}: {why}", ca.display()));
     let pem = std::fs::read(ca).map_err(|error| refused(&error))?;
     // The client takes it for granted that they can be read.
     let mut roots = RootCertStore::empty();
@@ -47,7 +50,7 @@ pub(super) fn client(ca: &Path) -> Result<SharedHttpClient, SourceError> {
 }
 
 /// How providers of credentials that are made by hand reach their services.
-pub(super) fn provider_config(client: Option<&SharedHttpClient>) -> ProviderConfig {
+pub(crate) fn provider_config(client: Option<&SharedHttpClient>) -> ProviderConfig {
     match client {
         Some(client) => ProviderConfig::default().with_http_client(client.clone()),
         None => ProviderConfig::default(),
@@ -55,7 +58,7 @@ pub(super) fn provider_config(client: Option<&SharedHttpClient>) -> ProviderConf
 }
 
 /// Why a request failed, with the way out where a server is not trusted.
-pub(super) fn advised(why: String) -> String {
+pub fn advised(why: String) -> String {
     match why.contains(DISTRUST) {
         true => format!("{why}; give the authority that signed the server's certificate as `tls.ca`"),
         false => why,
