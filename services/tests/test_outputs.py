@@ -604,7 +604,7 @@ class Messages:
         asked = {"subscription": subscription, "max_messages": 1_000, "return_immediately": True}
         while received := self._client.pull(request=asked).received_messages:
             for message in (received.message for received in received):
-                self._came.append((message.attributes["watershed-id"], message.ordering_key, message.data))
+                self._came.append((message.attributes["idempotency-key"], message.ordering_key, message.data))
             done = {"subscription": subscription, "ack_ids": [message.ack_id for message in received]}
             self._client.acknowledge(request=done)
         return self._came

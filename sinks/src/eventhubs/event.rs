@@ -10,10 +10,7 @@ use azure_core_amqp::{AmqpMessage, AmqpSymbol};
 
 use crate::digest::digest;
 use crate::error::SinkError;
-use crate::messages::Message;
-
-/// The property that tells a repetition; the message's id does as well, for readers that see one.
-pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+use crate::messages::{IDEMPOTENCY_KEY, Message};
 
 const PARTITION_KEY: &str = "x-opt-partition-key";
 

@@ -42,7 +42,7 @@ pub use whereabouts::Whereabouts;
 pub(crate) use delivery::{Broker, Delivery, Outgoing, Refused};
 pub(crate) use message::{Epoch, Message, check_json, key_column};
 pub(crate) use options::{MAX_EPOCH_BYTES, name_of};
-pub(crate) use publisher::Publisher;
+pub(crate) use publisher::{IDEMPOTENCY_KEY, Publisher};
 pub(crate) use sink::{Limits, MessageSink};
 #[cfg(test)]
 pub(crate) use tests::Again;

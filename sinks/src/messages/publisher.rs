@@ -7,6 +7,9 @@ use async_trait::async_trait;
 use super::message::Epoch;
 use crate::error::SinkError;
 
+/// Under which name a message carries what tells a repetition, where it has room for names.
+pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
 /// Publishes epochs at one place, one after the other.
 ///
 /// An epoch is durable before it comes here, and comes until it is published: after [`SinkError::Retry`], and again in a new

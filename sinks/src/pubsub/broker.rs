@@ -17,10 +17,7 @@ use super::fault::{sorted, unpublished, way_out};
 use super::options::PubSubOptions;
 use crate::digest::at_most;
 use crate::error::SinkError;
-use crate::messages::{Broker, Outgoing, Refused};
-
-/// The attribute that tells a repetition.
-pub(super) const ID: &str = "watershed-id";
+use crate::messages::{Broker, IDEMPOTENCY_KEY, Outgoing, Refused};
 
 /// Bytes of an attribute's value, and of an ordering key.
 pub(super) const LONGEST_ATTRIBUTE: usize = 1024;
@@ -103,7 +100,7 @@ impl PubSubBroker {
 
     fn message(&self, sent: &Outgoing<'_>) -> Result<Message, SinkError> {
         let key = sent.key.map(|key| at_most(key, LONGEST_ATTRIBUTE)).unwrap_or_default();
-        let bytes = sent.value.len() + key.len() + ID.len() + sent.id.len();
+        let bytes = sent.value.len() + key.len() + IDEMPOTENCY_KEY.len() + sent.id.len();
         if bytes > LARGEST_MESSAGE {
             return Err(SinkError::config(format!(
                 "{}: a row is larger than is taken: {bytes} bytes, and Pub/Sub takes 10 MB; put out fewer or shorter columns, \
@@ -111,7 +108,7 @@ impl PubSubBroker {
                 self.name
             )));
         }
-        let message = Message::new().set_data(sent.value.to_owned()).set_attributes([(ID, &sent.id)]);
+        let message = Message::new().set_data(sent.value.to_owned()).set_attributes([(IDEMPOTENCY_KEY, &sent.id)]);
         Ok(message.set_ordering_key(key))
     }
 }

@@ -21,7 +21,7 @@ use super::options::{Format, WebhookOptions};
 use super::signature::signature;
 use crate::digest::digest;
 use crate::error::SinkError;
-use crate::messages::{Epoch, Message, Publisher};
+use crate::messages::{Epoch, IDEMPOTENCY_KEY, Message, Publisher};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -31,7 +31,6 @@ const CONNECT: Duration = Duration::from_secs(10);
 const TRIES: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const SIGNATURE: &str = "x-watershed-signature";
 
 /// Headers that only the sink itself sets.

@@ -11,12 +11,13 @@ use async_trait::async_trait;
 use watershed_eventhubs_double::{Double, Fault, MAX_MESSAGE_BYTES};
 
 use super::EventHubsOptions;
-use super::event::IDEMPOTENCY_KEY;
 use super::publisher::HubPublisher;
 use super::session::Patience;
 use crate::SinkError;
 use crate::conformance::{Fixture, Nature, batch, context, crashes, run};
-use crate::messages::{Again, Epoch, Limits, Message, MessageOptions, MessageSink, Publisher, name_of};
+use crate::messages::{
+    Again, Epoch, IDEMPOTENCY_KEY, Limits, Message, MessageOptions, MessageSink, Publisher, name_of,
+};
 use crate::sink::{Flush, Sink};
 
 const PARTITIONS: usize = 4;

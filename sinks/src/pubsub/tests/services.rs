@@ -12,8 +12,7 @@ use tokio::task::block_in_place;
 use super::options;
 use crate::SinkError;
 use crate::conformance::{Fixture, Nature, context, crashes, run};
-use crate::messages::{MessageOptions, name_of};
-use crate::pubsub::broker::ID;
+use crate::messages::{IDEMPOTENCY_KEY, MessageOptions, name_of};
 use crate::sink::Sink;
 
 fn server() -> String {
@@ -71,7 +70,7 @@ impl Topic {
                 let message = &received["message"];
                 let data = base64(message["data"].as_str().unwrap());
                 let here = (message["orderingKey"].clone(), serde_json::from_slice(&data).unwrap());
-                let id = message["attributes"][ID].as_str().unwrap().to_owned();
+                let id = message["attributes"][IDEMPOTENCY_KEY].as_str().unwrap().to_owned();
                 let known = pulled.entry(id).or_insert_with(|| here.clone());
                 assert_eq!(*known, here, "two messages of one id");
             }
