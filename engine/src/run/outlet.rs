@@ -43,8 +43,8 @@ pub(crate) struct Outlet {
     pipeline: Arc<str>,
     schema: SchemaRef,
     lines: Vec<Line>,
-    /// Rows that are in no batch yet.
-    gathered: Gathered,
+    /// Rows that are in no batch yet; none if a sink shows them as they come.
+    gathered: Option<Gathered>,
     /// Number of the next batch.
     next: u64,
     /// Batches that some sink may need, by number.
@@ -149,11 +149,12 @@ impl Outlet {
             Some(Pair { sink, standby, after: named.after, turns: Vec::new() })
         };
         let pairs = lines.iter().enumerate().filter_map(pair).collect();
+        let gathered = lines.iter().all(Line::keeps).then(Gathered::default);
         let outlet = Self {
             pipeline,
             schema,
             lines,
-            gathered: Gathered::default(),
+            gathered,
             next: 0,
             rows: BTreeMap::new(),
             pairs,
@@ -221,7 +222,8 @@ impl Outlet {
         self.lines.iter().any(|line| line.spill.is_some())
     }
 
-    /// Takes rows for every sink, which has them when the epoch ends at the latest; gives their number.
+    /// Takes rows for every sink, which has them at once if one shows them as they come, and else when the epoch ends at the
+    /// latest; gives their number.
     pub(crate) async fn write(&mut self, batch: RecordBatch) -> Result<u64, RunError> {
         let rows = batch.num_rows();
         if rows == 0 {
@@ -230,7 +232,10 @@ impl Outlet {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let (_, columns, _) = batch.into_parts();
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
-            .and_then(|batch| self.gathered.add(batch, &self.budget))
+            .and_then(|batch| match &mut self.gathered {
+                Some(gathered) => gathered.add(batch, &self.budget),
+                None => Ok(Some(batch)),
+            })
             .map_err(|error| RunError::query(&self.pipeline, &error.into()))?;
         if let Some(batch) = batch {
             self.hand_out(batch).await?;
@@ -407,8 +412,8 @@ impl Outlet {
     /// Ends an epoch: makes what is due durable, and says what else must be kept.
     pub(crate) async fn cut(&mut self, epoch: u64, flush: Flush) -> Result<OutletCut, RunError> {
         self.epoch = epoch;
-        let gathered = self.gathered.take().map_err(|error| RunError::query(&self.pipeline, &error.into()))?;
-        if let Some(batch) = gathered {
+        let gathered = self.gathered.as_mut().map_or(Ok(None), Gathered::take);
+        if let Some(batch) = gathered.map_err(|error| RunError::query(&self.pipeline, &error.into()))? {
             self.hand_out(batch).await?;
         }
         self.take_turns();

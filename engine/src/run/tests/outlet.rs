@@ -1,15 +1,16 @@
 //! What the sinks of one pipeline are given, and take of memory.
 
+use std::io::Write;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{Array, Int64Array, RecordBatch};
-use watershed_sinks::{Flush, MemoryRows, MemorySink, Sink, SinkError};
+use watershed_sinks::{Flush, MemoryRows, MemorySink, Sink, SinkContext, SinkError, StdoutSink, StdoutStyle};
 
 use super::life::setup;
 use super::world::Outside;
 use crate::checkpoint::{Budget, Piece};
-use crate::run::line::NamedSink;
+use crate::run::line::{MakeSink, NamedSink};
 use crate::run::outlet::{Kept, Outlet};
 
 fn ids(range: Range<i64>) -> RecordBatch {
@@ -38,6 +39,48 @@ async fn small_batches_are_one_in_the_state() {
     outlet.publish().await.expect("memory shows rows");
     let batches = shown.batches("raw");
     assert_eq!(batches, [ids(0..16_400), ids(16_400..20_000)]);
+}
+
+/// What was printed.
+#[derive(Debug, Clone, Default)]
+struct Screen(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Screen {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("nobody panics").extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_is_printed_is_not_gathered() {
+    let outside = Outside::new(1, Vec::new(), false, 1, 0);
+    let (screen, schema) = (Screen::default(), ids(0..1).schema());
+    let context = SinkContext {
+        pipeline: "raw".into(),
+        late: false,
+        region: "eu".into(),
+        sql_hash: "".into(),
+        schema: schema.clone(),
+        time_column: None,
+        sort_by: Vec::new(),
+    };
+    let printed = screen.clone();
+    let print = move || -> Result<Box<dyn Sink>, SinkError> {
+        Ok(Box::new(StdoutSink::with_writer(context.clone(), printed.clone(), StdoutStyle::Lines)))
+    };
+    let keep = || Ok::<Box<dyn Sink>, SinkError>(Box::new(MemorySink::new("raw", MemoryRows::new())));
+    let sinks = [("screen", Arc::new(print) as MakeSink), ("memory", Arc::new(keep))];
+    let sinks = sinks.map(|(name, make)| NamedSink { name: name.to_string(), make, spill: None, standby: None });
+    let (setup, _ends) = setup(&outside, 1);
+    let budget = Arc::new(Budget::new(1 << 20, None));
+    let (mut outlet, _) = Outlet::open("raw".into(), schema, sinks.into(), budget, &setup).await.expect("both open");
+    outlet.write(ids(7..8)).await.expect("both take rows");
+    assert_eq!(*screen.0.lock().expect("nobody panics"), b"{\"id\":7}\n");
 }
 
 #[tokio::test]
