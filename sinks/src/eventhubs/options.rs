@@ -8,7 +8,7 @@ use watershed_clients::azure::{ClientSecret, Hub, HubKeys};
 use super::publisher::HubPublisher;
 use crate::error::SinkError;
 use crate::messages::{
-    Limits, MAX_EPOCH_BYTES, MessageOptions, MessageSink, Publisher as _, check_json, key_column, name_of,
+    Limits, MessageOptions, MessageSink, Publisher as _, check_json, check_max_epoch_bytes, key_column, name_of,
 };
 use crate::sink::{Sink, SinkContext};
 use crate::units::ByteSize;
@@ -35,15 +35,11 @@ pub struct EventHubsOptions {
     #[serde(default)]
     pub(super) key: Option<String>,
     /// Bytes of events that one epoch sends; the rest goes with the next.
-    #[serde(default = "default_max_epoch_bytes")]
+    #[serde(default = "crate::messages::default_max_epoch_bytes")]
     pub(super) max_epoch_bytes: ByteSize,
     /// The region in which the namespace lies.
     #[serde(default)]
     pub(super) location: Option<String>,
-}
-
-fn default_max_epoch_bytes() -> ByteSize {
-    MAX_EPOCH_BYTES
 }
 
 #[async_trait]
@@ -65,9 +61,7 @@ impl MessageOptions for EventHubsOptions {
 
     fn check(&self, context: &SinkContext) -> Result<(), SinkError> {
         self.hub()?;
-        if self.max_epoch_bytes.0 == 0 {
-            return Err(SinkError::config("`max_epoch_bytes` cannot be zero: leave it out for the default"));
-        }
+        check_max_epoch_bytes(self.max_epoch_bytes)?;
         key_column(self.key.as_deref(), context)?;
         check_json(context)
     }

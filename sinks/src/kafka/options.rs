@@ -12,7 +12,8 @@ use super::properties;
 use super::publisher::KafkaPublisher;
 use crate::error::SinkError;
 use crate::messages::{
-    Limits, MAX_EPOCH_BYTES, MessageOptions, MessageSink, Publisher as _, check_json, host_of, key_column, name_of,
+    Limits, MessageOptions, MessageSink, Publisher as _, check_json, check_max_epoch_bytes, host_of, key_column,
+    name_of,
 };
 use crate::sink::{Sink, SinkContext};
 use crate::units::ByteSize;
@@ -35,7 +36,7 @@ pub struct KafkaOptions {
     #[serde(default)]
     pub(super) key: Option<String>,
     /// Bytes of messages that one epoch publishes; the rest goes with the next.
-    #[serde(default = "default_max_epoch_bytes")]
+    #[serde(default = "crate::messages::default_max_epoch_bytes")]
     pub(super) max_epoch_bytes: ByteSize,
     /// The region in which the brokers lie.
     #[serde(default)]
@@ -127,10 +128,6 @@ pub(super) enum Property {
     Flag(bool),
 }
 
-fn default_max_epoch_bytes() -> ByteSize {
-    MAX_EPOCH_BYTES
-}
-
 #[async_trait]
 impl MessageOptions for KafkaOptions {
     fn connector(&self) -> &'static str {
@@ -152,9 +149,7 @@ impl MessageOptions for KafkaOptions {
         if self.topic.is_empty() {
             return Err(SinkError::config("`topic` is empty: name the topic that takes the rows"));
         }
-        if self.max_epoch_bytes.0 == 0 {
-            return Err(SinkError::config("`max_epoch_bytes` cannot be zero: leave it out for the default"));
-        }
+        check_max_epoch_bytes(self.max_epoch_bytes)?;
         if let Some(TlsOptions::Files(files)) = &self.tls
             && (files.cert.is_some() != files.key.is_some() || (files.key.is_none() && files.key_password.is_some()))
         {

@@ -8,7 +8,7 @@ use watershed_clients::aws::{Access, StreamName, Tls, is_region};
 use super::broker::KinesisBroker;
 use crate::error::SinkError;
 use crate::messages::{
-    Delivery, Limits, MAX_EPOCH_BYTES, MessageOptions, MessageSink, Publisher as _, check_json, host_of_url,
+    Delivery, Limits, MessageOptions, MessageSink, Publisher as _, check_json, check_max_epoch_bytes, host_of_url,
     key_column, name_of,
 };
 use crate::sink::{Sink, SinkContext};
@@ -57,15 +57,11 @@ pub struct KinesisOptions {
     #[serde(default)]
     pub(super) id_field: Option<String>,
     /// Bytes of messages that one epoch sends; the rest goes with the next.
-    #[serde(default = "default_max_epoch_bytes")]
+    #[serde(default = "crate::messages::default_max_epoch_bytes")]
     pub(super) max_epoch_bytes: ByteSize,
     /// The region in which the stream lies.
     #[serde(default)]
     pub(super) location: Option<String>,
-}
-
-fn default_max_epoch_bytes() -> ByteSize {
-    MAX_EPOCH_BYTES
 }
 
 #[async_trait]
@@ -93,9 +89,7 @@ impl MessageOptions for KinesisOptions {
         self.access().check()?;
         self.region(&stream, context)?;
         key_column(self.key.as_deref(), context)?;
-        if self.max_epoch_bytes.0 == 0 {
-            return Err(SinkError::config("`max_epoch_bytes` cannot be zero: leave it out for the default"));
-        }
+        check_max_epoch_bytes(self.max_epoch_bytes)?;
         match &self.id_field {
             Some(field) if field.is_empty() => {
                 return Err(SinkError::config("`id_field` is empty: name a field, or leave it out"));

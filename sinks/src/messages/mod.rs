@@ -41,7 +41,7 @@ pub use whereabouts::Whereabouts;
 #[cfg(any(feature = "kinesis", feature = "pubsub"))]
 pub(crate) use delivery::{Broker, Delivery, Outgoing, Refused};
 pub(crate) use message::{Epoch, Message, check_json, key_column};
-pub(crate) use options::{MAX_EPOCH_BYTES, name_of};
+pub(crate) use options::{check_max_epoch_bytes, default_max_epoch_bytes, name_of};
 pub(crate) use publisher::{IDEMPOTENCY_KEY, Publisher};
 pub(crate) use sink::{Limits, MessageSink};
 #[cfg(test)]

@@ -9,7 +9,17 @@ use crate::sink::{Sink, SinkContext};
 use crate::units::ByteSize;
 
 /// What one epoch puts into the manifest, which is read as a whole at a restart: room for aggregates, not for raw events.
-pub(crate) const MAX_EPOCH_BYTES: ByteSize = ByteSize(16_000_000);
+pub(crate) fn default_max_epoch_bytes() -> ByteSize {
+    ByteSize(16_000_000)
+}
+
+/// Refuses a limit by which no row would ever leave.
+pub(crate) fn check_max_epoch_bytes(limit: ByteSize) -> Result<(), SinkError> {
+    match limit.0 {
+        0 => Err(SinkError::config("`max_epoch_bytes` cannot be zero: leave it out for the default")),
+        _ => Ok(()),
+    }
+}
 
 /// The options of one sink, as written in the region file.
 #[async_trait]

@@ -14,7 +14,7 @@ use super::publisher::PostgresPublisher;
 use super::table::Name;
 use crate::error::SinkError;
 use crate::messages::{
-    Limits, MAX_EPOCH_BYTES, MessageOptions, MessageSink, Publisher as _, check_json, key_column, name_of,
+    Limits, MessageOptions, MessageSink, Publisher as _, check_json, check_max_epoch_bytes, key_column, name_of,
 };
 use crate::sink::{Sink, SinkContext};
 use crate::units::ByteSize;
@@ -44,7 +44,7 @@ pub struct PostgresOptions {
     #[serde(default)]
     pub(super) tls: Option<TlsOptions>,
     /// Bytes of rows, as JSON, that one epoch writes; the rest goes with the next.
-    #[serde(default = "default_max_epoch_bytes")]
+    #[serde(default = "crate::messages::default_max_epoch_bytes")]
     pub(super) max_epoch_bytes: ByteSize,
     /// The region in which the server lies.
     #[serde(default)]
@@ -62,10 +62,6 @@ pub(super) enum TlsOptions {
         /// The file.
         ca: PathBuf,
     },
-}
-
-fn default_max_epoch_bytes() -> ByteSize {
-    MAX_EPOCH_BYTES
 }
 
 #[async_trait]
@@ -90,9 +86,7 @@ impl MessageOptions for PostgresOptions {
     fn check(&self, context: &SinkContext) -> Result<(), SinkError> {
         self.config()?;
         Name::parse(&self.table)?;
-        if self.max_epoch_bytes.0 == 0 {
-            return Err(SinkError::config("`max_epoch_bytes` cannot be zero: leave it out for the default"));
-        }
+        check_max_epoch_bytes(self.max_epoch_bytes)?;
         if self.key.as_ref().is_some_and(Vec::is_empty) {
             return Err(SinkError::config("`key` is empty: name the columns that tell rows apart, or leave it out"));
         }

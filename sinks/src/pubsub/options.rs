@@ -10,7 +10,7 @@ use watershed_clients::google::Access;
 use super::broker::{LONGEST_ATTRIBUTE, PubSubBroker};
 use crate::error::SinkError;
 use crate::messages::{
-    Delivery, Limits, MAX_EPOCH_BYTES, MessageOptions, MessageSink, Publisher as _, check_json, host_of_url,
+    Delivery, Limits, MessageOptions, MessageSink, Publisher as _, check_json, check_max_epoch_bytes, host_of_url,
     key_column, name_of,
 };
 use crate::sink::{Sink, SinkContext};
@@ -45,7 +45,7 @@ pub struct PubSubOptions {
     #[serde(default)]
     pub(super) key: Option<String>,
     /// Bytes of messages that one epoch sends; the rest goes with the next.
-    #[serde(default = "default_max_epoch_bytes")]
+    #[serde(default = "crate::messages::default_max_epoch_bytes")]
     pub(super) max_epoch_bytes: ByteSize,
     /// The region in which the topic lies.
     #[serde(default)]
@@ -57,10 +57,6 @@ impl fmt::Debug for PubSubOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PubSubOptions").field("topic", &self.name()).finish_non_exhaustive()
     }
-}
-
-fn default_max_epoch_bytes() -> ByteSize {
-    MAX_EPOCH_BYTES
 }
 
 #[async_trait]
@@ -85,9 +81,7 @@ impl MessageOptions for PubSubOptions {
         }
         self.access().check()?;
         key_column(self.key.as_deref(), context)?;
-        if self.max_epoch_bytes.0 == 0 {
-            return Err(SinkError::config("`max_epoch_bytes` cannot be zero: leave it out for the default"));
-        }
+        check_max_epoch_bytes(self.max_epoch_bytes)?;
         check_json(context)
     }
 

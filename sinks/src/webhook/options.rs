@@ -12,7 +12,7 @@ use watershed_clients::Secret;
 
 use super::publisher::{OWN_HEADERS, WebhookPublisher};
 use crate::error::SinkError;
-use crate::messages::{Limits, MAX_EPOCH_BYTES, MessageOptions, MessageSink, Publisher as _, check_json, name_of};
+use crate::messages::{Limits, MessageOptions, MessageSink, Publisher as _, check_json, name_of};
 use crate::sink::{Sink, SinkContext};
 use crate::units::{ByteSize, Period};
 
@@ -54,7 +54,7 @@ pub struct WebhookOptions {
     #[serde(default)]
     pub(super) tls: Option<WebhookTls>,
     /// Bytes of messages that one epoch sends; the rest goes with the next.
-    #[serde(default = "default_max_epoch_bytes")]
+    #[serde(default = "crate::messages::default_max_epoch_bytes")]
     pub(super) max_epoch_bytes: ByteSize,
     /// The region in which the server lies.
     #[serde(default)]
@@ -90,10 +90,6 @@ fn default_batch_bytes() -> ByteSize {
 
 fn default_timeout() -> Period {
     TIMEOUT
-}
-
-fn default_max_epoch_bytes() -> ByteSize {
-    MAX_EPOCH_BYTES
 }
 
 #[async_trait]
