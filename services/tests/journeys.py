@@ -1,11 +1,14 @@
 """What every source has to survive."""
 
+import os
 import random
+import signal
 import time
 from collections.abc import Callable
 
 from ..proxy import Proxy
 from ..trial import RATE, Trial
+from ..waiting import until
 
 KILLS = 20
 
@@ -81,3 +84,18 @@ def outage(trial: Trial, proxy: Proxy, fault: Callable[[Proxy], None] = Proxy.re
         trial.until_more()
     report = trial.settle()
     assert report["pipelines"]["counts"]["late"] == 0
+
+
+def zombie(trial: Trial) -> None:
+    """A daemon is stopped in its tracks, and wakes up when another has gone on."""
+    rival = trial.daemon.rival()
+    with rival, trial.load():
+        rival.start()
+        until(lambda: trial.counted() > 0, "events in the lake")
+        os.kill(rival.pid, signal.SIGSTOP)
+        trial.daemon.start()
+        trial.until_more()
+        os.kill(rival.pid, signal.SIGCONT)
+        assert rival.wait() == 1
+        trial.until_more()
+    trial.settle()

@@ -3,9 +3,7 @@
 import hashlib
 import hmac
 import json
-import os
 import random
-import signal
 import threading
 import time
 from collections import Counter
@@ -25,7 +23,6 @@ from ..proxy import Proxy
 from ..throttle import HalfTaking
 from ..tls import TlsProxy
 from ..trial import Growing, Trial, make
-from ..waiting import until
 from . import journeys
 from .test_kinesis import KEYS_GIVEN, REGION, Stream
 from .test_pubsub import PROJECT, Subscription
@@ -40,12 +37,16 @@ def leaving(trial, tmp_path: Path):
     events = Growing(tmp_path)
 
     def prepared(sink: str, secrets: dict[str, str] | None = None) -> Trial:
-        made = trial(events.source, events.send, secrets, top=f"[sinks.out]\n{sink}")
-        sql = 'sql = "SELECT * FROM events"'
-        made.daemon.rewrite(f'sink = "lake"\n{sql}', f'sinks = ["lake", "out"]\n{sql}')
-        return made
+        return sent_out(trial(events.source, events.send, secrets, top=f"[sinks.out]\n{sink}"))
 
     return prepared
+
+
+def sent_out(trial: Trial) -> Trial:
+    """Has all rows go to the sink `out`, beside the lake."""
+    sql = 'sql = "SELECT * FROM events"'
+    trial.daemon.rewrite(f'sink = "lake"\n{sql}', f'sinks = ["lake", "out"]\n{sql}')
+    return trial
 
 
 def assert_each_once(trial: Trial, rows: list[dict]) -> None:
@@ -148,17 +149,7 @@ def test_kafka_broker_killed(leaving, kafka, topic):
 def test_kafka_zombie(leaving, topic):
     """A daemon that was stopped in its tracks wakes up when another has gone on."""
     trial = leaving(topic.sink())
-    rival = trial.daemon.rival()
-    with rival, trial.load():
-        rival.start()
-        until(lambda: trial.counted() > 0, "events in the lake")
-        os.kill(rival.pid, signal.SIGSTOP)
-        trial.daemon.start()
-        trial.until_more()
-        os.kill(rival.pid, signal.SIGCONT)
-        assert rival.wait() == 1
-        trial.until_more()
-    trial.settle()
+    journeys.zombie(trial)
     topic.assert_each_once(trial)
 
 
@@ -672,7 +663,6 @@ def test_kinesis_to_pubsub(trial, kinesalite, messages):
     """The events of a stream at AWS, and what is counted of them, published at Google."""
     stream = Stream.make(kinesalite.address, "test_kinesis_to_pubsub", 3)
     crossing = trial(stream.source(), stream.send, top=f"[sinks.out]\n{messages.sink()}")
-    sql = 'sql = "SELECT * FROM events"'
-    crossing.daemon.rewrite(f'sink = "lake"\n{sql}', f'sinks = ["lake", "out"]\n{sql}')
+    sent_out(crossing)
     journeys.killed(crossing, KILLS)
     messages.assert_each_once(crossing)

@@ -5,8 +5,6 @@ What is read is read by Microsoft's azure-eventhub. The double forgets, so each 
 
 import datetime
 import json
-import os
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,11 +14,10 @@ from ..eventhubs import EventHubs
 from ..proxy import Proxy
 from ..tls import TlsProxy
 from ..trial import Trial
-from ..waiting import until
 from . import journeys
 from .hub import NAMESPACE, SECRETS, Hub
 from .test_kinesis import Stream
-from .test_outputs import KILLS, assert_each_once, leaving  # noqa: F401
+from .test_outputs import KILLS, assert_each_once, leaving, sent_out  # noqa: F401
 
 KEY = 'key = "key"'
 
@@ -168,17 +165,7 @@ def test_detached(windows, hub):
 def test_zombie(windows, hub):
     """A daemon that was stopped in its tracks wakes up when another has gone on: what it sends, it sends again."""
     trial = windows(hub.sink(more=KEY))
-    rival = trial.daemon.rival()
-    with rival, trial.load():
-        rival.start()
-        until(lambda: trial.counted() > 0, "events in the lake")
-        os.kill(rival.pid, signal.SIGSTOP)
-        trial.daemon.start()
-        trial.until_more()
-        os.kill(rival.pid, signal.SIGCONT)
-        assert rival.wait() == 1
-        trial.until_more()
-    trial.settle()
+    journeys.zombie(trial)
     assert_whole(trial, hub)
 
 
@@ -196,8 +183,7 @@ def test_from_another_cloud(trial, serve, hub, request):
     """What comes from Kinesis leaves to Event Hubs, through kills."""
     stream = Stream.make(serve("kinesalite").address, request.node.name, 2)
     crossing = trial(stream.source(), stream.send, SECRETS, top=f"[sinks.out]\n{hub.sink(more=KEY)}")
-    sql = 'sql = "SELECT * FROM events"'
-    crossing.daemon.rewrite(f'sink = "lake"\n{sql}', f'sinks = ["lake", "out"]\n{sql}')
+    sent_out(crossing)
     with_windows(crossing)
     with crossing.load():
         journeys.kill(crossing, kills=4)
