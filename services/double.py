@@ -15,9 +15,11 @@ from .ports import LOOPBACK
 
 @dataclass(frozen=True)
 class Asked:
-    """A request. The path is without its query; names of headers are told apart by their letters alone."""
+    """A request. The path is without its query, the target has all of it as it was sent; names of headers are told apart by
+    their letters alone."""
 
     method: str
+    target: str
     path: str
     query: dict[str, str]
     headers: Message
@@ -36,6 +38,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
+    """One without a body, to HEAD, may say itself in its headers how long that would be."""
+
     status: int
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
@@ -95,17 +99,20 @@ class Double(ABC):
             def reply(self):
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 parts = urlsplit(self.path)
-                asked = Asked(self.command, parts.path or "/", dict(parse_qsl(parts.query)), self.headers, body)
+                path, query = parts.path or "/", dict(parse_qsl(parts.query))
+                target = f"{path}?{parts.query}" if parts.query else path
+                asked = Asked(self.command, target, path, query, self.headers, body)
                 outer.asked.append(asked)
                 answer = outer.answer(asked)
                 self.send_response_only(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
-                self.send_header("content-length", str(len(answer.body)))
+                if "content-length" not in answer.headers:
+                    self.send_header("content-length", str(len(answer.body)))
                 self.end_headers()
                 self.wfile.write(answer.body)
 
-            do_GET = do_POST = do_PUT = reply
+            do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = reply
 
             def log_message(self, *_):
                 pass

@@ -1,4 +1,4 @@
-"""A front before a stand-in of AWS: it passes calls on, and answers some of them itself."""
+"""A front before a stand-in of a cloud: it passes calls on, and answers some of them itself."""
 
 import http.client
 import threading
@@ -40,7 +40,15 @@ class Front(Double):
             self._local.upstream = http.client.HTTPConnection(LOOPBACK, self._to)
         upstream = self._local.upstream
         headers = {name: value for name, value in asked.headers.items() if name.lower() not in NOT_PASSED_ON}
-        upstream.request(asked.method, asked.path, asked.body, headers)
-        response = upstream.getresponse()
+        try:
+            upstream.request(asked.method, asked.target, asked.body or None, headers)
+            response = upstream.getresponse()
+        except http.client.RemoteDisconnected:
+            # It was kept for too long.
+            upstream.request(asked.method, asked.target, asked.body or None, headers)
+            response = upstream.getresponse()
+        body, length = response.read(), response.getheader("content-length")
         headers = {name: value for name, value in response.getheaders() if name.lower() not in NOT_PASSED_ON}
-        return Answer(response.status, response.read(), headers)
+        if asked.method == "HEAD" and length is not None:
+            headers["content-length"] = length
+        return Answer(response.status, body, headers)

@@ -22,13 +22,16 @@ from xml.sax.saxutils import escape
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
-    bucket TEXT, key TEXT, generation INTEGER, etag TEXT, time REAL, class TEXT, data BLOB, PRIMARY KEY (bucket, key)
+    bucket TEXT, key TEXT, generation INTEGER, etag TEXT, time REAL, class TEXT, encryption TEXT, data BLOB,
+    PRIMARY KEY (bucket, key)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS uploads (id TEXT PRIMARY KEY, bucket TEXT, key TEXT, class TEXT);
+CREATE TABLE IF NOT EXISTS uploads (id TEXT PRIMARY KEY, bucket TEXT, key TEXT, class TEXT, encryption TEXT);
 CREATE TABLE IF NOT EXISTS parts (upload TEXT, number INTEGER, etag TEXT, data BLOB, PRIMARY KEY (upload, number));
 """
 
 MOST_LISTED = 1000
+
+ENCRYPTION = "x-goog-encryption-kms-key-name"
 
 
 class Refused(Exception):
@@ -60,20 +63,20 @@ class Data:
     def generation(self, bucket: str, key: str) -> int:
         return next((row[0] for row in self.ask("SELECT generation FROM objects WHERE (bucket, key) = (?, ?)", bucket, key)), 0)
 
-    def put(self, bucket: str, key: str, kind: str, data: bytes) -> tuple[int, str]:
+    def put(self, bucket: str, key: str, kind: tuple[str, str], data: bytes) -> tuple[int, str]:
         generation, tag = time.time_ns() // 1000, etag(data)
         while generation <= self.generation(bucket, key):
             generation += 1
-        row = (bucket, key, generation, tag, time.time(), kind, data)
-        self.ask("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
+        row = (bucket, key, generation, tag, time.time(), *kind, data)
+        self.ask("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *row)
         return generation, tag
 
-    def upload(self, bucket: str, key: str, name: str) -> str:
-        """The storage class of an upload that is there."""
-        found = self.ask("SELECT class FROM uploads WHERE (id, bucket, key) = (?, ?, ?)", name, bucket, key)
+    def upload(self, bucket: str, key: str, name: str) -> tuple[str, str]:
+        """The storage class of an upload that is there, and the key that its object is encrypted with."""
+        found = self.ask("SELECT class, encryption FROM uploads WHERE (id, bucket, key) = (?, ?, ?)", name, bucket, key)
         if not found:
             raise Refused(404, "NoSuchUpload")
-        return found[0][0]
+        return found[0]
 
     def forget(self, name: str) -> None:
         self.ask("DELETE FROM uploads WHERE id = ?", name)
@@ -174,25 +177,29 @@ class Request(BaseHTTPRequestHandler):
         if wanted is not None and self.data.generation(self.bucket, self.key) != int(wanted):
             raise Refused(412, "PreconditionFailed")
 
+    def _kind(self) -> tuple[str, str]:
+        """The storage class of a new object, and the key that it is encrypted with."""
+        return self.headers.get("x-goog-storage-class", "STANDARD"), self.headers.get(ENCRYPTION, "")
+
     # What can be asked.
 
     def _put(self):
         if "uploadId" in self.query:
+            if ENCRYPTION in self.headers:
+                raise Refused(400, "InvalidArgument")
             name, tag = self.query["uploadId"], etag(self.body)
             self.data.upload(self.bucket, self.key, name)
             part = (name, int(self.query["partNumber"]), tag, self.body)
             self.data.ask("INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?)", *part)
             return 200, b"", {"ETag": tag}
         self._check_generation()
-        kind = self.headers.get("x-goog-storage-class", "STANDARD")
-        generation, tag = self.data.put(self.bucket, self.key, kind, self.body)
+        generation, tag = self.data.put(self.bucket, self.key, self._kind(), self.body)
         return 200, b"", {"ETag": tag, "x-goog-generation": str(generation)}
 
     def _post(self):
         if "uploads" in self.query:
             name = uuid.uuid4().hex
-            kind = self.headers.get("x-goog-storage-class", "STANDARD")
-            self.data.ask("INSERT INTO uploads VALUES (?, ?, ?, ?)", name, self.bucket, self.key, kind)
+            self.data.ask("INSERT INTO uploads VALUES (?, ?, ?, ?, ?)", name, self.bucket, self.key, *self._kind())
             body = f"<Bucket>{self.bucket}</Bucket><Key>{escape(self.key)}</Key><UploadId>{name}</UploadId>"
             return 200, f"<InitiateMultipartUploadResult>{body}</InitiateMultipartUploadResult>".encode(), {}
         if "uploadId" not in self.query:
@@ -228,13 +235,15 @@ class Request(BaseHTTPRequestHandler):
             if "location" in self.query:
                 return 200, b"<LocationConstraint>EUROPE-WEST3</LocationConstraint>", {}
             return self._uploads() if "uploads" in self.query else self._list()
-        query = "SELECT generation, etag, time, class, data FROM objects WHERE (bucket, key) = (?, ?)"
+        query = "SELECT generation, etag, time, class, encryption, data FROM objects WHERE (bucket, key) = (?, ?)"
         found = self.data.ask(query, self.bucket, self.key)
         if not found:
             raise Refused(404, "NoSuchKey")
-        generation, tag, moment, kind, data = found[0]
+        generation, tag, moment, kind, encryption, data = found[0]
         headers = {"ETag": tag, "Last-Modified": formatdate(moment, usegmt=True), "x-goog-generation": str(generation)}
         headers |= {"x-goog-storage-class": kind, "Content-Type": "application/octet-stream"}
+        if encryption:
+            headers[ENCRYPTION] = encryption
         if self.headers.get("if-none-match") == tag:
             return 304, b"", headers
         if self.headers.get("if-match") not in (None, tag):

@@ -30,6 +30,7 @@ CLIENT_SECRET = f"client-secret-{MARK}"
 ROLE = "arn:aws:iam::000000000000:role/reader"
 CONTAINER_TOKEN = f"container-{MARK}"
 CONTAINER = "/v1/credentials"
+TASKS = "169.254.170.2"
 INSTANCE_TOKEN = f"instance-{MARK}"
 INSTANCE = "/latest/meta-data/iam/security-credentials/"
 
@@ -47,13 +48,13 @@ class AwsIdentity(Double):
     for again with every call. `allowed` says whether a role may be assumed.
     """
 
-    def __init__(self, life: float = LIFE, allowed: bool = True):
+    def __init__(self, life: float = LIFE, allowed: bool = True, identity: Identity | None = None):
         self._life = life
         self._allowed = allowed
         self._keys: dict[str, Key] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        super().__init__()
+        super().__init__(identity)
 
     def make(self, kind: str, temporary: bool = True) -> Key:
         """Another key, with a token unless it is for ever."""
@@ -76,7 +77,8 @@ class AwsIdentity(Double):
         if asked.method == "POST":
             return self._sts(asked)
         if asked.path == CONTAINER:
-            shown = asked.headers.get("authorization") == CONTAINER_TOKEN
+            # The agent of ECS has an address that only its containers reach, and asks for nothing.
+            shown = asked.headers.get("host") == TASKS or asked.headers.get("authorization") == CONTAINER_TOKEN
             return self._document("container") if shown else Answer(401)
         if asked.method == "PUT" and asked.path == "/latest/api/token":
             return Answer(200, INSTANCE_TOKEN.encode(), {"x-aws-ec2-metadata-token-ttl-seconds": "21600"})
@@ -92,7 +94,7 @@ class AwsIdentity(Double):
         return Answer.json(200, held | {"Code": "Success", "Type": "AWS-HMAC", "Expiration": moment(self._life)})
 
     def _sts(self, asked: Asked) -> Answer:
-        form = asked.form
+        form = asked.query | asked.form
         action = form["Action"]
         if action == "AssumeRoleWithWebIdentity":
             if form["WebIdentityToken"] != FEDERATED:
@@ -212,7 +214,8 @@ def _oauth(refusal: str) -> Answer:
 
 TENANT = "11111111-2222-3333-4444-555555555555"
 CLIENT = "66666666-7777-8888-9999-000000000000"
-RESOURCE = "https://eventhubs.azure.net"
+EVENT_HUBS = "https://eventhubs.azure.net"
+STORAGE = "https://storage.azure.com"
 IDENTITY_HEADER = f"identity-header-{MARK}"
 APP_SERVICE = "/msi/token"
 
@@ -221,15 +224,20 @@ class Entra(Tokens):
     """Entra's token endpoint, and that of App Service. As an HTTP proxy it is the metadata service of a virtual machine,
     whose address is fixed: `169.254.169.254`.
 
-    While it is `powerless`, its tokens are those of an identity that may do nothing with the hub but send.
+    Its tokens are for `resource`. While it is `powerless`, they are those of an identity that may do nothing with the hub but
+    send.
     """
 
     powerless = False
 
+    def __init__(self, identity: Identity | None = None, life: int = LIFE, resource: str = EVENT_HUBS):
+        self._resource = resource
+        super().__init__(identity, life)
+
     def answer(self, asked: Asked) -> Answer:
         if asked.path == f"/{TENANT}/oauth2/v2.0/token":
             return self._application(asked.form)
-        if asked.query.get("resource") != RESOURCE:
+        if asked.query.get("resource") != self._resource:
             return Answer(400)
         if asked.path == APP_SERVICE and asked.headers.get("x-identity-header") == IDENTITY_HEADER:
             return self._managed("service")
@@ -237,7 +245,7 @@ class Entra(Tokens):
         return self._managed("machine") if machine and asked.path == "/metadata/identity/oauth2/token" else Answer(404)
 
     def _application(self, form: dict[str, str]) -> Answer:
-        agreed = {"grant_type": "client_credentials", "client_id": CLIENT, "scope": f"{RESOURCE}/.default"}
+        agreed = {"grant_type": "client_credentials", "client_id": CLIENT, "scope": f"{self._resource}/.default"}
         if agreed.items() <= form.items() and form.get("client_secret") == CLIENT_SECRET:
             kind = "application"
         elif agreed.items() <= form.items() and form.get("client_assertion") == FEDERATED:
@@ -249,7 +257,7 @@ class Entra(Tokens):
         return Answer.json(200, fields | {"access_token": self.make("sender" if self.powerless else kind)})
 
     def _managed(self, kind: str) -> Answer:
-        fields = {"token_type": "Bearer", "resource": RESOURCE, "expires_on": str(int(time.time()) + self.life)}
+        fields = {"token_type": "Bearer", "resource": self._resource, "expires_on": str(int(time.time()) + self.life)}
         return Answer.json(200, fields | {"access_token": self.make("sender" if self.powerless else kind)})
 
 

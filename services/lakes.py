@@ -77,6 +77,10 @@ class Bucket(Lake):
         pass
 
     @abstractmethod
+    def remove(self, key: str) -> None:
+        pass
+
+    @abstractmethod
     def unfinished(self) -> list[str]:
         """What was begun to be uploaded, and is no object yet."""
 
@@ -146,6 +150,9 @@ class S3Lake(Bucket):
     def write(self, key: str, content: bytes) -> None:
         self.client.put_object(Bucket=s3.BUCKET, Key=key, Body=content)
 
+    def remove(self, key: str) -> None:
+        self.client.delete_object(Bucket=s3.BUCKET, Key=key)
+
     def unfinished(self) -> list[str]:
         found = self.client.list_multipart_uploads(Bucket=s3.BUCKET, Prefix=f"{self.name}/")
         return [upload["Key"] for upload in found.get("Uploads", [])]
@@ -179,6 +186,9 @@ class AzureLake(Bucket):
 
     def write(self, key: str, content: bytes) -> None:
         self.client.upload_blob(key, content, overwrite=True)
+
+    def remove(self, key: str) -> None:
+        self.client.delete_blob(key)
 
     def unfinished(self) -> list[str]:
         seen = set(self.listed())
@@ -219,6 +229,9 @@ class GoogleLake(Bucket):
     def write(self, key: str, content: bytes) -> None:
         self._ask("PUT", f"/{quote(key)}", content)
 
+    def remove(self, key: str) -> None:
+        self._ask("DELETE", f"/{quote(key)}")
+
     def unfinished(self) -> list[str]:
         return [found.text for found in ElementTree.fromstring(self._ask("GET", f"?uploads&prefix={self.name}/")).iter("Key")]
 
@@ -226,6 +239,12 @@ class GoogleLake(Bucket):
         """Makes the server refuse requests of these kinds, and no others."""
         request = urllib.request.Request(f"{self._url}/?deny={','.join(kinds)}", method="PUT")
         urllib.request.urlopen(request, timeout=30).close()
+
+    def kind(self, key: str) -> tuple[str, str | None]:
+        """The storage class of an object, and the key that it is encrypted with, if one was named."""
+        request = urllib.request.Request(f"{self._url}/{gcs.BUCKET}/{quote(key)}", method="HEAD")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.headers["x-goog-storage-class"], answer.headers["x-goog-encryption-kms-key-name"]
 
     def _ask(self, method: str, what: str, body: bytes | None = None) -> bytes:
         request = urllib.request.Request(f"{self._url}/{gcs.BUCKET}{what}", method=method, data=body)

@@ -91,9 +91,23 @@ impl Records {
     /// holds the index in `block` of each record's newline, the last of which ends the block. Positions are byte
     /// offsets: the first record's is `position`.
     pub fn push_block(&mut self, block: &[u8], newlines: &[u32], position: u64) {
-        debug_assert_eq!(newlines.last().map_or(0, |&last| last as usize + 1), block.len());
         let base = self.bytes.len() as u32;
         self.bytes.extend_from_slice(block);
+        self.push_spans(base, newlines, position);
+    }
+
+    /// The same of a block that becomes the arena; it takes no copy where the arena is empty.
+    pub fn push_owned_block(&mut self, block: Vec<u8>, newlines: &[u32], position: u64) {
+        if self.bytes.is_empty() {
+            self.bytes = block;
+            self.push_spans(0, newlines, position);
+        } else {
+            self.push_block(&block, newlines, position);
+        }
+    }
+
+    fn push_spans(&mut self, base: u32, newlines: &[u32], position: u64) {
+        debug_assert_eq!(newlines.last().map_or(base as usize, |&last| (base + last) as usize + 1), self.bytes.len());
         let starts = || std::iter::once(0).chain(newlines.iter().map(|newline| newline + 1));
         self.spans.extend(starts().zip(newlines).map(|(start, newline)| (base + start, base + newline)));
         self.positions.extend(starts().take(newlines.len()).map(|start| position + u64::from(start)));

@@ -8,7 +8,9 @@ use watershed_connectors::{
     Container, EventTime, FileContent, FileSource, Framing, GeneratorSource, ReplayFormat, ReplaySource, Source,
     SourceError, StdinSource,
 };
-use watershed_sinks::{DeltaSink, NullSink, ParquetOptions, ParquetSink, Sink, SinkContext, SinkError, StdoutSink};
+use watershed_sinks::{
+    DeltaSink, NullSink, ParquetOptions, ParquetSink, Sink, SinkContext, SinkError, StdoutSink, WriterBudget,
+};
 
 use crate::config::{ConnectorOptions, Region, SinkConfig, SinkOptions, SourceConfig};
 use crate::decode::Format;
@@ -66,8 +68,8 @@ fn event_time(config: &SourceConfig) -> Option<EventTime> {
     Some(EventTime { column, unit, days: field.data_type == DataType::Date32 })
 }
 
-/// What a pipeline's sinks are told about its rows.
-pub fn sink_context(region: &Region, pipeline: &PlannedPipeline) -> SinkContext {
+/// What a pipeline's sinks are told about its rows. They write within `writers`, with whoever else has it.
+pub fn sink_context(region: &Region, pipeline: &PlannedPipeline, writers: &Arc<WriterBudget>) -> SinkContext {
     SinkContext {
         pipeline: pipeline.name.clone(),
         late: false,
@@ -76,14 +78,26 @@ pub fn sink_context(region: &Region, pipeline: &PlannedPipeline) -> SinkContext 
         schema: pipeline.output_schema.clone(),
         time_column: pipeline.time_column.clone(),
         sort_by: pipeline.sort_by.clone(),
+        writers: writers.clone(),
     }
 }
 
 /// What the sink of a pipeline's late rows is told: they are rows of the source.
-pub fn late_context(region: &Region, pipeline: &PlannedPipeline, source: &SourceConfig) -> Option<SinkContext> {
+pub fn late_context(
+    region: &Region,
+    pipeline: &PlannedPipeline,
+    source: &SourceConfig,
+    writers: &Arc<WriterBudget>,
+) -> Option<SinkContext> {
     let schema: SchemaRef = source.schema.as_ref()?.arrow_schema();
     let time_column = source.event_time.clone();
-    Some(SinkContext { late: true, schema, time_column, sort_by: Vec::new(), ..sink_context(region, pipeline) })
+    Some(SinkContext {
+        late: true,
+        schema,
+        time_column,
+        sort_by: Vec::new(),
+        ..sink_context(region, pipeline, writers)
+    })
 }
 
 /// Checks a sink against the rows that it would get, without touching its place.

@@ -15,6 +15,7 @@ pub mod diagnostic;
 pub mod environment;
 mod fingerprint;
 pub mod http;
+pub mod numbers;
 pub mod plan;
 pub mod registry;
 pub mod report;

@@ -284,7 +284,7 @@ fn connect_opens_what_check_does_not() {
     fs::write(folder.path().join("orders.ndjson"), RECORDS).unwrap();
     let said = succeeds(folder.path(), &["check", "eu.toml", "--connect"]);
     assert!(said.contains("source orders: opened 1 splits"), "{said}");
-    assert!(said.contains("sink lake of pipeline by_country: wrote, listed and removed a probe"), "{said}");
+    assert!(said.contains("sink lake of pipeline by_country: wrote, read, listed and removed a probe"), "{said}");
 }
 
 #[test]
@@ -596,13 +596,13 @@ fn compact_merges_the_small_files_of_a_table() {
     let log = entries();
     let said = succeeds(folder.path(), &["compact", "eu.toml", "--dry-run"]);
     assert!(
-        said.contains("by_country in lake: in 1 partition 3 files (") && said.contains("would become 1 files"),
+        said.contains("by_country in lake: in 1 partition 3 files (") && said.contains("would become 1 file"),
         "{said}"
     );
     assert!(said.contains("  region=eu/date=2026-03-01/hour=00: 3 files ("), "{said}");
     assert_eq!(entries(), log, "nothing was written");
     let said = succeeds(folder.path(), &["compact", "eu.toml", "--sink", "lake"]);
-    assert!(said.contains("3 files (") && said.contains(") became 1 files"), "{said}");
+    assert!(said.contains("3 files (") && said.contains(") became 1 file"), "{said}");
     assert_eq!((ask(ASKED), entries()), (before.clone(), log + 1));
     let opened = run(folder.path(), &["query", "eu.toml", ASKED, "--explain"]);
     let said = stdout(&opened) + &stderr(&opened);

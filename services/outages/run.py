@@ -4,13 +4,12 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..daemon import Daemon
 from ..lakes import Bucket, Lake
-from .stores import Store
+from .stores import Store, Trouble
 
 PARTS = 'partition_by = ["region"]\nroll = { size = "16MB", every = "5s", idle = "1s" }'
 
@@ -28,7 +27,7 @@ seed = 1
 start = "2026-03-01T00:00:00Z"
 max_delay = "2s"
 [sinks.lake]
-connector = "parquet"
+connector = "{connector}"
 {PARTS}
 {lake}
 [pipelines.events]
@@ -72,6 +71,8 @@ class Figures:
     """Of memory, in MB."""
     back: float
     """Seconds from the end of the trouble until two checkpoints were stored; 0 without trouble."""
+    restarted: bool = False
+    """True if the trouble ended the run, and it was started again."""
 
 
 @dataclass(frozen=True)
@@ -91,25 +92,29 @@ def run(
     load: Load,
     lake: str,
     where: Lake | None = None,
-    trouble: Callable[[], None] | None = None,
-    end: Callable[[], None] | None = None,
+    trouble: Trouble | None = None,
     after: float = 0,
     lasts: float = 0,
     flat_out: bool = False,
+    connector: str = "parquet",
+    may_end: bool = False,
 ) -> Figures:
     """Runs to the end; `trouble` begins so many seconds after the start, and lasts for some. With `flat_out` events come as
-    fast as they are taken, and are those of a load at USUAL."""
+    fast as they are taken, and are those of a load at USUAL. With `may_end`, a run that the trouble ended is started again."""
     folder.mkdir(parents=True)
-    region = written(load, lake, ["lake"], flat_out)
+    region = written(load, lake, ["lake"], flat_out, connector)
     with Daemon(folder, region, lake=where) as daemon:
-        begun, back = time.monotonic(), 0.0
+        begun, back, restarted = time.monotonic(), 0.0, False
         daemon.start()
         if trouble is not None:
-            between(daemon, trouble, end, after, lasts)
+            restarted = between(daemon, trouble, after, lasts, may_end)
             back = until_stored(daemon)
         peak = watch(daemon, begun)
-        check_read(daemon, load)
-        return figures(daemon, time.monotonic() - begun, peak, back)
+        if restarted:
+            daemon.report()
+        else:
+            check_read(daemon, load)
+        return replace(figures(daemon, time.monotonic() - begun, peak, back), restarted=restarted)
 
 
 def run_mirrored(folder: Path, load: Load, stores: tuple[Store, Store], after: float, lasts: float) -> Mirrored:
@@ -122,7 +127,7 @@ def run_mirrored(folder: Path, load: Load, stores: tuple[Store, Store], after: f
         begun = time.monotonic()
         daemon.start()
         with Reading(lake.lake) as reading:
-            between(daemon, mirror.stop, mirror.heal, after, lasts)
+            between(daemon, (mirror.stop, mirror.heal), after, lasts)
             healed = time.monotonic()
             calm, dark = reading.longest_wait(begun, begun + after), reading.longest_wait(begun + after, healed)
             peak = watch(daemon, begun)
@@ -164,19 +169,28 @@ class Reading:
         self._thread.join()
 
 
-def written(load: Load, lake: str, sinks: list[str], flat_out: bool = False) -> str:
+def written(load: Load, lake: str, sinks: list[str], flat_out: bool = False, connector: str = "parquet") -> str:
     pace = "" if flat_out else f'rate = "{load.rate}/s"'
-    return REGION.format(events=load.events, pace=pace, lake=lake, sinks=json.dumps(sinks), PARTS=PARTS)
+    parts = {"lake": lake, "connector": connector, "sinks": json.dumps(sinks), "PARTS": PARTS}
+    return REGION.format(events=load.events, pace=pace, **parts)
 
 
-def between(daemon: Daemon, trouble: Callable[[], None], end: Callable[[], None], after: float, lasts: float) -> None:
-    """Trouble, so many seconds from now on, for some."""
+def between(daemon: Daemon, trouble: Trouble, after: float, lasts: float, may_end: bool = False) -> bool:
+    """Trouble, so many seconds from now on, for some. True if it ended the run, as it may, and another was started."""
+    begin, end = trouble
     time.sleep(after)
     daemon.check_alive()
-    trouble()
-    time.sleep(lasts)
-    daemon.check_alive()
-    end()
+    begin()
+    try:
+        time.sleep(lasts)
+        ended = daemon.ended() is not None
+        if not may_end:
+            daemon.check_alive()
+    finally:
+        end()
+    if ended:
+        daemon.start()
+    return ended
 
 
 def check_read(daemon: Daemon, load: Load) -> None:
@@ -206,19 +220,6 @@ def watch(daemon: Daemon, begun: float) -> int:
             raise RuntimeError(f"it did not end\n{daemon.tail()}")
         time.sleep(0.2)
     return peak
-
-
-def suffering(store: Store, kind: str) -> tuple[Callable[[], None], Callable[[], None]]:
-    """What begins the trouble of that kind, and what ends it."""
-    return {
-        "stopped": (store.stop, store.heal),
-        "slowed": (store.slow, store.heal),
-        "read-only": (store.read_only, store.renew),
-        "credentials expired": (store.expire, store.renew),
-    }[kind]
-
-
-KINDS = ["stopped", "slowed", "read-only", "credentials expired"]
 
 
 def differ(one: Figures, other: Figures) -> bool:

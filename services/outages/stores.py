@@ -1,15 +1,17 @@
-"""Stores that can be stopped, slowed, made read-only, and made to take credentials no longer."""
+"""Stores that can be stopped, slowed, made read-only, and made to take credentials no longer; a disk that can be full."""
 
 import json
+import subprocess
 import urllib.request
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from .. import azurite, s3
 from ..azurite import Azurite
 from ..gcs import Gcs
-from ..lakes import AzureLake, Bucket, GoogleLake, S3Lake
+from ..lakes import AzureLake, Bucket, Folder, GoogleLake, Lake, S3Lake, Table
 from ..proxy import Proxy
 from ..s3 import S3
 from ..service import Service
@@ -18,10 +20,37 @@ SLOW = 50_000
 """Bytes a second and connection."""
 
 
-class Store(ABC):
-    """A store behind a network. `name` is what people call it."""
+Trouble = tuple[Callable[[], None], Callable[[], None]]
+"""What begins it, and what ends it."""
+
+
+class Place(ABC):
+    """Where a lake lies, and what can come upon it. `name` is what people call it."""
 
     name: str
+
+    ends_runs = False
+    """True if its troubles end a run, which is started again after them."""
+
+    @abstractmethod
+    def lake_of(self, connector: str) -> Lake:
+        """The lake that a sink of that kind writes here."""
+
+    @abstractmethod
+    def keys(self) -> str:
+        """The lines of a region file that lead there."""
+
+    @abstractmethod
+    def troubles(self) -> dict[str, Trouble]:
+        """Every kind of trouble that it can have."""
+
+    @abstractmethod
+    def close(self) -> None:
+        pass
+
+
+class Store(Place):
+    """A store behind a network."""
 
     def __init__(self, folder: Path, service: Service):
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,9 +63,16 @@ class Store(ABC):
     def lake(self) -> Bucket:
         pass
 
-    @abstractmethod
-    def keys(self) -> str:
-        """The lines of a region file that lead there."""
+    def lake_of(self, connector: str) -> Lake:
+        return self.lake.table(self.service.address) if connector == "delta" else self.lake
+
+    def troubles(self) -> dict[str, Trouble]:
+        return {
+            "stopped": (self.stop, self.heal),
+            "slowed": (self.slow, self.heal),
+            "read-only": (self.read_only, self.renew),
+            "credentials expired": (self.expire, self.renew),
+        }
 
     @abstractmethod
     def read_only(self) -> None:
@@ -82,6 +118,7 @@ class OnS3(Store):
         self._allow(root, "root", "*")
         key = root.create_access_key(UserName="root")["AccessKey"]
         own = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+        self._own = own
         self._iam = boto3.client("iam", **where, **own)
         self._lake.client = boto3.client("s3", **where, **own)
         self._iam.create_user(UserName="daemon")
@@ -94,6 +131,12 @@ class OnS3(Store):
     @property
     def lake(self) -> Bucket:
         return self._lake
+
+    def lake_of(self, connector: str) -> Lake:
+        lake = super().lake_of(connector)
+        if isinstance(lake, Table):
+            lake.options |= self._own
+        return lake
 
     def keys(self) -> str:
         key = {"access_key_id": self._key["AccessKeyId"], "secret_access_key": self._key["SecretAccessKey"]}
@@ -182,4 +225,62 @@ class OnGoogle(Store):
         self._lake.deny()
 
 
-STORES = {"s3": OnS3, "azure": OnAzure, "gcs": OnGoogle}
+SIZE = "2G"
+"""Of a disk. It takes as much room as is written to it."""
+
+
+class OnDisk(Place):
+    """A file system of its own, in a file. To mount it takes root."""
+
+    name = "a local folder"
+    ends_runs = True
+
+    def __init__(self, folder: Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        self._mounted = folder / "disk"
+        self._mounted.mkdir()
+        image = folder / "image"
+        _run("truncate", "--size", SIZE, image)
+        _run("mkfs.ext4", "-q", "-F", image)
+        _run("mount", "-o", "loop", image, self._mounted)
+        self._folder = self._mounted / "lake"
+        self._folder.mkdir()
+
+    def lake_of(self, connector: str) -> Lake:
+        if connector == "delta":
+            return Table(str(self._folder), {}, lambda key: self._folder / key)
+        return Folder(self._folder)
+
+    def keys(self) -> str:
+        return f"url = {json.dumps(str(self._folder))}"
+
+    def troubles(self) -> dict[str, Trouble]:
+        return {
+            "full": (self._fill, self._ballast.unlink),
+            "not writable": (lambda: self._allow("+i"), lambda: self._allow("-i")),
+            "stalled": (lambda: _run("fsfreeze", "-f", self._mounted), lambda: _run("fsfreeze", "-u", self._mounted)),
+        }
+
+    @property
+    def _ballast(self) -> Path:
+        return self._mounted / "ballast"
+
+    def _fill(self) -> None:
+        # It takes what there is, and fails.
+        subprocess.run(["fallocate", "--length", SIZE, self._ballast], stderr=subprocess.DEVNULL)
+
+    def _allow(self, flag: str) -> None:
+        """Nothing is made in, removed from or renamed in a folder that has the flag `i`, by root neither."""
+        _run("find", self._folder, "-type", "d", "-exec", "chattr", flag, "{}", "+")
+
+    def close(self) -> None:
+        _run("umount", self._mounted)
+
+
+def _run(*command: str | Path) -> None:
+    subprocess.run(command, check=True)
+
+
+STORES: dict[str, Callable[[Path], Store]] = {"s3": OnS3, "azure": OnAzure, "gcs": OnGoogle}
+
+PLACES: dict[str, Callable[[Path], Place]] = STORES | {"local": OnDisk}

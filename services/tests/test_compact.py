@@ -7,7 +7,7 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from ..lakes import Table
+from ..lakes import KINDS, Table
 from ..waiting import PAUSE, until
 from . import journeys
 from .test_delta import growing, service, table  # noqa: F401 (fixtures)
@@ -15,7 +15,7 @@ from .test_delta import growing, service, table  # noqa: F401 (fixtures)
 COMPACT = 'compact = { every = "1s", after = "0s" }'
 
 
-@pytest.fixture(params=["disk", "s3"])
+@pytest.fixture(params=["disk", *KINDS])
 def kind(request) -> str:
     return request.param
 
@@ -91,6 +91,7 @@ def check(trial, table: Table, reader: Reader) -> None:
     assert sorted(rows) == list(range(trial.sent))
 
 
+@pytest.mark.parametrize("kind", ["disk", "s3"], indirect=True)
 def test_under_load(compacted, table):
     with Reader(table) as reader:
         compacted.daemon.start()

@@ -58,7 +58,9 @@ def test_plain(growing, table):
     assert set(rows["region"].to_pylist()) == {"trial"}
 
 
+@pytest.mark.parametrize("kind", ["disk"], indirect=True)
 def test_killed(growing):
+    """At stores, it is killed while files are merged as well: see test_compact."""
     journeys.killed(growing())
 
 

@@ -10,7 +10,7 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
     /// Passing trouble: the engine waits and calls again.
-    #[error("{what}: {cause}")]
+    #[error("{what}: {}", told(.cause))]
     Retry {
         /// What failed, and on which thing.
         what: String,
@@ -24,7 +24,7 @@ pub enum SinkError {
         what: String,
     },
     /// Going on would lose or repeat rows.
-    #[error("{what}: {cause}")]
+    #[error("{what}: {}", told(.cause))]
     Fatal {
         /// What failed, and on which thing.
         what: String,
@@ -37,6 +37,25 @@ pub enum SinkError {
         /// What was closed.
         what: String,
     },
+}
+
+/// What an error says, and behind it whatever its causes say beyond that: clients of HTTP tell the reason only there.
+pub fn whole(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+fn told(cause: &Cause) -> String {
+    whole(&**cause)
 }
 
 impl SinkError {

@@ -35,7 +35,7 @@ mod upkeep;
 pub mod webhook;
 
 pub use crate::delta::DeltaSink;
-pub use crate::error::SinkError;
+pub use crate::error::{SinkError, whole};
 #[cfg(feature = "eventhubs")]
 pub use crate::eventhubs::EventHubsOptions;
 #[cfg(feature = "kafka")]
@@ -45,7 +45,7 @@ pub use crate::kinesis::KinesisOptions;
 pub use crate::memory::{MemoryRows, MemorySink};
 pub use crate::messages::{MessageOptions, Whereabouts};
 pub use crate::null::NullSink;
-pub use crate::parquet::{ParquetOptions, ParquetSink};
+pub use crate::parquet::{ParquetOptions, ParquetSink, WriterBudget};
 #[cfg(feature = "postgres")]
 pub use crate::postgres::PostgresOptions;
 #[cfg(feature = "pubsub")]

@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SinkError;
+use crate::parquet::WriterBudget;
 use crate::upkeep::Upkeep;
 
 /// What a sink is told about the rows it will get.
@@ -40,6 +41,8 @@ pub struct SinkContext {
     pub time_column: Option<String>,
     /// The columns by which rows are sorted inside a file (the first group key, usually). May be empty.
     pub sort_by: Vec<String>,
+    /// What all sinks with files that write at the same time may have of memory and of half-written files.
+    pub writers: Arc<WriterBudget>,
 }
 
 /// How much [`Sink::prepare`] has to hand over.

@@ -1,7 +1,8 @@
 //! What the region file says of who asks, and where.
 
+use std::fmt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::sts::AssumeRoleProvider;
@@ -114,19 +115,55 @@ impl Access<'_> {
     }
 }
 
+/// Keys that requests are signed with, for a service of which the client is another's.
+pub struct SigningKeys {
+    /// Who asks.
+    pub id: String,
+    /// What is signed with.
+    pub secret: String,
+    /// Belongs to keys that do not last.
+    pub token: Option<String>,
+    /// When they run out; none: never, as far as is known.
+    pub until: Option<SystemTime>,
+}
+
+/// The id only: the rest is secret.
+impl fmt::Debug for SigningKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKeys").field("id", &self.id).field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
+impl Access<'_> {
+    /// Asks for keys as they are now: files are read, and services asked, anew.
+    pub async fn keys(&self) -> Result<SigningKeys, ClientError> {
+        let found = credentials(&self.sdk_config(self.region).await?).await?;
+        Ok(SigningKeys {
+            id: found.access_key_id().to_owned(),
+            secret: found.secret_access_key().to_owned(),
+            token: found.session_token().map(str::to_owned),
+            until: found.expiry(),
+        })
+    }
+}
+
 /// Without credentials every call would fail, in words that do not say why. True if they run out, and nothing renews them.
 pub(super) async fn check_credentials(config: &SdkConfig) -> Result<bool, ClientError> {
+    let found = credentials(config).await?;
+    Ok(found.session_token().is_some() && found.expiry().is_none())
+}
+
+async fn credentials(config: &SdkConfig) -> Result<Credentials, ClientError> {
     let Some(provider) = config.credentials_provider() else { return Err(no_credentials("none are set")) };
-    match provider.provide_credentials().await {
-        Ok(credentials) => Ok(credentials.session_token().is_some() && credentials.expiry().is_none()),
-        Err(error) => Err(refused_credentials(&error).unwrap_or_else(|| {
+    provider.provide_credentials().await.map_err(|error| {
+        refused_credentials(&error).unwrap_or_else(|| {
             let why = causes(&error);
             match is_missing_credentials(&why) {
                 true => no_credentials(&why),
                 false => ClientError::retry("AWS credentials", advised(why)),
             }
-        })),
-    }
+        })
+    })
 }
 
 fn check_endpoint(endpoint: &str) -> Result<(), ClientError> {

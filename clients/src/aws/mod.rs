@@ -14,7 +14,7 @@ mod refusal;
 mod stream_name;
 mod tls;
 
-pub use access::Access;
+pub use access::{Access, SigningKeys};
 pub use connection::Connection;
 pub use refusal::{Call, Keys, Refusal, refused_credentials};
 pub use stream_name::{StreamName, is_name, is_region};

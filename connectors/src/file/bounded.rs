@@ -60,10 +60,11 @@ impl BoundedReader {
         stream::open_at(path, offset)
     }
 
-    fn step(&mut self, records: &mut Records, limit: usize) -> Result<ReadStatus, SourceError> {
+    fn step(&mut self, records: &mut Records, bytes: usize) -> Result<ReadStatus, SourceError> {
         if matches!(self.state, State::Waiting) {
             self.state = State::Reading(self.start()?);
         }
+        let (enough, limit) = (records.byte_len() + bytes / 2, records.byte_len().saturating_add(bytes));
         loop {
             if matches!(self.state, State::Ended { .. }) {
                 return Ok(ReadStatus::Ended);
@@ -71,10 +72,12 @@ impl BoundedReader {
             match self.framer.frame(records, limit) {
                 Framed::Full => return Ok(ReadStatus::More),
                 Framed::NoHeader(reason) => return Err(no_header(&self.split, &reason)),
+                // What lies in one piece is handed out as one.
+                Framed::Hungry if records.byte_len() > enough => return Ok(ReadStatus::More),
                 Framed::Hungry => {}
             }
             match &mut self.state {
-                State::Reading(stream) => match self.framer.fill(stream) {
+                State::Reading(stream) => match self.framer.fill_up(&mut *stream.bytes, bytes) {
                     Ok(0) => return self.finish(records),
                     Ok(_) => {}
                     // An error of the operating system has a number, one of the decoder has none.
@@ -116,7 +119,7 @@ impl BoundedReader {
         if error.kind() != ErrorKind::UnexpectedEof
             && let Ok(stream) = stream::open_at(self.split.as_str(), self.framer.read_to())
         {
-            let saved: Vec<u8> = std::io::BufReader::with_capacity(1, stream)
+            let saved: Vec<u8> = std::io::BufReader::with_capacity(1, stream.bytes)
                 .bytes()
                 .map_while(Result::ok)
                 .take(Framer::CHUNK)
@@ -152,8 +155,7 @@ impl Reader for BoundedReader {
         if let Some(failure) = self.failed.take() {
             return Err(failure);
         }
-        let limit = records.byte_len().saturating_add(limits.bytes.max(1));
-        match self.step(records, limit) {
+        match self.step(records, limits.bytes.max(1)) {
             Err(failure) if !records.is_empty() => {
                 self.failed = Some(failure);
                 Ok(ReadStatus::More)

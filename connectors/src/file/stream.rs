@@ -36,16 +36,10 @@ impl Encoding {
 
 /// The decompressed bytes of a file.
 pub(super) struct Stream {
-    bytes: Box<dyn Read + Send>,
+    pub(super) bytes: Box<dyn Read + Send>,
     pub(super) encoding: Encoding,
     /// Size of the file when it was opened.
     pub(super) len: u64,
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.bytes.read(buffer)
-    }
 }
 
 /// Opens a regular file for reading, and gives its size.
@@ -98,7 +92,7 @@ pub(super) fn open_at(path: &str, offset: u64) -> Result<Stream, SourceError> {
 
 /// Reads the CSV header at the start of the stream at `path`.
 pub(super) fn header(path: &str, framing: Framing, max_record: ByteSize) -> Result<Arc<[u8]>, SourceError> {
-    read_header(&mut open_at(path, 0)?, framing, max_record).map_err(|e| unread(path, 0, e))?.ok_or_else(|| {
+    read_header(&mut *open_at(path, 0)?.bytes, framing, max_record).map_err(|e| unread(path, 0, e))?.ok_or_else(|| {
         SourceError::config(format!("{path} has lost its CSV header since the checkpoint: bring it back"))
     })
 }

@@ -1,13 +1,14 @@
 //! From bytes to records, the same for files and stdin: where a record ends, and what to do with one that never does.
 //!
-//! The one idea: bytes are read in large pieces into one buffer, and runs of whole, clean records are copied from it into
-//! the arena in one go. What needs a second look — a carriage return, a blank line, a record too long — breaks the run.
+//! The one idea: bytes are read in large pieces into one buffer, and a run of whole, clean records goes into the arena in one
+//! go: the buffer becomes the arena, or is copied where it can't. What needs a second look — a carriage return, a blank
+//! line, a record too long — breaks the run.
 
 mod scan;
 #[cfg(test)]
 mod tests;
 
-use std::io::{ErrorKind, Read, Result};
+use std::io::{Read, Result};
 use std::sync::Arc;
 
 use memchr::memchr;
@@ -74,10 +75,9 @@ pub(crate) struct Framer {
     framing: Framing,
     max_record: usize,
     scan: Scan,
-    /// Storage; only `start..end` holds bytes that wait to be framed.
+    /// Bytes that wait to be framed, from `start` on.
     buffer: Vec<u8>,
     start: usize,
-    end: usize,
     /// Offset in the stream of `buffer[start]`.
     offset: u64,
     passing: Option<Passing>,
@@ -88,8 +88,14 @@ pub(crate) struct Framer {
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 impl Framer {
-    /// How much is read at once: enough that system calls cost nothing, little enough to stay in a second-level cache.
+    /// How much is read at once where nobody asks for more: enough that system calls cost nothing.
     pub(crate) const CHUNK: usize = 256 << 10;
+
+    /// The most that is read at once.
+    const MOST: usize = 4 << 20;
+
+    /// Runs from this length on become the arena instead of being copied into it.
+    const WORTH_GIVING: usize = 64 << 10;
 
     /// The largest permitted record: with one more in the arena, spans still fit in 32 bits.
     pub(crate) const MAX_RECORD: ByteSize = ByteSize(1 << 30);
@@ -103,7 +109,6 @@ impl Framer {
             scan: Scan::new(framing),
             buffer: Vec::new(),
             start: 0,
-            end: 0,
             offset,
             passing: None,
             header,
@@ -118,7 +123,7 @@ impl Framer {
 
     /// Offset in the stream of the next byte to be read.
     pub(crate) fn read_to(&self) -> u64 {
-        self.offset + (self.end - self.start) as u64
+        self.offset + self.waiting().len() as u64
     }
 
     /// The header, once it was read.
@@ -132,38 +137,35 @@ impl Framer {
         self.passing = None;
         self.buffer = Vec::new();
         self.newlines = Vec::new();
-        (self.start, self.end) = (0, 0);
+        self.start = 0;
     }
 
-    /// Reads once from `stream`, at most [`Framer::CHUNK`] bytes. Zero: it has no more.
+    /// Bytes that wait to be framed.
+    fn waiting(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
+    /// Reads from `stream` until [`Framer::CHUNK`] bytes more are here, or it ends. Zero: it has no more.
     pub(crate) fn fill(&mut self, stream: &mut dyn Read) -> Result<usize> {
-        self.make_room();
-        loop {
-            match stream.read(&mut self.buffer[self.end..self.end + Self::CHUNK]) {
-                Ok(n) => {
-                    self.end += n;
-                    return Ok(n);
-                }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
+        self.fill_up(stream, 0)
     }
 
-    fn make_room(&mut self) {
-        if self.start > 0 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-        }
-        let needed = self.end + Self::CHUNK;
-        if self.buffer.len() < needed {
-            self.buffer.resize(needed.max(self.end * 2), 0);
-        } else if self.buffer.len() > 8 * needed {
+    /// The same, until `bytes` wait to be framed, if those are more.
+    pub(crate) fn fill_up(&mut self, stream: &mut dyn Read, bytes: usize) -> Result<usize> {
+        let more = bytes.saturating_sub(self.waiting().len()).clamp(Self::CHUNK, Self::MOST);
+        self.make_room(more);
+        stream.take(more as u64).read_to_end(&mut self.buffer)
+    }
+
+    fn make_room(&mut self, more: usize) {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        let needed = self.buffer.len() + more;
+        if self.buffer.capacity() > 8 * needed {
             // One long record must not hold memory for ever.
-            self.buffer.truncate(needed);
-            self.buffer.shrink_to_fit();
+            self.buffer.shrink_to(needed);
         }
+        self.buffer.reserve(more);
     }
 
     /// Hands out whole records until `records` holds `limit` bytes.
@@ -190,7 +192,7 @@ impl Framer {
         if self.offset != 0 || self.passing.is_some() {
             return true;
         }
-        let front = &self.buffer[self.start..self.end];
+        let front = self.waiting();
         if front.len() < BOM.len() && BOM.starts_with(front) {
             return false;
         }
@@ -215,7 +217,7 @@ impl Framer {
                 self.flush(run, records);
                 return Framed::Full;
             }
-            let Some(len) = self.scan.end(&self.buffer[self.start..self.end]) else {
+            let Some(len) = self.scan.end(&self.buffer[self.start..]) else {
                 self.flush(run, records);
                 return self.wait_or_give_up(records);
             };
@@ -234,10 +236,18 @@ impl Framer {
         }
     }
 
-    /// Copies the run of clean records from `run` to the front of what waits.
+    /// Hands out the run of clean records from `run` to the front of what waits.
     fn flush(&mut self, run: usize, records: &mut Records) {
-        let block = &self.buffer[run..self.start];
-        records.push_block(block, &self.newlines, self.offset - block.len() as u64);
+        let len = self.start - run;
+        let position = self.offset - len as u64;
+        let left = self.buffer.len() - self.start;
+        if run == 0 && records.byte_len() == 0 && len >= Self::WORTH_GIVING && left < len / 4 {
+            let rest = self.buffer.split_off(self.start);
+            records.push_owned_block(std::mem::replace(&mut self.buffer, rest), &self.newlines, position);
+            self.start = 0;
+        } else {
+            records.push_block(&self.buffer[run..self.start], &self.newlines, position);
+        }
         self.newlines.clear();
     }
 
@@ -251,7 +261,7 @@ impl Framer {
         if !self.is_blank(line) {
             records.push(line, self.offset);
         }
-        self.advance((len + 1).min(self.end - self.start));
+        self.advance((len + 1).min(self.waiting().len()));
         None
     }
 
@@ -266,7 +276,7 @@ impl Framer {
     /// The front record has no end yet: fine, unless it is too long already.
     fn wait_or_give_up(&mut self, records: &mut Records) -> Framed {
         // One more byte, as the last one may be the carriage return.
-        if self.end - self.start <= self.max_record + 1 {
+        if self.waiting().len() <= self.max_record + 1 {
             return Framed::Hungry;
         }
         self.reject_line(records)
@@ -276,7 +286,7 @@ impl Framer {
     /// costs one row of a CSV file and not the rest of it; and what is rejected does not depend on how much of the
     /// stream lies in the buffer.
     fn reject_line(&mut self, records: &mut Records) -> Framed {
-        let waiting = &self.buffer[self.start..self.end];
+        let waiting = &self.buffer[self.start..];
         match memchr(b'\n', waiting) {
             Some(len) if len <= self.max_record => {
                 let reason = self.not_closed(&format!("within {} bytes", self.max_record));
@@ -303,7 +313,7 @@ impl Framer {
 
     /// Drops an over-long record up to the next newline, and rejects it once that was found.
     fn pass_by(&mut self, records: &mut Records) -> Framed {
-        let waiting = &self.buffer[self.start..self.end];
+        let waiting = &self.buffer[self.start..];
         let Some(len) = memchr(b'\n', waiting) else {
             self.advance(waiting.len());
             return Framed::Hungry;
@@ -324,7 +334,7 @@ impl Framer {
             return Framed::Hungry;
         }
         let header_is_due = self.framing.has_header() && self.header.is_none();
-        let waiting = &self.buffer[self.start..self.end];
+        let waiting = &self.buffer[self.start..];
         if self.scan.inside_quotes() {
             let reason = "quoted field not closed before the end; close the quote";
             if header_is_due {
@@ -349,12 +359,12 @@ impl Framer {
 
     /// The stream broke off: sets the record aside in which it did, for `reason`.
     pub(crate) fn break_off(&mut self, records: &mut Records, reason: &str) {
-        let waiting = &self.buffer[self.start..self.end];
+        let waiting = &self.buffer[self.start..];
         match self.passing.take() {
             Some(passing) => records.reject(&passing.head, passing.offset, reason),
             None => records.reject(waiting, self.offset, reason),
         }
-        self.advance(self.end - self.start);
+        self.advance(self.waiting().len());
         self.scan.restart();
     }
 }

@@ -7,22 +7,10 @@ use crate::conformance::{Item, items_of};
 
 const CSV: Framing = Framing::Csv { header: false, quote: b'"' };
 
-/// Gives a slice in pieces of a chosen size.
-struct Pieces<'a>(&'a [u8], usize);
-
-impl Read for Pieces<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let n = self.1.min(self.0.len()).min(buffer.len());
-        buffer[..n].copy_from_slice(&self.0[..n]);
-        self.0 = &self.0[n..];
-        Ok(n)
-    }
-}
-
 /// Frames all of `text`, read in pieces of `piece` bytes, `limit` bytes at a time.
 fn frame_in(framing: Framing, max: u64, text: &[u8], piece: usize, limit: usize) -> Vec<Item> {
     let mut framer = Framer::new(framing, ByteSize(max), 0, None);
-    let mut stream = Pieces(text, piece);
+    let mut stream = text;
     let mut items = Vec::new();
     let mut records = Records::default();
     loop {
@@ -30,7 +18,7 @@ fn frame_in(framing: Framing, max: u64, text: &[u8], piece: usize, limit: usize)
         match framer.frame(&mut records, limit) {
             Framed::Hungry => {
                 items.extend(items_of(&records));
-                if framer.fill(&mut stream).unwrap() > 0 {
+                if framer.fill(&mut (&mut stream).take(piece as u64)).unwrap() > 0 {
                     continue;
                 }
                 records.clear();
@@ -196,6 +184,27 @@ fn a_header_that_cannot_be_framed_is_an_error() {
         }
         assert!(matches!(framed, Framed::NoHeader(_)), "{text:?}: {framed:?}");
     }
+}
+
+#[test]
+fn long_runs_come_whole() {
+    let mut text = Vec::new();
+    let mut expected = Vec::new();
+    for i in 0..60_000u64 {
+        let line = format!("{i} {}", "x".repeat((i % 50) as usize));
+        expected.push(Item::record(&line, text.len() as u64));
+        text.extend_from_slice(line.as_bytes());
+        // What is not clean breaks the run.
+        text.extend_from_slice(if i % 20_000 == 19_999 { b"\r\n\n" } else { b"\n" });
+    }
+    for (piece, limit) in [(text.len(), usize::MAX), (300_001, 100_000), (100_000, 1 << 20)] {
+        assert!(frame_in(Framing::Lines, 1000, &text, piece, limit) == expected, "pieces of {piece}, at most {limit}");
+    }
+    let mut framer = Framer::new(Framing::Lines, ByteSize(1000), 0, None);
+    framer.fill_up(&mut &text[..100_000], 100_000).unwrap();
+    let (waiting, mut records) = (framer.buffer.as_ptr(), Records::default());
+    assert_eq!(framer.frame(&mut records, usize::MAX), Framed::Hungry);
+    assert_eq!(records.bytes().as_ptr(), waiting, "no byte was copied");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind};
 
 use object_store::Error as StoreError;
+use watershed_sinks::whole;
 
 type Cause = Box<dyn Error + Send + Sync>;
 
@@ -12,7 +13,7 @@ type Cause = Box<dyn Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Passing trouble that did not pass in time: start again later.
-    #[error("{what}: {cause}")]
+    #[error("{what}: {}", told(.cause))]
     Retry {
         /// What failed, and on which thing.
         what: String,
@@ -82,6 +83,10 @@ impl Display for Rival {
             None => write!(f, "; {ONLY_ONE}"),
         }
     }
+}
+
+fn told(cause: &Cause) -> String {
+    whole(&**cause)
 }
 
 impl StateError {

@@ -18,9 +18,10 @@ use crate::report::Counts;
 /// |---|---|---|
 /// | 1 | nothing below is | |
 /// | 2 | a sink is behind, or its standby takes turns | would go on as if nothing waited for the sink |
+/// | 3 | a pipeline keeps sketches | would take them for DataFusion's |
 ///
 /// So an older build refuses just what it does not understand, and reads the rest.
-pub const MANIFEST_VERSION: u32 = 2;
+pub const MANIFEST_VERSION: u32 = 3;
 
 /// One epoch of a region.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -108,6 +109,9 @@ pub struct PipelineState {
     pub sql_hash: String,
     /// Hash of everything that the state's meaning depends on: windows, keys, aggregates, the steps below them.
     pub fingerprint: String,
+    /// Format of the sketches that its approximate aggregates keep; 0 if they are DataFusion's, or if there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sketches: u32,
     /// Windows that end at or before this have closed, in microseconds since the Unix epoch; none: no window yet.
     pub closed_through: Option<i64>,
     /// End of the last window that was put out, where windows without rows are put out as well; none: no window yet.
@@ -193,9 +197,8 @@ pub struct Behind {
     pub attempts: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 impl OutletState {
@@ -210,6 +213,9 @@ impl Manifest {
     pub(super) fn needed_version(&self) -> u32 {
         let pipelines = self.pipelines.values().flat_map(|pipeline| [&pipeline.out, &pipeline.late]);
         let mut outlets = pipelines.chain(self.sources.values().map(|source| &source.dead_letters));
+        if self.pipelines.values().any(|pipeline| pipeline.sketches > 0) {
+            return 3;
+        }
         if outlets.any(|outlet| !outlet.behind.is_empty() || !outlet.turns.is_empty()) { 2 } else { 1 }
     }
 

@@ -104,17 +104,19 @@ watershed query [OPTIONS] <FILE> <SQL>
        watershed query --all [OPTIONS] <FILE>... <SQL>";
 
 const QUERY_HELP: &str = "\
-Each pipeline that writes to a parquet sink is a table of the pipeline's name; the levels of its folders (region, date, \
-hour, ...) are columns too, and a condition on them keeps files closed. Late rows in a parquet sink are a table with _late \
-behind the name, and reference tables have their own. A name with a hyphen needs double quotes in SQL.
+Each pipeline that writes to a parquet or delta sink is a table of the pipeline's name; the levels of its folders (region, \
+date, hour, ...) are columns too, and a condition on them keeps files closed. Late rows in such a sink are a table with _late \
+behind the name, and reference tables have their own. A name with a hyphen needs double quotes in SQL. Of several sinks the \
+first is read, or the one that --sink names.
 
 With --all the tables of several regions are one, with `region` as a column. Each region's daemon aggregates what lies \
-there, and only aggregates travel; docs/operations.md says which questions can be asked like that.
+there, and only aggregates travel; docs/query.md says which questions can be asked like that.
 
 Examples:
   watershed query eu-west-1.toml 'SELECT country, sum(revenue) FROM orders_by_country GROUP BY country'
   watershed query eu-west-1.toml 'SELECT * FROM \"top-products\"' --format csv | head
   watershed query eu-west-1.toml 'SELECT * FROM orders_by_country' --output orders.parquet
+  watershed query eu-west-1.toml 'SELECT count(*) FROM orders_by_country' --sink mirror
   watershed query --all regions/*.toml 'SELECT region, sum(revenue) FROM orders_by_country GROUP BY region'
 
 Exit codes:
@@ -123,7 +125,7 @@ Exit codes:
   2  the SQL, a region file or the command line is wrong; or rows would have to leave their region";
 
 const DDL_HELP: &str = "\
-One table for each pipeline and parquet sink, called as the pipeline; late rows that have a sink of their own are a table \
+One table for each pipeline and parquet or delta sink, called as the pipeline; late rows that have a sink of their own are a table \
 with _late behind the name. Nothing is asked over a network: the statements follow from the region file.
 
 Athena, BigQuery, Spark and Trino read folders whole, so each pipeline needs a sink of its own for them.
@@ -309,6 +311,10 @@ pub(super) struct Query {
     /// Writes the rows to this file, which is there once it is whole
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
+
+    /// Reads what pipelines wrote to this sink, where they write to several: a mirror, or a standby [default: the first]
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    pub(super) sink: Option<String>,
 
     /// Runs the query and shows how, instead of its rows: the plan with its counts, and how many files were opened
     #[arg(long, conflicts_with_all = ["all", "format", "output"])]

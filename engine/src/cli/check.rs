@@ -39,8 +39,11 @@ pub(super) async fn check(arguments: Check, screen: &Arc<Screen>) -> Outcome {
         }
     }
     if arguments.connect {
-        let opened = open_all(&region, &planned).await?;
+        let (opened, failed) = open_all(&region, &planned).await;
         print(screen, &format!("\n{}\n", opened.join("\n")))?;
+        if let Some(failure) = Failure::of(failed) {
+            return Err(failure);
+        }
     }
     print(screen, &verdict(&region, &lacking))
 }

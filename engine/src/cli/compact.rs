@@ -14,12 +14,12 @@ use watershed_sinks::{Amount, Compacted, ParquetOptions, SinkContext, SinkError,
 use super::args::Compact;
 use super::failure::{Failure, Outcome, load, refused_sql};
 use super::places::{check_sinks, sinks};
-use super::progress::{bytes, count};
 use super::residency;
 use super::screen::Screen;
 use super::signals::Signals;
 use crate::config::{Region, SinkConfig, SinkOptions};
 use crate::diagnostic::{Diagnostic, nearest};
+use crate::numbers::{bytes, count};
 use crate::plan::{PlannedRegion, plan_region};
 
 const NO_LOG: &str = "a Delta table has a log, by which many files go and one comes at once; write to a sink with \
@@ -123,7 +123,7 @@ impl Table<'_> {
         let planned = upkeep.plan(Utc::now()).await.map_err(|error| self.failed(error))?;
         let mut text = about(&self.name(), &planned, "would become");
         for (folder, Compacted { before, after }) in &planned {
-            let _ = writeln!(text, "  {}: {} -> {} files", shown(folder), amount(before), after.files);
+            let _ = writeln!(text, "  {}: {} -> {}", shown(folder), amount(before), files(after.files));
         }
         Ok(text)
     }
@@ -139,10 +139,14 @@ impl Table<'_> {
         if swept.expired.files > 0 {
             let expired = Amount { files: swept.expired.files, bytes: swept.expired.bytes };
             let partitions = swept.expired.partitions.len();
-            let _ = writeln!(text, "  {} of {partitions} old partitions are out of the table", amount(&expired));
+            let partitions =
+                if partitions == 1 { "1 old partition".to_owned() } else { format!("{partitions} old partitions") };
+            let are = if expired.files == 1 { "is" } else { "are" };
+            let _ = writeln!(text, "  {} of {partitions} {are} out of the table", amount(&expired));
         }
         if swept.vacuumed.files > 0 {
-            let _ = writeln!(text, "  {} that the table no longer has are deleted", amount(&swept.vacuumed));
+            let are = if swept.vacuumed.files == 1 { "is" } else { "are" };
+            let _ = writeln!(text, "  {} that the table no longer has {are} deleted", amount(&swept.vacuumed));
         }
         match done {
             Ok(()) => Ok(text),
@@ -173,14 +177,17 @@ fn about(name: &str, compacted: &BTreeMap<String, Compacted>, verb: &str) -> Str
         0 => format!("{name}: no small files to merge\n"),
         n => {
             let partitions = if n == 1 { "1 partition".to_owned() } else { format!("{} partitions", count(n as u64)) };
-            format!("{name}: in {partitions} {} {verb} {} files\n", amount(&before), count(after.files))
+            format!("{name}: in {partitions} {} {verb} {}\n", amount(&before), files(after.files))
         }
     }
 }
 
 fn amount(amount: &Amount) -> String {
-    let files = if amount.files == 1 { "1 file".to_owned() } else { format!("{} files", count(amount.files)) };
-    format!("{files} ({})", bytes(amount.bytes as f64))
+    format!("{} ({})", files(amount.files), bytes(amount.bytes as f64))
+}
+
+fn files(files: u64) -> String {
+    if files == 1 { "1 file".to_owned() } else { format!("{} files", count(files)) }
 }
 
 /// A partition's folder, for people.

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use watershed_sinks::parquet::Layout;
+use watershed_sinks::store::{Address, Cloud, Location};
 use watershed_sinks::{ParquetOptions, SinkContext};
 
 use super::args::Ddl;
@@ -128,16 +129,18 @@ impl Written<'_> {
 
     /// True if another's files lie in or below the same folder.
     fn holds(&self, other: &Written) -> bool {
-        let below = other.url.strip_prefix(self.url);
-        let is_other = other.pipeline.name != self.pipeline.name || other.url != self.url;
-        is_other && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let (Ok(here), Ok(there)) = (Location::of(self.url), Location::of(other.url)) else { return false };
+        let (options, others) = (&self.options.store, &other.options.store);
+        let is_other = other.pipeline.name != self.pipeline.name || !here.is_same(options, &there, others);
+        is_other && here.holds(options, &there, others)
     }
 
     /// The `url`; where a container's account stands beside it, in the spelling that has both.
     fn url_with_account(&self) -> String {
-        let Some((account, rest)) = self.options.store.account.as_ref().zip(self.url.strip_prefix("az://")) else {
-            return self.url.to_owned();
-        };
+        let of_azure = |address: &Address| address.cloud == Cloud::Azure && address.account_host.is_none();
+        let lacks_account = matches!(Location::of(self.url), Ok(Location::Store(address)) if of_azure(&address));
+        let rest = self.url.split_once("://").map(|(_, rest)| rest).filter(|_| lacks_account);
+        let Some((account, rest)) = self.options.store.account.as_ref().zip(rest) else { return self.url.to_owned() };
         let (container, path) = rest.split_once('/').unwrap_or((rest, ""));
         format!("abfss://{container}@{account}.dfs.core.windows.net/{path}")
     }

@@ -16,6 +16,8 @@ pub(super) enum Failure {
     Wrong(Vec<Diagnostic>),
     /// It was right, and failed while running.
     Running(Diagnostic),
+    /// Several, each of its sort.
+    Several(Vec<Failure>),
 }
 
 impl Failure {
@@ -29,26 +31,40 @@ impl Failure {
         Self::Wrong(vec![diagnostic])
     }
 
-    /// The exit code.
+    /// All that went wrong; none if nothing did.
+    pub(super) fn of(mut failures: Vec<Self>) -> Option<Self> {
+        match failures.len() {
+            0 | 1 => failures.pop(),
+            _ => Some(Self::Several(failures)),
+        }
+    }
+
+    /// The exit code; of several, that of what the user has to mend.
     pub(super) fn code(&self) -> u8 {
         match self {
             Self::Running(_) => 1,
             Self::Wrong(_) => 2,
+            Self::Several(failures) => failures.iter().map(Self::code).max().unwrap_or(1),
+        }
+    }
+
+    /// What is to be told of it.
+    fn diagnostics(&self) -> Vec<&Diagnostic> {
+        match self {
+            Self::Running(diagnostic) => vec![diagnostic],
+            Self::Wrong(diagnostics) => diagnostics.iter().collect(),
+            Self::Several(failures) => failures.iter().flat_map(Self::diagnostics).collect(),
         }
     }
 
     /// What is printed.
     pub(super) fn render(&self, color: bool) -> String {
-        match self {
-            Self::Running(diagnostic) => diagnostic.render(color),
-            Self::Wrong(diagnostics) => {
-                let mut text = render_all(diagnostics, color);
-                if diagnostics.len() > 1 {
-                    text.push_str(&format!("\n{} errors\n", diagnostics.len()));
-                }
-                text
-            }
+        let diagnostics: Vec<Diagnostic> = self.diagnostics().into_iter().cloned().collect();
+        let mut text = render_all(&diagnostics, color);
+        if diagnostics.len() > 1 {
+            text.push_str(&format!("\n{} errors\n", diagnostics.len()));
         }
+        text
     }
 }
 

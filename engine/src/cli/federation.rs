@@ -125,7 +125,7 @@ fn check_tables(regions: &[Region], sql: &str) -> Outcome {
     for table in &named {
         let mut tables = BTreeMap::new();
         for region in regions {
-            match Table::find(region, table.table())? {
+            match Table::find(region, table.table(), None)? {
                 Some(Table::Lake(lake)) => {
                     lake.tell_of_standby();
                     if let Some(other) = lake.delta_table().and_then(|url| tables.insert(url, &region.name)) {
@@ -224,6 +224,10 @@ async fn merged(regions: &[Region], answers: Vec<Answer>, sql: &str) -> Outcome<
         let names: Vec<&str> = regions.iter().map(|region| &*region.name).collect();
         return Err(Failure::running(format!("nothing is written yet in the regions {}", names.join(", "))));
     };
+    for Answer { region, withheld, .. } in answers.iter().map(|(_, answer)| answer).filter(|answer| answer.withheld > 0)
+    {
+        tracing::warn!(%region, groups = withheld, "groups of a single event stay in their region, and are not in the answer");
+    }
     let session = session(least_memory(regions))?;
     let schemas: BTreeMap<String, SchemaRef> = first.tables.iter().cloned().collect();
     let split = Split::of(&schemas, sql).await.map_err(|refused| refused.shown(sql))?;
@@ -255,7 +259,7 @@ async fn rows(regions: &[Region], sql: &str, why: SqlError) -> Outcome<SendableR
     for table in &named {
         let mut union: Option<DataFrame> = None;
         for region in regions {
-            let Some(Table::Lake(lake)) = Table::find(region, table.table())? else { continue };
+            let Some(Table::Lake(lake)) = Table::find(region, table.table(), None)? else { continue };
             let name = format!("{}.{}", region.name, table.table());
             if lake.register(&session, &name).await?.is_none() {
                 continue;

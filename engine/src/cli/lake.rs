@@ -36,8 +36,10 @@ use watershed_sinks::store::{self, Location, Patience, without_credentials};
 use watershed_sinks::{ParquetOptions, SinkError};
 
 use super::failure::{Failure, Outcome};
+use super::widen::{self, Widening};
 use crate::config::{PipelineConfig, Region, SinkOptions};
 use crate::diagnostic::Diagnostic;
+use crate::sql::SqlError;
 
 /// The folder that stands for null.
 const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -77,10 +79,14 @@ pub(super) struct Reading {
 }
 
 impl<'r> Lake<'r> {
-    /// The rows of `pipeline` in its first sink with files; where there are several, all hold the same, but for what a
-    /// standby took.
-    pub(super) fn of(region: &'r Region, pipeline: &'r PipelineConfig) -> Outcome<Self> {
+    /// The rows of `pipeline` in the sink called `sink`, or in its first one with files; where there are several, all hold the
+    /// same, but for what a standby took.
+    pub(super) fn of(region: &'r Region, pipeline: &'r PipelineConfig, sink: Option<&str>) -> Outcome<Self> {
         let mut sinks = pipeline.sinks.iter();
+        if let Some(sink) = sink {
+            let found = sinks.any(|name| name == sink).then(|| Self::in_sink(region, pipeline, sink)).flatten();
+            return found.ok_or_else(|| Self::not_in(region, pipeline, sink));
+        }
         sinks.find_map(|sink| Self::in_sink(region, pipeline, sink)).ok_or_else(|| {
             let name = &pipeline.name;
             let error = format!("pipeline `{name}` writes to no parquet or delta sink, so there is nothing to query");
@@ -93,6 +99,18 @@ impl<'r> Lake<'r> {
         let standby = sink.standby.as_ref().map(|standby| standby.sink.as_str());
         let is_delta = matches!(sink.options, SinkOptions::Delta(_));
         Some(Self { region, pipeline, options: sink.options.files()?, standby, is_delta })
+    }
+
+    fn not_in(region: &Region, pipeline: &PipelineConfig, sink: &str) -> Failure {
+        let has_files = |name: &&String| region.sinks.get(*name).is_some_and(|sink| sink.options.files().is_some());
+        let sinks: Vec<_> = pipeline.sinks.iter().filter(has_files).map(|name| format!("`{name}`")).collect();
+        let name = &pipeline.name;
+        let error = format!("pipeline `{name}` writes no files to a sink `{sink}`");
+        let error = Diagnostic::at(pipeline.location.clone(), error);
+        Failure::wrong(match sinks.is_empty() {
+            true => error.help("it has no parquet or delta sink"),
+            false => error.help(format!("those that it writes files to: {}", sinks.join(", "))),
+        })
     }
 
     /// Warns of rows that may lie elsewhere.
@@ -134,7 +152,13 @@ impl<'r> Lake<'r> {
         let opened = Arc::default();
         let reading = Reading { table: name.to_string(), files: files.len(), opened: Arc::clone(&opened) };
         let store = Arc::new(Snapshot { inner, files, opened });
-        table(session, name, store, columns, levels).await.map_err(|error| cannot_read(&error.strip_backtrace()))?;
+        table(session, name, store, columns, levels).await.map_err(|error| match told_by_us(&error) {
+            Some(SqlError { message, help, .. }) => {
+                let error = Diagnostic::new(format!("cannot read {shown}: {message}"));
+                Failure::Running(Diagnostic { help: help.clone(), ..error })
+            }
+            None => cannot_read(&error.strip_backtrace()),
+        })?;
         Ok(Some(reading))
     }
 
@@ -172,6 +196,14 @@ impl Reading {
 impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "table {}: {} of {} files opened", self.table, self.opened(), self.files)
+    }
+}
+
+/// What we found wrong ourselves on the way, and so can say what to do about.
+pub(super) fn told_by_us(error: &DataFusionError) -> Option<&SqlError> {
+    match error.find_root() {
+        DataFusionError::External(cause) => cause.downcast_ref(),
+        _ => None,
     }
 }
 
@@ -232,15 +264,22 @@ async fn table(
     let partitions = levels.iter().map(|level| (level.clone(), DataType::Utf8)).collect();
     let format = Arc::new(ParquetFormat::default());
     let in_files = match columns {
-        Columns::Of(ends) => format.infer_schema(&session.state(), &store, &ends).await?,
+        Columns::Of(ends) => {
+            let mut schemas = Vec::with_capacity(ends.len());
+            for file in &ends {
+                schemas.push(format.infer_schema(&session.state(), &store, std::slice::from_ref(file)).await?);
+            }
+            let [oldest, newest] = [0, 1].map(|end| (ends[end].location.as_ref(), &*schemas[end]));
+            Arc::new(widen::merged(oldest, newest).map_err(SqlError::into_datafusion)?)
+        }
         Columns::Known(columns) => columns,
     };
     let options = ListingOptions::new(format).with_file_extension(".parquet").with_table_partition_cols(partitions);
     // A column that names a folder is not repeated inside; should a file have it all the same, the folder decides.
     let fields = in_files.fields().iter().filter(|field| !levels.contains(field.name()));
     let schema = Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()));
-    let listing =
-        ListingTable::try_new(ListingTableConfig::new(url).with_listing_options(options).with_schema(schema))?;
+    let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
+    let listing = ListingTable::try_new(config.with_expr_adapter_factory(Arc::new(Widening)))?;
     if !has_nulls {
         session.register_table(quoted(name), Arc::new(listing))?;
         return Ok(());

@@ -23,6 +23,8 @@ mod run;
 mod screen;
 mod signals;
 mod state;
+mod tables;
+mod widen;
 
 #[cfg(test)]
 mod tests;

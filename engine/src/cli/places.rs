@@ -1,21 +1,21 @@
 //! Sources and sinks as `check` and `run` look at them before anything flows.
 
 use std::error::Error;
-use std::fmt::Display;
 use std::sync::Arc;
 
 use watershed_connectors::{Source, SourceError};
 use watershed_sinks::store::{self, Location, Patience};
-use watershed_sinks::{SinkContext, SinkError};
+use watershed_sinks::{SinkContext, SinkError, WriterBudget};
 
 use super::failure::{Failure, Outcome};
-use super::residency::lies_in;
-use crate::checkpoint::Place;
-use crate::config::{Checkpoint, OnBad, PipelineConfig, Region, SinkConfig, SourceConfig};
+use super::residency::{Lies, lies_in};
+use super::tables;
+use crate::checkpoint::{Place, StateError};
+use crate::config::{Checkpoint, OnBad, PipelineConfig, Region, SinkConfig, SourceConfig, TableConfig};
 use crate::connect;
 use crate::diagnostic::{self, Diagnostic};
 use crate::plan::{PlannedPipeline, PlannedRegion};
-use crate::registry::Registry;
+use crate::registry::{Registry, RegistryOptions};
 use crate::run::dead_letter_sink;
 
 /// The source of a config; nothing is opened yet.
@@ -28,9 +28,10 @@ pub(super) fn source(config: &SourceConfig) -> Outcome<Arc<dyn Source>> {
 /// Every sink that a pipeline writes to, with what it is told about its rows; late rows included.
 pub(super) fn sinks<'r>(region: &'r Region, pipeline: &PlannedPipeline) -> Vec<(&'r SinkConfig, SinkContext)> {
     let Some(config) = region.pipelines.get(&*pipeline.name) else { return Vec::new() };
+    let writers = region.writers();
     let named = config.sinks.iter().filter_map(|name| region.sinks.get(name));
-    let mut sinks: Vec<_> = named.map(|sink| (sink, connect::sink_context(region, pipeline))).collect();
-    sinks.extend(late_sink(region, config, pipeline));
+    let mut sinks: Vec<_> = named.map(|sink| (sink, connect::sink_context(region, pipeline, &writers))).collect();
+    sinks.extend(late_sink(region, config, pipeline, &writers));
     sinks
 }
 
@@ -38,12 +39,13 @@ fn late_sink<'r>(
     region: &'r Region,
     config: &PipelineConfig,
     pipeline: &PlannedPipeline,
+    writers: &Arc<WriterBudget>,
 ) -> Option<(&'r SinkConfig, SinkContext)> {
     let sink = region.sinks.get(config.late.as_ref()?)?;
     // Planning made sure that there is only one source.
     let (_, branch) = pipeline.branches().next()?;
     let source = region.sources.get(&*branch.rows.source)?;
-    Some((sink, connect::late_context(region, pipeline, source)?))
+    Some((sink, connect::late_context(region, pipeline, source, writers)?))
 }
 
 /// Checks every sink against the rows of every pipeline that writes to it, without touching anything.
@@ -68,55 +70,95 @@ fn failure(location: &diagnostic::Location, message: String, mends: bool) -> Fai
     }
 }
 
-/// Opens every split of every source, and tries at every place what a run will ask of it. Says what it found.
-pub(super) async fn open_all(region: &Region, planned: &PlannedRegion) -> Outcome<Vec<String>> {
-    let mut opened = Vec::new();
+/// Opens every split of every source, and tries at every place what a run will ask of it; one that fails keeps no other from
+/// being tried. Says what it found, and what failed.
+pub(super) async fn open_all(region: &Region, planned: &PlannedRegion) -> (Vec<String>, Vec<Failure>) {
+    let mut found = Vec::new();
     for config in region.sources.values() {
-        let failed = |error: SourceError| {
-            let mends = matches!(error, SourceError::Config { .. });
-            failure(&config.location, format!("source `{}`: {error}", config.name), mends)
-        };
-        let source = source(config)?;
-        let found = source.probe().await.map_err(failed)?;
-        opened.push(format!("source {}: {found}", config.name));
+        let name = &config.name;
+        found.push(open_source(config).await.map(|found| format!("source {name}: {found}")));
         if let Some(registry) = &config.registry {
-            let found = Registry::new(registry).map_err(failed)?.probe().await.map_err(failed)?;
-            opened.push(format!("source {}: {found}", config.name));
+            found.push(open_registry(config, registry).await.map(|found| format!("source {name}: {found}")));
         }
         if config.on_bad == OnBad::DeadLetter {
-            let failed = |error: &dyn Display| Failure::running(format!("dead letters of `{}`: {error}", config.name));
-            let (options, context) = dead_letter_sink(region, config);
-            let lies = lies_in(region, &options.url, &options.store).await.map_err(|error| failed(&error))?;
-            let found = connect::probe_parquet(options, context).await.map_err(|error| failed(&error))?;
-            opened.push(format!("dead letters of {}: {found}{lies}", config.name));
+            found.push(open_letters(region, config).await.map(|found| format!("dead letters of {name}: {found}")));
         }
     }
-    let failed = |error: &dyn Display| Failure::running(format!("state: {error}"));
-    let found = probe_state(&region.checkpoint).await.map_err(|error| failed(&error))?;
-    let lies = lies_in(region, &region.checkpoint.url, &region.checkpoint.store).await;
-    opened.push(format!("state: {found}{}", lies.map_err(|error| failed(&error))?));
+    found.push(open_state(region).await.map(|found| format!("state: {found}")));
     for table in region.tables.values() {
-        let lies = lies_in(region, &table.url, &table.store).await;
-        let lies = lies.map_err(|error| Failure::running(format!("table `{}`: {error}", table.name)))?;
-        opened.push(format!("table {}: opened{lies}", table.name));
+        found.push(open_table(region, table).await.map(|found| format!("table {}: {found}", table.name)));
     }
     for pipeline in &planned.pipelines {
         for (config, context) in sinks(region, pipeline) {
-            let failed = |error: SinkError| {
-                let mends = matches!(error, SinkError::Config { .. });
-                let message = format!("sink `{}` of pipeline `{}`: {error}", config.name, pipeline.name);
-                failure(&config.location, message, mends)
+            let what = format!("sink {} of pipeline {}", config.name, pipeline.name);
+            let failed = |error| {
+                let place = format!("sink `{}` of pipeline `{}`", config.name, pipeline.name);
+                sink_failure(&config.location, place, &error)
             };
-            let found = connect::probe_sink(config, context).await.map_err(failed)?;
-            let lies = match config.options.files() {
-                Some(options) => lies_in(region, &options.url, &options.store).await,
-                None => Ok(String::new()),
-            };
-            let lies = lies.map_err(failed)?;
-            opened.push(format!("sink {} of pipeline {}: {found}{lies}", config.name, pipeline.name));
+            let opened = open_sink(region, config, context).await;
+            found.push(opened.map(|found| format!("{what}: {found}")).map_err(failed));
         }
     }
-    Ok(opened)
+    let (opened, failed): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
+    (opened.into_iter().filter_map(Result::ok).collect(), failed.into_iter().filter_map(Result::err).collect())
+}
+
+fn sink_failure(location: &diagnostic::Location, place: String, error: &SinkError) -> Failure {
+    failure(location, format!("{place}: {error}"), matches!(error, SinkError::Config { .. }))
+}
+
+fn source_failure(config: &SourceConfig, error: &SourceError) -> Failure {
+    let mends = matches!(error, SourceError::Config { .. });
+    failure(&config.location, format!("source `{}`: {error}", config.name), mends)
+}
+
+async fn open_source(config: &SourceConfig) -> Outcome<String> {
+    source(config)?.probe().await.map_err(|error| source_failure(config, &error))
+}
+
+async fn open_registry(config: &SourceConfig, registry: &RegistryOptions) -> Outcome<String> {
+    let probed = async { Registry::new(registry)?.probe().await };
+    probed.await.map_err(|error| source_failure(config, &error))
+}
+
+async fn open_letters(region: &Region, config: &SourceConfig) -> Outcome<String> {
+    let (options, context) = dead_letter_sink(region, config, &region.writers());
+    let opened = async {
+        // Nothing is written to a place that may lie outside.
+        let lies = lies_in(region, &options.url, &options.store).await?;
+        Ok::<_, SinkError>(format!("{}{lies}", connect::probe_parquet(options, context).await?))
+    };
+    opened.await.map_err(|error| sink_failure(&config.location, format!("dead letters of `{}`", config.name), &error))
+}
+
+async fn open_state(region: &Region) -> Outcome<String> {
+    let Checkpoint { url, store, .. } = &region.checkpoint;
+    let opened = async {
+        let lies = lies_in(region, url, store).await?;
+        Ok::<_, Box<dyn Error + Send + Sync>>(format!("{}{lies}", probe_state(&region.checkpoint).await?))
+    };
+    opened.await.map_err(|error| {
+        let mends = matches!(error.downcast_ref(), Some(SinkError::Config { .. }))
+            || matches!(error.downcast_ref(), Some(StateError::Config { .. }));
+        let message = format!("state: {error}");
+        if mends { Failure::wrong(Diagnostic::in_file(&region.file, message)) } else { Failure::running(message) }
+    })
+}
+
+async fn open_table(region: &Region, table: &TableConfig) -> Outcome<String> {
+    let lies = lies_in(region, &table.url, &table.store).await;
+    let failed = |error| sink_failure(&table.location, format!("table `{}`", table.name), &error);
+    let lies = lies.map_err(failed)?;
+    tables::find(table).await.map_err(Failure::wrong)?;
+    Ok(format!("opened{lies}"))
+}
+
+async fn open_sink(region: &Region, config: &SinkConfig, context: SinkContext) -> Result<String, SinkError> {
+    let lies = match config.options.files() {
+        Some(options) => lies_in(region, &options.url, &options.store).await?,
+        None => Lies::Here,
+    };
+    Ok(format!("{}{lies}", connect::probe_sink(config, context).await?))
 }
 
 async fn probe_state(checkpoint: &Checkpoint) -> Result<String, Box<dyn Error + Send + Sync>> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::numbers::{bytes, count};
 use crate::report::{Progress, RunReport};
 
 /// Time between two refreshes of the line: often enough to look alive.
@@ -94,19 +95,6 @@ pub(super) fn summary(report: &RunReport) -> String {
     text
 }
 
-/// `1234567` as `1,234,567`.
-pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 /// A rate in three digits: `9.53M`.
 fn short(number: f64) -> String {
     let (scaled, unit) = match number {
@@ -117,15 +105,6 @@ fn short(number: f64) -> String {
     };
     let decimals = if scaled < 10.0 { 2 } else { usize::from(scaled < 100.0) };
     format!("{scaled:.decimals$}{unit}")
-}
-
-pub(super) fn bytes(number: f64) -> String {
-    match number {
-        n if n >= 1e9 => format!("{:.2} GB", n / 1e9),
-        n if n >= 1e6 => format!("{:.1} MB", n / 1e6),
-        n if n >= 1e3 => format!("{:.1} kB", n / 1e3),
-        n => format!("{n:.0} B"),
-    }
 }
 
 fn seconds(seconds: f64) -> String {

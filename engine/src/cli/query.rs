@@ -20,7 +20,7 @@ use futures::TryStreamExt;
 
 use super::args::{Query, RowFormat};
 use super::failure::{Failure, Outcome, load};
-use super::lake::{Lake, Reading};
+use super::lake::{Lake, Reading, told_by_us};
 use super::rows::{Output, Rows, is_closed};
 use super::screen::Screen;
 use crate::config::{Region, TableConfig};
@@ -38,7 +38,7 @@ pub(super) async fn query(arguments: Query, screen: &Screen) -> Outcome {
     let region = load(file)?;
     screen.hide(&region.secrets);
     let session = session(region.memory)?;
-    let Planned { plan, readings } = plan(&session, &region, sql).await?;
+    let Planned { plan, readings } = plan(&session, &region, arguments.sink.as_deref(), sql).await?;
     if arguments.explain {
         return explain(&session, plan, &readings, sql).await;
     }
@@ -53,6 +53,12 @@ pub(super) fn usage(message: &str) -> Failure {
 
 /// The failure of a query that was right.
 pub(super) fn failed(error: DataFusionError) -> Failure {
+    if let Some(SqlError { message, help, .. }) = told_by_us(&error) {
+        return Failure::Running(Diagnostic {
+            help: help.clone(),
+            ..Diagnostic::new(format!("the query failed: {message}"))
+        });
+    }
     Failure::running(format!("the query failed: {}", error.strip_backtrace()))
 }
 
@@ -136,8 +142,12 @@ async fn explain(session: &SessionContext, plan: LogicalPlan, readings: &[Readin
 /// A session for queries over what pipelines wrote. What sorts, groups and joins keep goes to the local disk beyond
 /// `memory` bytes, or ends the query where it cannot.
 pub(super) fn session(memory: usize) -> Outcome<SessionContext> {
-    let mut config =
-        SessionConfig::new().with_information_schema(false).set_bool("datafusion.sql_parser.collect_spans", true);
+    // The bounds that a footer has are of the file's type. Where a column has another in the table they would be taken for
+    // none, and a minimum over all files for that of the others.
+    let mut config = SessionConfig::new()
+        .with_information_schema(false)
+        .with_collect_statistics(false)
+        .set_bool("datafusion.sql_parser.collect_spans", true);
     config.options_mut().execution.time_zone = Some("UTC".into());
     // The cache of listings goes by path alone, and the tables of two pipelines have the same: each is a store of its own.
     let runtime = RuntimeEnvBuilder::new()
@@ -145,7 +155,9 @@ pub(super) fn session(memory: usize) -> Outcome<SessionContext> {
         .with_memory_limit(memory, 1.0)
         .build_arc()
         .map_err(|error| Failure::running(format!("cannot set up the query: {error}")))?;
-    Ok(SessionContext::new_with_config_rt(config, runtime))
+    let session = SessionContext::new_with_config_rt(config, runtime);
+    crate::aggregate::register(&session);
+    Ok(session)
 }
 
 /// A query that can be run.
@@ -165,9 +177,11 @@ pub(super) enum Table<'r> {
 
 impl<'r> Table<'r> {
     /// The table called `name`, if there is one: pipelines first, then their late rows, then reference tables.
-    pub(super) fn find(region: &'r Region, name: &str) -> Outcome<Option<Self>> {
+    ///
+    /// What a pipeline wrote is read in the sink called `sink`, else in its first one.
+    pub(super) fn find(region: &'r Region, name: &str, sink: Option<&str>) -> Outcome<Option<Self>> {
         if let Some(pipeline) = region.pipelines.get(name) {
-            return Lake::of(region, pipeline).map(|lake| Some(Self::Lake(lake)));
+            return Lake::of(region, pipeline, sink).map(|lake| Some(Self::Lake(lake)));
         }
         let late = Lake::late(region, name).map(Self::Lake);
         Ok(late.or_else(|| region.tables.get(name).map(Self::Reference)))
@@ -175,12 +189,12 @@ impl<'r> Table<'r> {
 }
 
 /// Plans the query over the tables that it names, and no others.
-pub(super) async fn plan(session: &SessionContext, region: &Region, sql: &str) -> Outcome<Planned> {
+pub(super) async fn plan(session: &SessionContext, region: &Region, sink: Option<&str>, sql: &str) -> Outcome<Planned> {
     let (statement, named) = parse(session, sql)?;
     let mut readings = Vec::new();
     for table in &named {
         let name = table.table();
-        match Table::find(region, name)? {
+        match Table::find(region, name, sink)? {
             Some(Table::Lake(lake)) => {
                 lake.tell_of_standby();
                 let reading = lake.register(session, name).await?;

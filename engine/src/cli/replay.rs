@@ -37,6 +37,7 @@ pub(super) async fn replay(arguments: Replay, screen: &Arc<Screen>) -> Outcome {
         check_report_place(path)?;
     }
     let range = range(&arguments)?;
+    check_folder(&arguments.into)?;
     let planned = plan_region(&region).await.map_err(|errors| refused_sql(&region, errors))?;
     let chosen = chosen(&planned, &arguments)?;
     let archives = named_archives(&region, &arguments)?;
@@ -79,6 +80,17 @@ pub(super) async fn replay(arguments: Replay, screen: &Arc<Screen>) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// A place in a store would be taken for a folder of that name.
+fn check_folder(into: &Path) -> Outcome {
+    let text = into.display().to_string();
+    let why = match Location::of(&text) {
+        Ok(Location::Folder(folder)) if folder == into => return Ok(()),
+        Ok(_) => format!("--into {}: a replay writes to a folder of this machine", without_credentials(&text)),
+        Err(error) => format!("--into {}: {error}", without_credentials(&text)),
+    };
+    Err(Failure::wrong(Diagnostic::new(why).help("name a folder; copy its files to a store afterwards")))
 }
 
 /// What `--replace` is to exchange; refused before anything is read.

@@ -17,6 +17,7 @@ use super::progress::{self, REFRESH, Rate};
 use super::residency;
 use super::screen::Screen;
 use super::signals::Signals;
+use super::tables;
 use crate::config::{Http, Region};
 use crate::diagnostic::Diagnostic;
 use crate::http::{Queries, Server};
@@ -54,6 +55,7 @@ pub(super) struct Drive {
 pub(super) async fn drive(region: Region, planned: PlannedRegion, drive: Drive, screen: &Arc<Screen>) -> Outcome<bool> {
     check_sinks(&region, &planned)?;
     residency::check(&region, &planned).await?;
+    tables::check(&region).await?;
     let (signals, stop) = Signals::listen(screen)?;
     let stopped = stop.clone();
     let live = screen.is_terminal() && !drive.quiet;

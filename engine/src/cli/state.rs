@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use super::args::State;
 use super::failure::{Failure, Outcome, load};
-use super::progress::{bytes, count, moment};
+use super::progress::moment;
 use super::replay::newest;
 use super::screen::Screen;
 use crate::checkpoint::{CutState, Manifest, OutletState, Piece, PipelineState, SourceState, SplitState};
 use crate::diagnostic::Diagnostic;
+use crate::numbers::{bytes, count};
 
 /// Splits that are named; of more, only the number is told.
 const SHOWN_SPLITS: usize = 20;

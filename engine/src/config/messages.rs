@@ -7,8 +7,8 @@ use url::Url;
 use watershed_sinks::{MessageOptions, Whereabouts};
 
 use super::document::Document;
-use super::place::check_inside;
 use super::read::{Findings, fields_of, read_foreign};
+use super::residency::check_inside;
 use super::resolve::Context;
 use super::tree::{Node, Value};
 

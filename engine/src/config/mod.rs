@@ -21,6 +21,7 @@ mod read;
 mod read_error;
 mod reference;
 mod region;
+mod residency;
 mod resolve;
 mod sink;
 mod source;

@@ -14,7 +14,7 @@ use watershed_connectors::{
     FileOptions, GeneratorOptions, MetadataField, ReplayOptions, Secret, StdinOptions, StreamOptions, Surroundings,
 };
 use watershed_sinks::store::StoreOptions;
-use watershed_sinks::{MessageOptions, ParquetOptions};
+use watershed_sinks::{MessageOptions, ParquetOptions, WriterBudget};
 
 use super::fill::Secrets;
 use super::origin::SqlOrigin;
@@ -39,6 +39,8 @@ pub struct Region {
     pub linger: Duration,
     /// Bytes that state and rows on their way may take of memory.
     pub memory: usize,
+    /// How many files of all sinks may be half written at a time; none: as many as `memory` has room for.
+    pub open_files: Option<usize>,
     /// Local folder for state beyond that.
     pub spill: PathBuf,
     /// Longest time that a stop may take.
@@ -295,6 +297,11 @@ pub struct PipelineConfig {
 }
 
 impl Region {
+    /// A budget for all sinks with files that write at the same time. Each call makes another.
+    pub fn writers(&self) -> Arc<WriterBudget> {
+        WriterBudget::of_memory(self.memory, self.open_files)
+    }
+
     /// A hash of the file as written, without what secrets it was filled with.
     pub fn hash(&self) -> String {
         short_hash(&self.written.to_string())

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +10,19 @@ use globset::{Glob, GlobMatcher};
 use serde_spanned::Spanned as At;
 use url::Url;
 use watershed_connectors::Secret;
+use watershed_sinks::store::{Location, StoreOptions};
 
 use super::document::{Document, MAX_FILE_BYTES, Span, read_limited, shorten};
 use super::fill::Filler;
 use super::keys::KeySet;
+use super::place::{self, Purpose};
 use super::read::{Findings, read, without_unknown};
 use super::region::{Checkpoint, Http, PipelineConfig, Region, Residency, SinkConfig, Written};
+use super::residency::is_inside;
 use super::source::hide_secrets;
 use super::tree::{Entry, Node, Value};
 use super::written::{CheckpointKeys, HttpKeys, Period, RegionKeys, ResidencyKeys, SECTIONS};
-use super::{pipeline, place, sink, source, streams, table};
+use super::{pipeline, sink, source, streams, table};
 use crate::diagnostic::Diagnostic;
 
 /// Longest name of a region, source, sink, table or pipeline: they end up in file names.
@@ -27,6 +30,9 @@ const MAX_NAME: usize = 64;
 
 /// More lanes than any machine has cores.
 const MAX_LANES: i64 = 1024;
+
+/// More files than this no process has open.
+const MAX_OPEN_FILES: i64 = 65_536;
 
 /// Less memory than this is all chunks and no state.
 const LEAST_MEMORY: usize = 64_000_000;
@@ -172,10 +178,9 @@ pub(super) fn region(root: &Node, context: &Context<'_>) -> Option<Region> {
     }
     let keys = keys.as_ref()?;
     let lanes = lanes(keys, context);
+    let open_files = open_files(keys, context);
     let memory = memory(keys, context);
-    if let Some(spill) = &keys.spill {
-        is_given(spill, "spill", context);
-    }
+    let spill = keys.spill.as_ref().and_then(|spill| spill_folder(spill, context));
     if !context.findings.is_empty() {
         return None;
     }
@@ -184,9 +189,10 @@ pub(super) fn region(root: &Node, context: &Context<'_>) -> Option<Region> {
         file: context.document.path().to_path_buf(),
         checkpoint: checkpoint?,
         lanes,
+        open_files,
         linger: keys.linger.get_ref().0,
         memory,
-        spill: keys.spill.as_ref().map_or_else(|| format!("var/{name}/spill"), |spill| spill.get_ref().clone()).into(),
+        spill: spill.unwrap_or_else(|| format!("var/{name}/spill").into()),
         drain_timeout: keys.drain_timeout.get_ref().0,
         sources,
         sinks,
@@ -234,6 +240,15 @@ fn lanes(keys: &RegionKeys, context: &Context<'_>) -> usize {
     }
 }
 
+fn open_files(keys: &RegionKeys, context: &Context<'_>) -> Option<usize> {
+    let files = keys.open_files.as_ref()?;
+    if !(1..=MAX_OPEN_FILES).contains(files.get_ref()) {
+        let help = "leave it out for as many as `memory` has room for";
+        context.refuse(files.span(), format!("`open_files` is a number from 1 to {MAX_OPEN_FILES}"), help);
+    }
+    usize::try_from(*files.get_ref()).ok()
+}
+
 fn memory(keys: &RegionKeys, context: &Context<'_>) -> usize {
     let memory = keys.memory.get_ref().as_usize();
     if memory < LEAST_MEMORY {
@@ -253,7 +268,7 @@ fn checkpoint(root: &Node, region: &str, context: &Context<'_>) -> Option<Checkp
     let keys: CheckpointKeys = context.read(&own, "checkpoint")?;
     let interval = context.positive("interval", &keys.interval);
     let url = keys.url.unwrap_or_else(|| At::new(table.span.clone(), format!("var/{region}/state")));
-    let store = place::resolve(&store, "checkpoint", &url, context)?;
+    let store = place::resolve(&store, "checkpoint", &url, Purpose::State, context)?;
     Some(Checkpoint { url: url.into_inner(), store, interval })
 }
 
@@ -264,6 +279,21 @@ pub(super) fn is_given(url: &At<String>, key: &str, context: &Context<'_>) -> bo
         context.refuse(url.span(), format!("`{key}` is empty"), "write a folder or an object-store URL");
     }
     given
+}
+
+/// The folder of `spill`, which is on this machine.
+fn spill_folder(spill: &At<String>, context: &Context<'_>) -> Option<PathBuf> {
+    if !is_given(spill, "spill", context) {
+        return None;
+    }
+    match Location::of(spill.get_ref()) {
+        Ok(Location::Folder(folder)) => Some(folder),
+        Ok(Location::Store(_)) | Err(_) => {
+            let message = format!("`spill` is a folder on this machine, not \"{}\"", context.written(&spill.span()));
+            context.refuse(spill.span(), message, "write it as \"/mnt/disk/spill\"");
+            None
+        }
+    }
 }
 
 fn http(node: &Node, context: &Context<'_>) -> Option<Http> {
@@ -309,7 +339,7 @@ fn residency(node: &Node, region: Option<&RegionKeys>, context: &Context<'_>) ->
     }
     if let Some(region) = region
         && valid
-        && !place::is_inside(&allowed, region.region.get_ref())
+        && !is_inside(&allowed, region.region.get_ref())
     {
         let message = format!("region `{}` is outside [residency]", context.written(&region.region.span()));
         let help = format!("`allow` is {}", context.written(&keys.allow.span()));
@@ -384,18 +414,21 @@ fn check_shared_places(
 ) {
     for entry in root.get("pipelines").map_or(&[][..], Node::entries) {
         let Some(pipeline) = pipelines.get(&entry.key) else { continue };
-        let mut seen: Vec<(&str, &Path)> = Vec::new();
+        let mut seen: Vec<(&str, Location, &StoreOptions)> = Vec::new();
         let sinks_of = pipeline.sinks.iter().map(|name| ("sinks", name));
         for (key, name) in sinks_of.chain(pipeline.late.iter().map(|name| ("late", name))) {
             let Some(files) = sinks.get(name).and_then(|sink| sink.options.files()) else { continue };
-            // Compared part by part: a slash more or less makes no other place.
-            let place = Path::new(&files.url);
-            if let Some((other, _)) = seen.iter().find(|(other, of)| other != name && *of == place) {
+            // One that leads nowhere has been reported.
+            let Ok(place) = Location::of(&files.url) else { continue };
+            let shares = |(other, of, options): &&(&str, Location, &StoreOptions)| {
+                other != name && of.is_same(options, &place, &files.store)
+            };
+            if let Some((other, ..)) = seen.iter().find(shares) {
                 let node = entry.node.get(key).unwrap_or(&entry.node);
                 let message = format!("`{other}` and `{name}` write to one place");
                 context.refuse(node.span.clone(), message, "give each sink of a pipeline a `url` of its own");
             }
-            seen.push((name, place));
+            seen.push((name, place, &files.store));
         }
     }
 }

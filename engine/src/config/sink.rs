@@ -8,7 +8,7 @@ use watershed_sinks::{ByteSize, ParquetOptions};
 
 use super::keys::KeySet;
 use super::messages::{self, OUTLETS};
-use super::place;
+use super::place::{self, Purpose};
 use super::read::{fields_of, read_foreign, without_unknown};
 use super::region::{SinkConfig, SinkOptions, Spill, Standby};
 use super::resolve::{Context, split};
@@ -146,7 +146,7 @@ fn parquet(table: &Node, store: &Node, title: &str, context: &Context<'_>) -> Op
     let mut options: ParquetOptions = read_foreign(table, title, &context.document, &context.findings)?;
     let at = |key: &str| table.get(key).unwrap_or(table);
     let url = At::new(at("url").span.clone(), options.url.clone());
-    if let Some(store) = place::resolve(store, title, &url, context) {
+    if let Some(store) = place::resolve(store, title, &url, Purpose::Lake, context) {
         options.store = store;
     }
     let roll = at("roll");

@@ -15,6 +15,7 @@ use super::keys::KeySet;
 use super::place;
 use super::read::{fields_of, read_foreign, without_unknown};
 use super::region::{ConnectorOptions, Deduplicate, OnBad, SourceConfig};
+use super::residency::check_inside;
 use super::resolve::{Context, split};
 use super::streams::{SECRET_KEYS, STREAMS, find};
 use super::tree::{Entry, Node, Value};
@@ -281,7 +282,7 @@ fn check_residency(config: &SourceConfig, table: &Node, context: &Context<'_>) {
     let ConnectorOptions::Stream(options) = &config.connector else { return };
     let Some(region) = options.lies_in() else { return };
     let node = ["aws_region", "stream"].iter().find_map(|key| table.get(key)).unwrap_or(table);
-    place::check_inside(&region, node, context);
+    check_inside(&region, node, context);
 }
 
 /// True for sources of events that happened long ago, or at a time of their own: no clock to compare with.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::keys::KeySet;
+use super::place::Purpose;
 use super::region::{TableConfig, TableFormat};
 use super::resolve::Context;
 use super::tree::Entry;
@@ -15,7 +16,7 @@ pub(super) fn resolve(entry: &Entry, title: &str, context: &Context<'_>) -> Opti
     let keys: TableKeys = context.read(&own, title)?;
     let schema = columns::resolve(&entry.node, title, keys.schema_file.as_ref(), context);
     let refresh = keys.refresh.as_ref().map(|refresh| context.positive("refresh", refresh));
-    let store = place::resolve(&store, title, &keys.url, context)?;
+    let store = place::resolve(&store, title, &keys.url, Purpose::Table, context)?;
     let format = match keys.format.map(|format| *format.get_ref()) {
         Some(TableFormatKey::Parquet) => TableFormat::Parquet,
         Some(TableFormatKey::Csv) => TableFormat::Csv,

@@ -29,6 +29,8 @@ keys! {
         /// What state and rows on their way may take of memory, as in "4GB": beyond it state goes to the local disk, and
         /// sources wait.
         memory: At<ByteSize> = value "\"2GB\"",
+        /// How many files of all sinks may be half written at a time, 1 to 65536; beyond it the least recently used is closed.
+        open_files: Option<At<i64>> = words "one for each 20 MiB of `memory`, 16 to 256",
         /// Folder on a local disk for state that is beyond `memory`.
         spill: Option<At<String>> = words "var/<region>/spill",
         /// How long a stop may take: what was read is finished and committed in this time, or left to the next run.
@@ -48,21 +50,30 @@ keys! {
 keys! {
     pub(super) struct StoreKeys {
         /// The server to ask in place of the cloud's, as in "https://minio.example:9000"; http:// goes without TLS.
-        endpoint: Option<String> = words "the cloud's own",
+        endpoint: Option<String> = words "AWS_ENDPOINT_URL, AZURE_STORAGE_ENDPOINT or GOOGLE_BASE_URL, else the cloud's own",
         /// S3: the bucket's region.
         aws_region: Option<String> = words "AWS_REGION, else us-east-1",
+        /// Where the place lies, which [residency] wants to know where neither its address nor the store tells: required for
+        /// Azure.
+        location: Option<String> = words "by the address, or the bucket",
         /// S3: who asks.
         access_key_id: Option<String> = words "the environment's, else those of the machine's role",
         /// S3: belongs to `access_key_id`.
         secret_access_key: Option<String> = words "none",
         /// S3: belongs to `access_key_id`, for temporary credentials.
         session_token: Option<String> = words "none",
+        /// S3: who asks, by a profile of AWS's configuration files.
+        profile: Option<String> = words "none; AWS_PROFILE is not read",
+        /// S3: a role to assume, by keys that are found otherwise.
+        role_arn: Option<String> = words "none",
         /// Azure: the storage account, where the URL does not name it.
         account: Option<String> = words "AZURE_STORAGE_ACCOUNT_NAME",
         /// Azure: a key of the account.
         account_key: Option<String> = words "the environment's, else the machine's identity",
         /// Azure: a shared access signature, in place of a key.
         sas_token: Option<String> = words "none",
+        /// Azure: the connection string of the account, in place of the three.
+        connection_string: Option<String> = words "none",
         /// Azure: the tenant of `client_id`.
         tenant_id: Option<String> = words "AZURE_STORAGE_TENANT_ID",
         /// Azure: an application of Entra; without `client_secret`, a managed identity.
@@ -73,11 +84,11 @@ keys! {
         credentials: Option<String> = words "the environment's, else those of the machine",
         /// S3: who encrypts what is written: "AES256", "aws:kms", "aws:kms:dsse", or "customer".
         sse: Option<EncryptionKey> = words "the bucket's default",
-        /// The key to encrypt with: of S3 with sse = "aws:kms"; of Google for the files of a lake.
+        /// The key to encrypt with: of S3 with sse = "aws:kms"; of Google whatever is written, state and logs included.
         kms_key: Option<String> = words "the bucket's default",
         /// S3: the key of sse = "customer", 32 bytes in base64; readers need it, too.
         customer_key: Option<String> = words "none",
-        /// S3 and Google: the storage class of a lake's files, such as "STANDARD_IA" or "NEARLINE".
+        /// S3 and Google: the storage class of a lake's files, such as "STANDARD_IA" or "NEARLINE". State and logs have none.
         storage_class: Option<String> = words "the bucket's default",
         /// S3: whoever asks pays for it, not the bucket's owner.
         request_payer: Option<bool> = words "false",

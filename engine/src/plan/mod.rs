@@ -13,7 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 pub use pipeline::{Column, CutPlan, CutWindow, PlannedBranch};
 pub use tables::{StaticTable, TableTarget};
-pub(crate) use tables::{open as open_table, physical_plan};
+pub(crate) use tables::{find as find_table, open as open_table, physical_plan};
 
 use crate::config::{PipelineConfig, Region};
 use crate::sql::{Catalog, SqlError, StreamTable};
@@ -42,6 +42,8 @@ pub struct PlannedPipeline {
     pub sql_hash: Arc<str>,
     /// Hash of everything that the meaning of its state depends on.
     pub fingerprint: Arc<str>,
+    /// Format of the sketches that its approximate aggregates keep; 0 if there are none.
+    pub sketches: u32,
     /// How long windows stay open behind the watermark.
     pub allowed_lateness: i64,
     /// True if windows without rows, between two with rows, are put out.

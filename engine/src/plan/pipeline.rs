@@ -154,6 +154,7 @@ pub(super) async fn plan(
     let sort_by = sort_by(&parted, &optimised);
     let output = output_schema(&written);
     let fingerprint = fingerprint(&parted.cuts, &output);
+    let sketches = sketches(&parted.cuts);
     let compiled = Compiler { state: &state, session: &session }.stage(parted).await?;
     Ok(PlannedPipeline {
         name: name.into(),
@@ -162,6 +163,7 @@ pub(super) async fn plan(
         sort_by,
         sql_hash: sql_hash(sql).into(),
         fingerprint: fingerprint.into(),
+        sketches,
         allowed_lateness: i64::try_from(allowed_lateness.as_micros()).unwrap_or(i64::MAX),
         emit_empty: false,
         stage: compiled.stage,
@@ -197,6 +199,15 @@ fn fingerprint(cuts: &[Cut], output: &SchemaRef) -> String {
         text.push_str(&format!("{} {}\n", field.name(), field.data_type()));
     }
     short_hash(&text)
+}
+
+/// The format of the sketches among the aggregates that run as rows come; 0 if there are none.
+fn sketches(cuts: &[Cut]) -> u32 {
+    let kept = cuts.iter().flat_map(|cut| match cut {
+        Cut::Aggregate { node, .. } => node.aggr_expr.as_slice(),
+        Cut::Collect { .. } => &[],
+    });
+    kept.filter_map(crate::aggregate::format).max().unwrap_or(0)
 }
 
 fn time_column(plan: &LogicalPlan, windows: Option<&WindowColumns>) -> Result<Option<String>, SqlError> {

@@ -1,11 +1,15 @@
 //! Reference tables: finite data that streams are joined with, read whole and read again on request.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use datafusion::catalog::TableProvider;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::json::JsonFormat;
@@ -13,10 +17,12 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
-use object_store::ObjectStore;
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use watershed_sinks::SinkError;
 use watershed_sinks::store::{self, Location, Patience, without_credentials};
 
@@ -86,24 +92,134 @@ pub(crate) async fn physical_plan(
     Ok(planner.create_physical_plan(plan, &session.state()).await?)
 }
 
+/// The files of a table. Each reading finds out first whether there are any: a wrong `url` would else be a table without rows,
+/// and so would one whose files are gone for a moment.
+#[derive(Debug)]
+struct Reference {
+    origin: Arc<Origin>,
+    files: ListingTable,
+}
+
+/// Where a table comes from.
+#[derive(Debug)]
+struct Origin {
+    name: String,
+    /// Without credentials.
+    shown: String,
+    place: Whereabouts,
+}
+
+/// Where the files of a table are said to be.
+#[derive(Debug)]
+enum Whereabouts {
+    Disk(PathBuf),
+    Store {
+        objects: Arc<dyn ObjectStore>,
+        path: Path,
+        /// It ends with a slash, and so is no object itself.
+        is_folder: bool,
+    },
+}
+
+impl Whereabouts {
+    /// True if there is a file or a folder, or in a store an object, or objects below.
+    async fn is_there(&self) -> object_store::Result<bool> {
+        match self {
+            Self::Disk(path) => Ok(path.exists()),
+            Self::Store { objects, path, is_folder } => {
+                if !is_folder && !path.is_root() {
+                    match objects.head(path).await {
+                        Ok(_) => return Ok(true),
+                        Err(object_store::Error::NotFound { .. }) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                // An object of the folder's own name, such as consoles make, holds nothing.
+                let below = objects.list(Some(path)).try_filter(|object| std::future::ready(object.location != *path));
+                Ok(pin!(below).try_next().await?.is_some())
+            }
+        }
+    }
+}
+
+impl Origin {
+    /// Finds out whether there is anything.
+    async fn check(&self) -> Result<(), SqlError> {
+        match self.place.is_there().await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let help = match self.place {
+                    Whereabouts::Disk(_) => {
+                        "`url` is a file or a folder; a relative path starts from the current folder"
+                    }
+                    Whereabouts::Store { .. } => "`url` is an object, or a prefix of objects that ends at a slash",
+                };
+                Err(SqlError::new(format!("table `{}`: there is nothing at `{}`", self.name, self.shown)).help(help))
+            }
+            Err(error) => Err(SqlError::new(format!("table `{}` at `{}`: {error}", self.name, self.shown))
+                .help("check `url` and the keys of its store")),
+        }
+    }
+}
+
+#[async_trait]
+impl TableProvider for Reference {
+    fn schema(&self) -> SchemaRef {
+        self.files.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+        self.origin.check().await.map_err(SqlError::into_datafusion)?;
+        self.files.scan(session, projection, filters, limit).await
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> datafusion::common::Result<Vec<TableProviderFilterPushDown>> {
+        self.files.supports_filters_pushdown(filters)
+    }
+}
+
+/// Finds out whether there is anything where a table is said to be.
+///
+/// # Errors
+/// Says what to mend.
+pub(crate) async fn find(config: &TableConfig) -> Result<(), SqlError> {
+    open(config).await?.origin.check().await
+}
+
 /// A table that can be read.
 pub(crate) struct OpenedTable {
     pub(crate) provider: Arc<dyn TableProvider>,
     /// The object store that its files are in, and what the table calls it.
     pub(crate) store: Option<(ObjectStoreUrl, Arc<dyn ObjectStore>)>,
+    origin: Arc<Origin>,
 }
 
 /// Opens a table's files.
 pub(crate) async fn open(config: &TableConfig) -> Result<OpenedTable, SqlError> {
-    let place = without_credentials(&config.url);
+    let shown = without_credentials(&config.url);
     let described = |error: datafusion::common::DataFusionError| {
-        SqlError::new(format!("table `{}` at `{place}`: {}", config.name, SqlError::from(error).message))
+        SqlError::new(format!("table `{}` at `{shown}`: {}", config.name, SqlError::from(error).message))
             .help("check `url` and `format` of the table")
     };
     let wrong = |error: SinkError| SqlError::new(format!("table `{}`: {error}", config.name));
     let session = SessionContext::new();
-    let (url, store) = match Location::of(&config.url).map_err(wrong)? {
-        Location::Folder(_) => (ListingTableUrl::parse(&config.url).map_err(described)?, None),
+    let (url, store, place) = match Location::of(&config.url).map_err(wrong)? {
+        Location::Folder(path) => {
+            (ListingTableUrl::parse(&config.url).map_err(described)?, None, Whereabouts::Disk(path))
+        }
         Location::Store(_) => {
             let opened = store::open(&config.url, &config.store, Patience::Client).map_err(wrong)?;
             // Each table has a store of its own, as two may lie in one bucket with other credentials.
@@ -111,12 +227,15 @@ pub(crate) async fn open(config: &TableConfig) -> Result<OpenedTable, SqlError> 
             let folder = if config.url.ends_with('/') { "/" } else { "" };
             let url = ListingTableUrl::parse(format!("{}{}{folder}", base.as_str(), opened.root)).map_err(described)?;
             session.register_object_store(base.as_ref(), opened.objects.clone());
-            (url, Some((base, opened.objects)))
+            let (objects, path) = (opened.objects.clone(), opened.root);
+            let place = Whereabouts::Store { objects, path, is_folder: !folder.is_empty() };
+            (url, Some((base, opened.objects)), place)
         }
     };
-    if url.scheme() == "file" && !std::path::Path::new(&config.url).exists() {
-        return Err(SqlError::new(format!("table `{}`: there is nothing at `{}`", config.name, config.url))
-            .help("`url` is a file or a folder; a relative path starts from the current folder"));
+    let origin = Arc::new(Origin { name: config.name.clone(), shown: shown.clone(), place });
+    // A store is asked where the file is only checked, too, if its columns have to be learned there.
+    if store.is_none() || config.schema.is_none() {
+        origin.check().await?;
     }
     let format: Arc<dyn FileFormat> = match config.format {
         TableFormat::Parquet => Arc::new(ParquetFormat::default()),
@@ -129,10 +248,13 @@ pub(crate) async fn open(config: &TableConfig) -> Result<OpenedTable, SqlError> 
         None => options.infer_schema(&session.state(), &url).await.map_err(described)?,
     };
     if schema.fields().is_empty() {
-        return Err(SqlError::new(format!("table `{}` at `{place}` has no columns", config.name))
+        return Err(SqlError::new(format!("table `{}` at `{shown}` has no columns", config.name))
             .help("is there anything at `url`?"));
     }
     let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
-    let provider = Arc::new(ListingTable::try_new(config).map_err(SqlError::from)?);
-    Ok(OpenedTable { provider, store })
+    let files = ListingTable::try_new(config).map_err(SqlError::from)?;
+    Ok(OpenedTable { provider: Arc::new(Reference { origin: origin.clone(), files }), store, origin })
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use arrow::array::{BinaryBuilder, RecordBatch, StringArray, TimestampMicrosecond
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tokio::sync::mpsc;
 use watershed_connectors::{Records, SplitId};
-use watershed_sinks::{ParquetOptions, SinkContext};
+use watershed_sinks::{ParquetOptions, SinkContext, WriterBudget};
 
 use super::barrier::{Aligner, Barrier};
 use super::coordinator::CoordinatorMessage;
@@ -157,7 +157,11 @@ impl LetterTask {
 }
 
 /// The sink of a source's dead letters: its options, and what it is told.
-pub(crate) fn sink_of(region: &Region, source: &SourceConfig) -> (ParquetOptions, SinkContext) {
+pub(crate) fn sink_of(
+    region: &Region,
+    source: &SourceConfig,
+    writers: &Arc<WriterBudget>,
+) -> (ParquetOptions, SinkContext) {
     let context = SinkContext {
         pipeline: source.name.as_str().into(),
         late: false,
@@ -166,6 +170,7 @@ pub(crate) fn sink_of(region: &Region, source: &SourceConfig) -> (ParquetOptions
         schema: schema(),
         time_column: Some("time".to_string()),
         sort_by: Vec::new(),
+        writers: writers.clone(),
     };
     let options = ParquetOptions {
         partition_by: vec!["date".to_string()],

@@ -3,8 +3,8 @@
 //! A record that several pipelines read, or one pipeline reads twice, is counted once: aggregated if anyone took it,
 //! else late if anyone found it late, else filtered. The account is closed when the last reader lets go of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::report::Counters;
 
@@ -22,30 +22,39 @@ pub(crate) struct Ledger {
 #[derive(Debug)]
 struct Account {
     counters: Arc<Counters>,
-    records: Vec<AtomicU8>,
+    rows: usize,
+    /// What became of every record at least.
+    all: AtomicU8,
+    /// What became of single records; mostly there is nothing to say of one that is not true of all.
+    single: OnceLock<Box<[AtomicU8]>>,
 }
 
 impl Account {
     fn new(counters: Arc<Counters>, rows: usize) -> Self {
-        Self { counters, records: (0..rows).map(|_| AtomicU8::new(FILTERED)).collect() }
+        Self { counters, rows, all: AtomicU8::new(FILTERED), single: OnceLock::new() }
     }
 
     fn mark(&self, row: u32, what: u8) {
-        self.records[row as usize].fetch_max(what, Ordering::Relaxed);
+        let single = self.single.get_or_init(|| (0..self.rows).map(|_| AtomicU8::new(FILTERED)).collect());
+        single[row as usize].fetch_max(what, Ordering::Relaxed);
     }
 
     fn mark_all(&self, what: u8) {
-        for record in &self.records {
-            record.fetch_max(what, Ordering::Relaxed);
-        }
+        self.all.fetch_max(what, Ordering::Relaxed);
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
+        let all = *self.all.get_mut();
         let mut counts = [0u64; 3];
-        for record in &mut self.records {
-            counts[usize::from(*record.get_mut())] += 1;
+        match self.single.get_mut() {
+            None => counts[usize::from(all)] = self.rows as u64,
+            Some(single) => {
+                for record in single {
+                    counts[usize::from(all.max(*record.get_mut()))] += 1;
+                }
+            }
         }
         Counters::add(&self.counters.filtered, counts[usize::from(FILTERED)]);
         Counters::add(&self.counters.late, counts[usize::from(LATE)]);
@@ -107,5 +116,14 @@ mod tests {
         assert_eq!(split(&total), (2, 1, 1));
         assert_eq!(split(&a), (1, 1, 2));
         assert_eq!(split(&b), (1, 1, 2));
+
+        let ledger = Ledger::open(&total, [Some(a.clone()), Some(b.clone())].into_iter(), 3);
+        ledger.late(0, [2].into_iter());
+        ledger.all_aggregated(0);
+        ledger.late(1, [1].into_iter());
+        drop(ledger);
+        assert_eq!(split(&total), (5, 1, 1));
+        assert_eq!(split(&a), (4, 1, 2));
+        assert_eq!(split(&b), (1, 2, 4));
     }
 }

@@ -20,6 +20,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::future::{Either, select};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use watershed_sinks::{Flush, Held, Prepared, Sink, SinkError, Upkeep};
 
@@ -35,6 +36,8 @@ pub(crate) type MakeSink = Arc<dyn Fn() -> Result<Box<dyn Sink>, SinkError> + Se
 pub(crate) struct NamedSink {
     pub(crate) name: String,
     pub(crate) make: MakeSink,
+    /// How long a place that can't be reached is waited for at the start, where its rows cannot be spilled.
+    pub(crate) patience: Duration,
     pub(crate) spill: Option<Spill>,
     pub(crate) standby: Option<Standby>,
 }
@@ -113,15 +116,19 @@ impl Line {
         schema: SchemaRef,
         sink: NamedSink,
         world: World,
+        stop: &watch::Receiver<bool>,
     ) -> Result<(Self, Option<u64>), SinkError> {
-        let NamedSink { name, make, spill, standby } = sink;
+        let NamedSink { name, make, patience, spill, standby } = sink;
         let (upkeep, newest_upkeep) = unbounded_channel();
         let mut newest_upkeep = Some(newest_upkeep);
         let opened = match make() {
             Ok(mut sink) => {
                 // One that can't be made now may have something later.
                 newest_upkeep = newest_upkeep.filter(|_| sink.upkeep().is_some_and(|first| upkeep.send(first).is_ok()));
-                let epoch = within(spill, &world, sink.open()).await;
+                let epoch = match spill {
+                    Some(_) => within(spill, &world, sink.open()).await,
+                    None => open_patiently(&mut *sink, &pipeline, patience, &world, stop).await,
+                };
                 epoch.map(|epoch| (sink, epoch))
             }
             Err(error) => Err(error),
@@ -458,6 +465,40 @@ impl Line {
     pub(super) fn take_trouble(&mut self) -> SinkError {
         let unknown = || SinkError::retry(format!("sink `{}`", self.name), "it does not answer");
         self.trouble.take().unwrap_or_else(unknown)
+    }
+}
+
+/// Opens a sink, and tries again for a while where the place is in trouble that may pass. A refusal is final: nothing has
+/// worked yet.
+async fn open_patiently(
+    sink: &mut dyn Sink,
+    pipeline: &Arc<str>,
+    patience: Duration,
+    world: &World,
+    stop: &watch::Receiver<bool>,
+) -> Result<u64, SinkError> {
+    let begun = world.environment.elapsed();
+    let mut pause = FIRST_PAUSE;
+    let mut told = false;
+    loop {
+        let opened = sink.open().await;
+        let goes_on = !*stop.borrow() && world.environment.elapsed() - begun < patience;
+        match opened {
+            Err(error @ SinkError::Retry { .. }) if goes_on => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%pipeline, %error, "the place does not answer; trying again for up to {patience:?}");
+                }
+                world.environment.sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            Ok(epoch) => {
+                if told {
+                    tracing::info!(%pipeline, "the place answers");
+                }
+                return Ok(epoch);
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 

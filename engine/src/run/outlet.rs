@@ -128,7 +128,8 @@ impl Outlet {
         setup: &Setup,
     ) -> Result<(Self, Opened), RunError> {
         let (board, world) = (setup.board.clone(), setup.world.clone());
-        let opening = sinks.into_iter().map(|sink| Line::open(pipeline.clone(), schema.clone(), sink, world.clone()));
+        let open = |sink| Line::open(pipeline.clone(), schema.clone(), sink, world.clone(), &setup.stop);
+        let opening = sinks.into_iter().map(open);
         let opening = in_order(opening).await;
         let opening = opening.map_err(|error| RunError::Sink { pipeline: pipeline.to_string(), error })?;
         let mut lines = Vec::with_capacity(opening.len());

@@ -169,6 +169,7 @@ fn empty_pipeline(plan: &PlannedPipeline) -> PipelineState {
     PipelineState {
         sql_hash: plan.sql_hash.to_string(),
         fingerprint: plan.fingerprint.to_string(),
+        sketches: plan.sketches,
         closed_through: None,
         last_window: None,
         counters: Counts::default(),
@@ -205,7 +206,12 @@ fn check_place(previous: &Manifest, planned: &PlannedRegion, free: u64) -> Resul
 /// The state of a pipeline under its plan of today.
 fn taken_over(plan: &PlannedPipeline, state: &PipelineState, previous: &Manifest) -> Result<PipelineState, RunError> {
     let today = empty_pipeline(plan);
-    let kept = PipelineState { sql_hash: today.sql_hash, fingerprint: today.fingerprint, ..state.clone() };
+    let kept = PipelineState {
+        sql_hash: today.sql_hash,
+        fingerprint: today.fingerprint,
+        sketches: today.sketches,
+        ..state.clone()
+    };
     if holds_nothing(state) {
         // What is prepared has its rows in files already.
         let same = state.fingerprint == *plan.fingerprint;
@@ -220,6 +226,14 @@ fn taken_over(plan: &PlannedPipeline, state: &PipelineState, previous: &Manifest
             &plan.name,
             "has changed below or at its windows, and can't take over what the last run left:",
         ));
+    }
+    if state.sketches != plan.sketches {
+        let what = format!(
+            "can't take over approximate aggregates that Watershed {} has kept in format {}, in this build, which has \
+             format {}; the last run left",
+            previous.engine, state.sketches, plan.sketches
+        );
+        return Err(refused(&plan.name, &what));
     }
     if previous.datafusion != datafusion::DATAFUSION_VERSION {
         let what = format!(

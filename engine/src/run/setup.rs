@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use watershed_connectors::Source;
-use watershed_sinks::SinkContext;
+use watershed_sinks::store::Location;
+use watershed_sinks::{ParquetOptions, SinkContext, WriterBudget};
 
 use super::board::Board;
 use super::coordinator::Coordinator;
@@ -90,6 +92,7 @@ pub(super) async fn assemble(planned: PlannedRegion, setup: Setup) -> Result<Ass
     let world = setup.world.clone();
     let region = &planned.region;
     let budget = Arc::new(Budget::new(region.memory, Some(region.spill.clone())));
+    let writers = region.writers();
     let mut live = Vec::new();
     for name in sources::names(&planned.pipelines) {
         live.push(LiveSource::open(&planned.region, &name, &planned.pipelines, &world, setup.drain)?);
@@ -97,8 +100,9 @@ pub(super) async fn assemble(planned: PlannedRegion, setup: Setup) -> Result<Ass
     #[cfg(feature = "http")]
     setup.board.offer(live.iter().filter_map(|live| Some((live.name.to_string(), live.source.inlet()?))));
     // Sinks before state: were it the other way round, an epoch that another process ends in between would be missed.
-    let opening = planned.pipelines.iter().map(|plan| open_outlets(&planned.region, plan, &budget, &setup));
-    let opening_letters = live.iter().map(|source| open_letters(&planned.region, &source.config, &budget, &setup));
+    let opening = planned.pipelines.iter().map(|plan| open_outlets(&planned.region, plan, &budget, &writers, &setup));
+    let opening_letters =
+        live.iter().map(|source| open_letters(&planned.region, &source.config, &budget, &writers, &setup));
     let (opening, opening_letters) = futures::join!(in_order(opening), in_order(opening_letters));
     let mut opened = Opened::nothing();
     let mut outlets = Vec::new();
@@ -178,21 +182,31 @@ async fn publish_again(
     Ok(())
 }
 
+/// How long a place that can't be reached is waited for at the start. A local folder is there or not.
+fn patience(options: &ParquetOptions) -> Duration {
+    match Location::of(&options.url) {
+        Ok(Location::Store(_)) => options.store.patience(),
+        _ => Duration::ZERO,
+    }
+}
+
 /// The outlet of a source's dead letters, if they are kept.
 async fn open_letters(
     region: &Region,
     config: &SourceConfig,
     budget: &Arc<Budget>,
+    writers: &Arc<WriterBudget>,
     setup: &Setup,
 ) -> Result<(Option<Outlet>, Opened), RunError> {
     if config.on_bad != OnBad::DeadLetter {
         return Ok((None, Opened::nothing()));
     }
-    let (options, context) = dead_letters::sink_of(region, config);
+    let (options, context) = dead_letters::sink_of(region, config, writers);
+    let patience = patience(&options);
     let name: Arc<str> = format!("{} (dead letters)", config.name).into();
     let connect = setup.world.connect.clone();
     let make = Arc::new(move || connect.dead_letters(options.clone(), context.clone()));
-    let sinks = vec![NamedSink { name: "dead_letters".to_string(), make, spill: None, standby: None }];
+    let sinks = vec![NamedSink { name: "dead_letters".to_string(), make, patience, spill: None, standby: None }];
     let (outlet, opened) = Outlet::open(name, dead_letters::schema(), sinks, budget.clone(), setup).await?;
     Ok((Some(outlet), opened))
 }
@@ -201,6 +215,7 @@ async fn open_outlets(
     region: &Region,
     plan: &PlannedPipeline,
     budget: &Arc<Budget>,
+    writers: &Arc<WriterBudget>,
     setup: &Setup,
 ) -> Result<(Outlets, Opened), RunError> {
     let Some(config) = region.pipelines.get(plan.name.as_ref()) else {
@@ -210,10 +225,11 @@ async fn open_outlets(
         let sink = region.sinks.get(name).ok_or_else(|| RunError::Config(format!("there is no sink `{name}`")))?;
         let (connect, sink) = (setup.world.connect.clone(), sink.clone());
         let (spill, standby) = (sink.spill, sink.standby.clone());
+        let patience = sink.options.files().map_or(Duration::ZERO, patience);
         let make = Arc::new(move || connect.sink(&sink, context.clone()));
-        Ok(NamedSink { name: name.to_string(), make, spill, standby })
+        Ok(NamedSink { name: name.to_string(), make, patience, spill, standby })
     };
-    let named = config.sinks.iter().map(|name| make(name, connect::sink_context(region, plan)));
+    let named = config.sinks.iter().map(|name| make(name, connect::sink_context(region, plan, writers)));
     let sinks = named.collect::<Result<Vec<_>, _>>()?;
     let open = |schema, sinks| Outlet::open(plan.name.clone(), schema, sinks, budget.clone(), setup);
     let out = open(plan.output_schema.clone(), sinks);
@@ -222,7 +238,7 @@ async fn open_outlets(
         return Ok((Outlets { out, late: None }, opened));
     };
     let source = plan.branches().find_map(|(_, branch)| region.sources.get(branch.rows.source.as_ref()));
-    let Some(context) = source.and_then(|source| connect::late_context(region, plan, source)) else {
+    let Some(context) = source.and_then(|source| connect::late_context(region, plan, source, writers)) else {
         return Err(RunError::Config(format!("pipeline `{}` has no source for late rows", plan.name)));
     };
     let late = open(context.schema.clone(), vec![make(late, context)?]);

@@ -10,7 +10,7 @@ use watershed_engine::config::{Checkpoint, SinkConfig, SinkOptions};
 use watershed_engine::connect;
 use watershed_engine::environment::Environment;
 use watershed_engine::run::Connect;
-use watershed_sinks::{ParquetSink, Sink, SinkContext, SinkError};
+use watershed_sinks::{DeltaSink, ParquetSink, Sink, SinkContext, SinkError};
 
 /// What the state store does wrong, and how often.
 const STATE: [(Operation, Fault, f64); 9] = [
@@ -25,10 +25,13 @@ const STATE: [(Operation, Fault, f64); 9] = [
     (Operation::Delete, Fault::LostAnswer, 0.1),
 ];
 
-/// What the store of a lake does wrong.
-const LAKE: [(Operation, Fault, f64); 6] = [
+/// What the store of a lake does wrong. Only the log of a table is created on a condition, and listed.
+const LAKE: [(Operation, Fault, f64); 9] = [
     (Operation::Put, Fault::Error, 0.01),
     (Operation::Put, Fault::LostAnswer, 0.01),
+    (Operation::Put, Fault::FalseConflict, 0.01),
+    (Operation::Put, Fault::Precondition, 0.02),
+    (Operation::List, Fault::Error, 0.01),
     (Operation::Copy, Fault::Error, 0.05),
     (Operation::Copy, Fault::LostAnswer, 0.05),
     (Operation::Get, Fault::Error, 0.02),
@@ -51,9 +54,16 @@ impl Faulty {
 
 impl Connect for Faulty {
     fn sink(&self, config: &SinkConfig, context: SinkContext) -> Result<Box<dyn Sink>, SinkError> {
-        let SinkOptions::Parquet(options) = &config.options else { return connect::sink(config, context) };
-        let wrap = |store| self.wrap(store, &LAKE);
-        Ok(Box::new(ParquetSink::local_with(options.as_ref().clone(), context, Arc::new(Instant::now), wrap)?))
+        let (wrap, clock) = (|store| self.wrap(store, &LAKE), Arc::new(Instant::now));
+        Ok(match &config.options {
+            SinkOptions::Parquet(options) => {
+                Box::new(ParquetSink::local_with(options.as_ref().clone(), context, clock, wrap)?)
+            }
+            SinkOptions::Delta(options) => {
+                Box::new(DeltaSink::local_with(options.as_ref().clone(), context, clock, wrap)?)
+            }
+            _ => return connect::sink(config, context),
+        })
     }
 
     fn state(&self, checkpoint: &Checkpoint) -> Result<Place, StateError> {

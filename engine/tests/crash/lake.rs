@@ -1,6 +1,7 @@
 //! What readers of a lake see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
@@ -12,7 +13,7 @@ use super::scenario::Scenario;
 pub(crate) struct Lake(BTreeMap<String, Vec<String>>);
 
 impl Lake {
-    /// Reads it as a lake engine does: every visible file.
+    /// Reads it as a lake engine does: every visible file, or those that a table's log names.
     pub(crate) fn read(scenario: &Scenario) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let tables = scenario.tables.iter();
@@ -49,12 +50,17 @@ impl Lake {
 
 async fn rows(scenario: &Scenario, table: &str) -> Vec<String> {
     let folder = scenario.path(table);
-    if !has_files(&folder) {
+    let places = match logged(&folder) {
+        Some(files) => files.into_iter().collect(),
+        None if has_files(&folder) => vec![folder.to_str().unwrap().to_owned()],
+        None => Vec::new(),
+    };
+    if places.is_empty() {
         return Vec::new();
     }
     let context = SessionContext::new();
     let options = ParquetReadOptions::default();
-    let frame = context.read_parquet(folder.to_str().unwrap(), options).await.unwrap();
+    let frame = context.read_parquet(places, options).await.unwrap();
     // A dead letter says when it was written, which is another time in every life.
     let columns: Vec<_> = frame.schema().fields().iter().map(|field| field.name().clone()).collect();
     let kept: Vec<&str> =
@@ -75,7 +81,25 @@ async fn rows(scenario: &Scenario, table: &str) -> Vec<String> {
     rows
 }
 
-fn has_files(folder: &std::path::Path) -> bool {
+/// The files of a Delta table, by every entry of its log; none if there is no log.
+fn logged(folder: &Path) -> Option<BTreeSet<String>> {
+    let entry = |version| std::fs::read_to_string(folder.join(format!("_delta_log/{version:020}.json"))).ok();
+    let mut files = BTreeSet::new();
+    entry(0)?;
+    for line in (0..).map_while(entry).flat_map(|entry| entry.lines().map(str::to_owned).collect::<Vec<_>>()) {
+        let action: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let file = |kind: &str| Some(folder.join(action[kind]["path"].as_str()?).to_str().unwrap().to_owned());
+        if let Some(file) = file("add") {
+            assert!(files.insert(file), "{} adds a file twice", folder.display());
+        }
+        if let Some(file) = file("remove") {
+            assert!(files.remove(&file), "{} removes what it does not have", folder.display());
+        }
+    }
+    Some(files)
+}
+
+fn has_files(folder: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else { return false };
     entries.flatten().any(|entry| {
         let path = entry.path();

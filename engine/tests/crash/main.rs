@@ -1,5 +1,5 @@
 //! The crash harness: a run that is killed again and again, at every step of a checkpoint and at any other time, must leave
-//! the lake that an undisturbed run leaves, row for row.
+//! the lake that an undisturbed run leaves, row for row, in plain files and in tables.
 //!
 //! The one idea: a life is a process of its own. For a death at a step the test starts itself again as that process, runs
 //! the engine with a watch on its steps and kills it there; for a death at any time it starts the program and sends
@@ -68,7 +68,7 @@ fn a_death_at_any_step_changes_nothing() {
             let killed = live(
                 &scenario,
                 |life| match life {
-                    0..=3 => Death::AtStep(step, 1 + life * (index % 3 + 1)),
+                    0..=2 => Death::AtStep(step, 1 + life * (index % 3 + 1)),
                     _ => Death::None,
                 },
                 &mut random,
@@ -101,7 +101,7 @@ fn kill_9_at_any_time_changes_nothing() {
 fn stores_that_fail_change_nothing() {
     let mut random = SmallRng::seed_from_u64(3);
     let expected = undisturbed(&scenario::ALL[0](4_000));
-    for _ in 0..6 {
+    for _ in 0..4 {
         let scenario = scenario::ALL[0](4_000);
         let mut deaths = SmallRng::seed_from_u64(random.random());
         let death = |life: usize| match deaths.random_bool(0.5) && life < 20 {

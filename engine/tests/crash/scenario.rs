@@ -9,7 +9,7 @@ use tempfile::TempDir;
 pub(crate) struct Scenario {
     folder: TempDir,
     name: &'static str,
-    /// Folders of the lake, by name of the table.
+    /// Folders of the lake, by name of the table. Some are of plain files, some have a log.
     pub(crate) tables: Vec<&'static str>,
     /// True if the program itself is to be run, not the engine inside the test.
     pub(crate) program: bool,
@@ -54,11 +54,18 @@ schema = { ts = { type = "timestamp", format = "epoch_ms" }, id = "bigint", user
 dead_letters = "{root}/dead_letters"
 "#;
 
-fn pipeline(name: &str, sql: &str) -> String {
+/// Plain files.
+const PARQUET: &str = r#"connector = "parquet""#;
+/// The same files in a table.
+const DELTA: &str = r#"connector = "delta""#;
+/// A table of which small files are merged all the time.
+const MERGED: &str = "connector = \"delta\"\ncompact = { every = \"50ms\", after = \"0s\" }";
+
+fn pipeline(name: &str, lake: &str, sql: &str) -> String {
     format!(
         r#"
 [sinks.{name}]
-connector = "parquet"
+{lake}
 url = "{{root}}/{name}"
 roll = {{ size = "60kB", every = "100ms", idle = "1h" }}
 [pipelines.{name}]
@@ -71,30 +78,35 @@ sql = """{sql}"""
 /// Several files, every kind of window, rows without one, and records that cannot be read.
 fn many_splits(events: usize) -> Scenario {
     let mut region = format!("{HEAD}max_delay = \"30s\"\n");
-    for (name, sql) in [
+    for (name, lake, sql) in [
         (
             "tumbles",
+            PARQUET,
             "SELECT window_start, country, count(*) AS events, sum(amount) AS amount FROM tumble(orders, INTERVAL '10 seconds') GROUP BY window_start, country",
         ),
         (
             "hops",
+            PARQUET,
             "SELECT window_start, user_id, count(*) AS events, max(amount) AS most FROM hop(orders, INTERVAL '10 seconds', INTERVAL '1 minute') GROUP BY window_start, user_id",
         ),
         (
             "sessions",
+            PARQUET,
             "SELECT window_start, window_end, user_id, count(*) AS events, sum(amount) AS amount FROM session(orders, INTERVAL '5 seconds', user_id) GROUP BY window_start, window_end, user_id",
         ),
-        ("raw", "SELECT ts, id, user_id, country, amount FROM orders WHERE amount >= 10"),
+        ("raw", MERGED, "SELECT ts, id, user_id, country, amount FROM orders WHERE amount >= 10"),
         (
             "best",
+            DELTA,
             "SELECT * FROM (SELECT window_start, country, sum(amount) AS amount, row_number() OVER (PARTITION BY window_start ORDER BY sum(amount) DESC, country) AS place FROM tumble(orders, INTERVAL '20 seconds') GROUP BY window_start, country) WHERE place <= 2",
         ),
         (
             "joined",
+            PARQUET,
             "SELECT a.window_start, a.id, b.id AS other FROM tumble(orders, INTERVAL '5 seconds') a JOIN tumble(orders, INTERVAL '5 seconds') b ON a.window_start = b.window_start AND a.window_end = b.window_end AND a.user_id = b.amount AND a.id < 500",
         ),
     ] {
-        region.push_str(&pipeline(name, sql));
+        region.push_str(&pipeline(name, lake, sql));
     }
     let tables = ["tumbles", "hops", "sessions", "raw", "best", "joined", "dead_letters"];
     let scenario = Scenario::new("many_splits", &tables, &region);
@@ -105,21 +117,20 @@ fn many_splits(events: usize) -> Scenario {
 /// One file whose rows come later than allowed: which ones are late must not depend on any death.
 fn late_rows(events: usize) -> Scenario {
     let mut region = format!("{HEAD}max_delay = \"2s\"\n");
-    for (name, sql) in [
+    for (name, lake, sql) in [
         (
             "tumbles",
+            PARQUET,
             "SELECT window_start, country, count(*) AS events FROM tumble(orders, INTERVAL '5 seconds') GROUP BY window_start, country",
         ),
         (
             "hops",
+            DELTA,
             "SELECT window_start, count(*) AS events, sum(amount) AS amount FROM hop(orders, INTERVAL '5 seconds', INTERVAL '15 seconds') GROUP BY window_start",
         ),
     ] {
-        region.push_str(&pipeline(name, sql));
-        let _ = writeln!(
-            region,
-            "late = \"late_{name}\"\n[sinks.late_{name}]\nconnector = \"parquet\"\nurl = \"{{root}}/late_{name}\""
-        );
+        region.push_str(&pipeline(name, lake, sql));
+        let _ = writeln!(region, "late = \"late_{name}\"\n[sinks.late_{name}]\n{lake}\nurl = \"{{root}}/late_{name}\"");
     }
     let scenario = Scenario::new("late_rows", &["tumbles", "hops", "late_tumbles", "late_hops"], &region);
     write_events(&scenario.path("in"), events, 1, 20_000);
@@ -149,18 +160,20 @@ bad = 0.0005
 dead_letters = "{root}/dead_letters"
 "#
     .to_string();
-    for (name, sql) in [
+    for (name, lake, sql) in [
         (
             "tumbles",
+            DELTA,
             "SELECT window_start, country, type, count(*) AS events, max(amount) AS most FROM tumble(orders, INTERVAL '1 second') GROUP BY window_start, country, type",
         ),
         (
             "users",
+            PARQUET,
             "SELECT window_start, user_id, count(*) AS events FROM hop(orders, INTERVAL '500 milliseconds', INTERVAL '1 second') GROUP BY window_start, user_id",
         ),
-        ("raw", "SELECT event_id, ts, user_id FROM orders WHERE country = 'DE'"),
+        ("raw", MERGED, "SELECT event_id, ts, user_id FROM orders WHERE country = 'DE'"),
     ] {
-        region.push_str(&pipeline(name, sql));
+        region.push_str(&pipeline(name, lake, sql));
     }
     let mut scenario = Scenario::new("generated", &["tumbles", "users", "raw", "dead_letters"], &region);
     scenario.program = true;

@@ -4,7 +4,6 @@
 //! are kept as zombies, which wake up later and go on with the commit in which they were.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::pin::pin;
 use std::task::Poll;
 

@@ -81,6 +81,11 @@ impl Location {
         })
     }
 
+    /// The same, through what `wrap` makes of its store.
+    pub(super) fn through(self, wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
+        Self { store: wrap(self.store), ..self }
+    }
+
     /// The log there. No request is made yet.
     fn log(&self) -> Result<LogStoreRef, SinkError> {
         let wrong = |error: &dyn fmt::Display| SinkError::config(format!("url: {}: {error}", self.shown));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use deltalake_core::kernel::Add;
+use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 
 use super::columns::Columns;
@@ -55,11 +56,23 @@ impl DeltaSink {
 
     /// A sink that writes to a table in the local folder `options.url`.
     pub fn local(options: ParquetOptions, context: SinkContext, clock: Clock) -> Result<Self, SinkError> {
+        Self::local_with(options, context, clock, |store| store)
+    }
+
+    /// As [`Self::local`], through what `wrap` makes of the stores of that folder: ones that fail on demand, say. Its files, its
+    /// log and its upkeep have one each; see [`ParquetSink::local_with`] for what goes to the disk directly.
+    pub fn local_with(
+        options: ParquetOptions,
+        context: SinkContext,
+        clock: Clock,
+        wrap: impl Fn(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>,
+    ) -> Result<Self, SinkError> {
         // First what can be said without touching the folder, which the files' sink makes.
         check(&options, &context)?;
-        let files = ParquetSink::local(with_stats(options.clone()), context.clone(), Arc::clone(&clock))?;
-        let log = log(Location::folder(&options)?, &options, &context)?;
-        Ok(Self { files, log, upkeep: Some(TableUpkeep::local(&options, &context, clock)?) })
+        let files = ParquetSink::local_with(with_stats(options.clone()), context.clone(), Arc::clone(&clock), &wrap)?;
+        let place = Location::folder(&options)?.through(&wrap);
+        let upkeep = TableUpkeep::local(&options, &context, clock, &wrap)?;
+        Ok(Self { files, log: log(place, &options, &context)?, upkeep: Some(upkeep) })
     }
 
     /// Finds out whether everything that a run will ask of the place is allowed, and whether the table can take the rows. Says

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod services;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -16,8 +17,9 @@ use arrow::array::{
 use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
 use bytes::Bytes;
-use object_store::ObjectStoreExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -148,6 +150,29 @@ impl Fixture for Table {
     }
 }
 
+/// How many objects of a table are read at a time.
+const AT_A_TIME: usize = 8;
+
+async fn read(store: &dyn ObjectStore, key: Path) -> Bytes {
+    store.get(&key).await.unwrap().bytes().await.unwrap()
+}
+
+/// The rows of a pipeline's files that the log of a table in a store adds.
+async fn added_in(store: &dyn ObjectStore, table: &Path, pipeline: &str) -> Vec<i64> {
+    let listed: Vec<ObjectMeta> = store.list(Some(&table.clone().join("_delta_log"))).try_collect().await.unwrap();
+    let entries = listed.into_iter().map(|entry| entry.location).filter(|key| key.extension() == Some("json"));
+    let reading: Vec<_> = entries.map(|key| read(store, key)).collect();
+    let entries: Vec<Bytes> = stream::iter(reading).buffered(AT_A_TIME).collect().await;
+    let mut reading = Vec::new();
+    for line in entries.iter().flat_map(|entry| std::str::from_utf8(entry).unwrap().lines()) {
+        let action: Value = serde_json::from_str(line).unwrap();
+        let file = own(&action["add"], pipeline);
+        reading.extend(file.map(|file| read(store, Path::parse(format!("{table}/{file}")).unwrap())));
+    }
+    let files: Vec<Bytes> = stream::iter(reading).buffered(AT_A_TIME).collect().await;
+    files.into_iter().flat_map(ids).collect()
+}
+
 /// A table in an object store.
 struct Bucket(Arc<FailingStore>);
 
@@ -175,18 +200,7 @@ impl Fixture for Bucket {
     }
 
     async fn visible(&self, pipeline: &str) -> Option<Vec<i64>> {
-        let mut seen = Vec::new();
-        for version in 0.. {
-            let entry = Path::from(format!("lake/table/_delta_log/{version:020}.json"));
-            let Ok(entry) = self.0.get(&entry).await else { break };
-            let entry = String::from_utf8(entry.bytes().await.unwrap().to_vec()).unwrap();
-            for action in entry.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
-                let Some(path) = own(&action["add"], pipeline) else { continue };
-                let file = self.0.get(&Path::parse(format!("lake/table/{path}")).unwrap()).await.unwrap();
-                seen.extend(ids(file.bytes().await.unwrap()));
-            }
-        }
-        Some(seen)
+        Some(added_in(&*self.0, &Path::from("lake/table"), pipeline).await)
     }
 
     fn nature(&self) -> Nature {

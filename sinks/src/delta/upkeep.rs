@@ -13,12 +13,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use deltalake_core::kernel::{Action, Add, DeletionVectorDescriptor, Remove};
 use deltalake_core::protocol::DeltaOperation;
+use object_store::ObjectStore;
 
 use super::log::{Location, Log};
 use super::plan::{Bins, Small, bins, is_small};
@@ -85,7 +87,7 @@ impl TableUpkeep {
     /// For the files of a pipeline that writes to the table at `options.url`.
     pub fn at(options: ParquetOptions, context: SinkContext, clock: Clock) -> Result<Self, SinkError> {
         match store::Location::of(&options.url)? {
-            store::Location::Folder(_) => Self::local(&options, &context, clock),
+            store::Location::Folder(_) => Self::local(&options, &context, clock, |store| store),
             store::Location::Store(_) => {
                 let store = store::open(&options.url, &options.store, Patience::Sink)?;
                 Self::new(&options, &context, store, clock)
@@ -106,10 +108,15 @@ impl TableUpkeep {
         Self::of(place, &files, options, context)
     }
 
-    /// For a table in the local folder `options.url`, which is made if it is missing.
-    pub(super) fn local(options: &ParquetOptions, context: &SinkContext, clock: Clock) -> Result<Self, SinkError> {
-        let files = ParquetSink::local(with_stats(options.clone()), context.clone(), clock)?;
-        Self::of(Location::folder(options)?, &files, options, context)
+    /// For a table in the local folder `options.url`, which is made if it is missing, through what `wrap` makes of its stores.
+    pub(super) fn local(
+        options: &ParquetOptions,
+        context: &SinkContext,
+        clock: Clock,
+        wrap: impl Fn(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>,
+    ) -> Result<Self, SinkError> {
+        let files = ParquetSink::local_with(with_stats(options.clone()), context.clone(), clock, &wrap)?;
+        Self::of(Location::folder(options)?.through(&wrap), &files, options, context)
     }
 
     fn of(

@@ -5,27 +5,25 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, UInt32Array};
-use arrow::compute::{SortColumn, SortOptions, concat, interleave_record_batch, lexsort_to_indices};
-use arrow::error::ArrowError;
+use arrow::array::{Array, RecordBatch};
 use bytes::Bytes;
-use parquet::arrow::arrow_writer::ArrowWriter;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
 
 use super::cursor::{Came, Moment, RowPlace};
+use super::encode::Encoder;
 use super::place::{Claim, FileWriter, Place, Written};
 use super::plan::Plan;
 use crate::delta;
 use crate::error::SinkError;
 
+/// Rows that are so few in a batch that the arrays around them may take more than the values.
+const FEW_ROWS: usize = 1024;
+
+/// So many batches of few rows become one. Where rows go to thousands of partitions, each gets a row or two at a time.
+const PUT_TOGETHER: usize = 16;
+
 /// What an array costs in memory beside its values: the array, its buffers' headers, its share of the batch.
 const ARRAY_OVERHEAD: usize = 256;
-
-/// Rows that are gathered at a time: enough that the columns of a piece stay in the cache, few enough to cost nothing.
-const PIECE_ROWS: usize = 16_384;
-
-type Encoder = Box<ArrowWriter<Vec<u8>>>;
 
 /// What all files of a sink have in common.
 #[derive(Debug)]
@@ -56,12 +54,14 @@ pub(super) struct OpenFile {
     folder: String,
     writer: FileWriter,
     /// Made at the first row group; away while a blocking thread has it.
-    encoder: Option<Encoder>,
+    encoder: Option<Box<Encoder>>,
     buffer: Vec<RecordBatch>,
     buffered_bytes: usize,
     rows: u64,
     encoded_bytes: u64,
     stats: Option<String>,
+    /// How many batches at the end of the buffer have few rows.
+    small: usize,
     begin: RowPlace,
     first_row: Moment,
     last_row: Moment,
@@ -82,6 +82,7 @@ impl OpenFile {
             rows: 0,
             encoded_bytes: 0,
             stats: None,
+            small: 0,
             begin,
             first_row: came.first,
             last_row: came.last,
@@ -109,7 +110,26 @@ impl OpenFile {
     fn take(&mut self, rows: RecordBatch, bytes: usize) {
         self.rows += rows.num_rows() as u64;
         self.buffered_bytes += bytes;
+        self.small = if rows.num_rows() < FEW_ROWS { self.small + 1 } else { 0 };
         self.buffer.push(rows);
+        if self.small == PUT_TOGETHER {
+            self.put_together();
+        }
+    }
+
+    /// Makes one batch of the small ones at the end.
+    fn put_together(&mut self) {
+        let small = self.buffer.split_off(self.buffer.len() - self.small);
+        // Fails for text beyond what offsets reach, which few rows do not hold; then they stay as they are.
+        let Ok(one) = arrow::compute::concat_batches(small[0].schema_ref(), &small) else {
+            self.buffer.extend(small);
+            self.small = 0;
+            return;
+        };
+        let before: usize = small.iter().map(memory_size).sum();
+        self.buffered_bytes = self.buffered_bytes.saturating_sub(before) + memory_size(&one);
+        self.small = usize::from(one.num_rows() < FEW_ROWS);
+        self.buffer.push(one);
     }
 
     pub(super) fn row_group_is_full(&self) -> bool {
@@ -169,6 +189,7 @@ impl OpenFile {
     /// Encodes the buffer, and the footer if this is the end; returns the bytes to send.
     async fn encode(&mut self, end: Option<u64>) -> Result<Bytes, SinkError> {
         let rows = std::mem::take(&mut self.buffer);
+        self.small = 0;
         self.buffered_bytes = 0;
         let encoder = self.encoder.take();
         let shape = Arc::clone(&self.shape);
@@ -178,7 +199,7 @@ impl OpenFile {
             Ok(Err(error)) => return Err(SinkError::fatal(self.cannot_encode(), error)),
             Err(error) => return Err(SinkError::fatal(self.cannot_encode(), error)),
         };
-        self.encoded_bytes = encoder.bytes_written() as u64;
+        self.encoded_bytes = encoder.bytes_written();
         self.encoder = Some(encoder);
         self.stats = stats;
         Ok(bytes)
@@ -192,70 +213,26 @@ impl OpenFile {
 /// The part that works the CPU.
 fn encode(
     shape: &Shape,
-    encoder: Option<Encoder>,
+    encoder: Option<Box<Encoder>>,
     rows: &[RecordBatch],
     end: Option<u64>,
-) -> Result<(Encoder, Bytes, Option<String>), ParquetError> {
+) -> Result<(Box<Encoder>, Bytes, Option<String>), ParquetError> {
     let mut encoder = match encoder {
         Some(encoder) => encoder,
-        None => {
-            let (schema, properties) = (Arc::clone(&shape.plan.file), shape.plan.properties.clone());
-            Box::new(ArrowWriter::try_new(Vec::new(), schema, Some(properties))?)
-        }
+        None => Box::new(Encoder::new(&shape.plan)?),
     };
     if !rows.is_empty() {
-        write_row_group(&mut encoder, &shape.plan, rows)?;
-        encoder.flush()?;
+        encoder.write_row_group(&shape.plan, rows)?;
     }
     let mut stats = None;
     if let Some(epoch) = end {
-        encoder.append_key_value_metadata(KeyValue::new("watershed.epoch".to_owned(), epoch.to_string()));
-        let metadata = encoder.finish()?;
+        let metadata = encoder.finish(epoch)?;
         if shape.stats {
             stats = Some(delta::stats::of_file(&shape.plan.file, &metadata)?);
         }
     }
-    let bytes = std::mem::take(encoder.inner_mut());
-    Ok((encoder, Bytes::from(bytes), stats))
-}
-
-/// Writes `rows` in order; nulls last, as the file's metadata says. Only the columns to sort by are put together, the rest
-/// is gathered piece by piece: so a row group takes its memory once, not three times.
-fn write_row_group(encoder: &mut Encoder, plan: &Plan, rows: &[RecordBatch]) -> Result<(), ParquetError> {
-    if plan.sort.is_empty() {
-        return rows.iter().try_for_each(|batch| encoder.write(batch));
-    }
-    let order = order(plan, rows)?;
-    let starts: Vec<usize> = rows
-        .iter()
-        .scan(0, |next, batch| {
-            let start = *next;
-            *next += batch.num_rows();
-            Some(start)
-        })
-        .collect();
-    let place = |row: &u32| {
-        let row = *row as usize;
-        let batch = starts.partition_point(|start| *start <= row) - 1;
-        (batch, row - starts[batch])
-    };
-    let batches: Vec<&RecordBatch> = rows.iter().collect();
-    for piece in order.values().chunks(PIECE_ROWS) {
-        let places: Vec<_> = piece.iter().map(place).collect();
-        encoder.write(&interleave_record_batch(&batches, &places)?)?;
-    }
-    Ok(())
-}
-
-/// The order of rows, counted over all batches.
-fn order(plan: &Plan, rows: &[RecordBatch]) -> Result<UInt32Array, ArrowError> {
-    let options = Some(SortOptions { descending: false, nulls_first: false });
-    let by = |place: &usize| {
-        let pieces: Vec<&dyn Array> = rows.iter().map(|batch| &**batch.column(*place)).collect();
-        Ok(SortColumn { values: concat(&pieces)?, options })
-    };
-    let by = plan.sort.iter().map(by).collect::<Result<Vec<_>, ArrowError>>()?;
-    lexsort_to_indices(&by, None)
+    let bytes = encoder.take_bytes();
+    Ok((encoder, bytes, stats))
 }
 
 /// Memory that the rows of a batch take, not the buffers that a slice shares with others.

@@ -1,7 +1,7 @@
 //! The files that take rows: which one a row goes to, and which are due.
 //!
 //! The one idea: one open file for each folder. A file is finished when it is asked for and due; earlier if it is full,
-//! or if more are half written than may be.
+//! or if more are half written than may be. What may be is up to all sinks of the process together (`budget.rs`).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -12,6 +12,7 @@ use std::time::Instant;
 use arrow::record_batch::RecordBatch;
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::budget::Share;
 use super::cursor::{Came, OpenState, RowPlace};
 use super::file::{Finished, OpenFile, Shape};
 use super::names;
@@ -19,14 +20,6 @@ use super::options::Roll;
 use super::place::Claim;
 use crate::error::SinkError;
 use crate::sink::{Flush, SinkContext};
-
-/// How many files may be half written at a time. Each holds up to one part of its upload in memory and, on a disk, an
-/// open file; 64 of both fit anywhere, and a day and its night in hours do not need half of it.
-const OPEN_UPLOADS: usize = 64;
-
-/// How many row groups' worth of rows may wait in all buffers together. With the default size that is 128 MB; with one
-/// partition at a time, as windows have, it is never more than one.
-const BUFFERED_ROW_GROUPS: usize = 4;
 
 /// How many files are finished at a time: enough to hide the latency of a store, few enough that the row groups being
 /// encoded do not add up.
@@ -43,14 +36,17 @@ pub(super) struct OpenFiles {
     pub(super) process: u64,
     /// The epoch that the next `prepare` is expected to have.
     pub(super) epoch: u64,
+    /// What this sink may have of what all may.
+    share: Share,
     /// By folder.
     open: BTreeMap<String, OpenFile>,
+    /// Those of them that are half written, by when they were used last.
+    half_written: BTreeMap<u64, String>,
     /// Memory of the rows in their buffers.
     buffered_bytes: usize,
     /// Finished before they were asked for, by size or by the limit of open uploads.
     finished_early: Vec<Finished>,
     begun: u64,
-    used: u64,
     /// Bytes of rows and of the row groups they became, to estimate what the next will shrink to.
     memory_bytes: u64,
     encoded_bytes: u64,
@@ -67,11 +63,12 @@ impl OpenFiles {
             // Hash keys are random in each process, and each `RandomState` has others.
             process: names::process(RandomState::new().hash_one(std::process::id())),
             epoch: 1,
+            share: context.writers.share(),
             open: BTreeMap::new(),
+            half_written: BTreeMap::new(),
             buffered_bytes: 0,
             finished_early: Vec::new(),
             begun: 0,
-            used: 0,
             memory_bytes: 0,
             encoded_bytes: 0,
             warned_of_many: false,
@@ -92,7 +89,6 @@ impl OpenFiles {
     ) -> Result<(), SinkError> {
         let mut left = Some(rows);
         while let Some(rows) = left.take() {
-            self.used += 1;
             let file = match self.open.entry(folder.clone()) {
                 Entry::Occupied(file) => file.into_mut(),
                 Entry::Vacant(place) => {
@@ -108,11 +104,15 @@ impl OpenFiles {
                     place.insert(OpenFile::new(&self.shape, claim, begin, came)?)
                 }
             };
-            file.used = self.used;
+            let used = self.share.now();
+            if let Some(folder) = self.half_written.remove(&file.used) {
+                self.half_written.insert(used, folder);
+            }
+            file.used = used;
             let (count, before) = (rows.num_rows(), file.buffered_bytes());
             left = file.push(rows, came.last);
             begin.rows += (count - left.as_ref().map_or(0, RecordBatch::num_rows)) as u64;
-            self.buffered_bytes += file.buffered_bytes() - before;
+            self.buffered_bytes = self.buffered_bytes + file.buffered_bytes() - before;
             if file.row_group_is_full() {
                 self.flush(&folder).await?;
             }
@@ -122,21 +122,26 @@ impl OpenFiles {
                 self.finish_early(&folder).await?;
             }
         }
-        self.shrink().await
+        self.tell();
+        self.let_go().await
     }
 
-    /// Sends a row group of one file, after making room for its upload.
+    /// Sends a row group of one file, after making room for what will then be half written.
     async fn flush(&mut self, folder: &str) -> Result<(), SinkError> {
         if self.open.get(folder).is_some_and(|file| !file.has_started()) {
-            self.make_room_for_upload().await?;
+            self.make_room().await?;
         }
         if let Some(file) = self.open.get_mut(folder) {
             let (memory, before) = (file.buffered_bytes(), file.encoded_bytes());
             file.flush().await?;
             let encoded = file.encoded_bytes() - before;
+            if file.has_started() {
+                self.half_written.insert(file.used, folder.to_owned());
+            }
             self.buffered_bytes -= memory;
             self.learn(memory, encoded);
         }
+        self.tell();
         Ok(())
     }
 
@@ -145,34 +150,52 @@ impl OpenFiles {
         self.encoded_bytes += encoded;
     }
 
-    async fn make_room_for_upload(&mut self) -> Result<(), SinkError> {
-        let Some(oldest) = self.oldest_of_too_many() else { return Ok(()) };
-        if !self.warned_of_many {
-            self.warned_of_many = true;
+    /// Has the budget count what is here by now.
+    fn tell(&self) {
+        let oldest = self.half_written.first_key_value().map(|(used, _)| *used);
+        self.share.tell(self.buffered_bytes, self.half_written.len(), oldest);
+    }
+
+    async fn make_room(&mut self) -> Result<(), SinkError> {
+        if !self.share.is_full() {
+            return Ok(());
+        }
+        if !std::mem::replace(&mut self.warned_of_many, true) {
             tracing::warn!(
                 pipeline = %self.pipeline,
-                partitions = OPEN_UPLOADS,
-                "rows go to more partitions at a time than files are kept open; files will be small"
+                partitions = self.open.len(),
+                open_files = self.share.open_files(),
+                "rows go to more partitions at a time than files may be half written; files will be small: partition by \
+                 less, or raise open_files and memory"
             );
         }
-        self.finish_early(&oldest).await
+        self.finish_oldest().await
     }
 
-    /// The least recently used of the half-written files, if no more may be begun.
-    fn oldest_of_too_many(&self) -> Option<String> {
-        let started = || self.open.iter().filter(|(_, file)| file.has_started());
-        if started().count() < OPEN_UPLOADS {
-            return None;
+    async fn finish_oldest(&mut self) -> Result<(), SinkError> {
+        match self.half_written.first_key_value().map(|(_, oldest)| oldest.clone()) {
+            Some(oldest) => self.finish_early(&oldest).await,
+            None => Ok(()),
         }
-        started().min_by_key(|(_, file)| file.used).map(|(folder, _)| folder.clone())
     }
 
-    /// Keeps all buffers together below their limit: the fullest goes out first.
-    async fn shrink(&mut self) -> Result<(), SinkError> {
-        let limit = self.shape.row_group_bytes.saturating_mul(BUFFERED_ROW_GROUPS);
-        while self.buffered_bytes > limit {
-            let fullest = self.open.iter().max_by_key(|(_, file)| file.buffered_bytes());
-            let Some(folder) = fullest.map(|(folder, _)| folder.clone()) else { break };
+    /// Lets go of what other sinks want to have, and of rows beyond the limit: the fullest buffers go first.
+    async fn let_go(&mut self) -> Result<(), SinkError> {
+        if self.share.is_asked() {
+            self.finish_oldest().await?;
+        }
+        let excess = self.share.excess();
+        if excess == 0 {
+            return Ok(());
+        }
+        let goal = self.buffered_bytes - excess;
+        let buffered = self.open.iter().map(|(folder, file)| (file.buffered_bytes(), folder.clone()));
+        let mut fullest: Vec<_> = buffered.filter(|(bytes, _)| *bytes > 0).collect();
+        fullest.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, folder) in fullest {
+            if self.buffered_bytes <= goal {
+                break;
+            }
             self.flush(&folder).await?;
         }
         Ok(())
@@ -180,12 +203,14 @@ impl OpenFiles {
 
     async fn finish_early(&mut self, folder: &str) -> Result<(), SinkError> {
         if let Some(file) = self.open.remove(folder) {
+            self.half_written.remove(&file.used);
             let (memory, before) = (file.buffered_bytes(), file.encoded_bytes());
             self.buffered_bytes -= memory;
             let finished = file.finish(self.epoch).await?;
             self.learn(memory, finished.bytes - before);
             self.finished_early.push(finished);
         }
+        self.tell();
         Ok(())
     }
 
@@ -204,6 +229,7 @@ impl OpenFiles {
         let due = self.open.iter().filter(|(_, file)| flush == Flush::All || self.is_due(file, now));
         let folders: Vec<String> = due.map(|(folder, _)| folder.clone()).collect();
         let files: Vec<_> = folders.iter().filter_map(|folder| self.open.remove(folder)).collect();
+        self.half_written.retain(|_, folder| self.open.contains_key(folder));
         self.buffered_bytes -= files.iter().map(OpenFile::buffered_bytes).sum::<usize>();
         files
     }
@@ -211,9 +237,12 @@ impl OpenFiles {
     /// Finishes what is due, and hands over all that is finished, durable.
     pub(super) async fn finish(&mut self, flush: Flush, now: Instant) -> Result<Vec<Finished>, SinkError> {
         let due = self.take_due(flush, now);
-        let mut finished = std::mem::take(&mut self.finished_early);
         let ending = stream::iter(due).map(|file| file.finish(self.epoch)).buffered(AT_A_TIME);
-        finished.extend(ending.try_collect::<Vec<_>>().await?);
+        let ended = ending.try_collect::<Vec<_>>().await?;
+        self.tell();
+        self.let_go().await?;
+        let mut finished = std::mem::take(&mut self.finished_early);
+        finished.extend(ended);
         self.shape.place.make_durable(&finished).await?;
         Ok(finished)
     }

@@ -9,10 +9,13 @@
 //! | `prepare` | files that are due get their footer, and are durable |
 //! | `commit` | they are `region=<r>/date=<d>/hour=<h>/<pipeline>-<epoch>-<n>.parquet` |
 //!
-//! Memory is bounded by what waits in buffers and by how many files are half written; both limits stand in `files.rs`.
+//! Memory is bounded by what waits in buffers and by how many files are half written, over all sinks of a process
+//! (`budget.rs`).
 //! A checkpoint closes no file: after a crash, the rows of those that were half written are written again (`cursor.rs`).
 
+mod budget;
 mod cursor;
+mod encode;
 mod file;
 mod files;
 mod layout;
@@ -29,6 +32,7 @@ mod sink;
 mod types;
 mod upload;
 
+pub use budget::WriterBudget;
 pub use layout::{FolderLevel, Layout, LevelValues};
 pub(crate) use merge::{Input, Merger};
 pub(crate) use names::partition_values;

@@ -147,11 +147,7 @@ impl ParquetOptions {
     /// Checks `url`, and that the keys beside it are for such a place; gives it.
     pub fn check_place(&self) -> Result<Location, SinkError> {
         let location = Location::of(&self.url)?;
-        let cloud = match &location {
-            Location::Folder(_) => None,
-            Location::Store(cloud) => Some(*cloud),
-        };
-        match self.store.wrong_for(cloud) {
+        match self.store.wrong_for(location.cloud()) {
             Some((_, why)) => Err(SinkError::config(why)),
             None => Ok(location),
         }
@@ -161,8 +157,8 @@ impl ParquetOptions {
     pub fn local_path(&self) -> Result<PathBuf, SinkError> {
         match self.check_place()? {
             Location::Folder(folder) => Ok(folder),
-            Location::Store(cloud) => {
-                let url = without_credentials(&self.url);
+            Location::Store(address) => {
+                let (url, cloud) = (without_credentials(&self.url), address.cloud);
                 Err(SinkError::config(format!("url: {url:?} is a place of {cloud}, not a local folder")))
             }
         }

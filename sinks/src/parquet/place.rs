@@ -11,11 +11,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use parquet::arrow::parquet_to_arrow_schema;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaDataReader;
 use serde::{Deserialize, Serialize};
 
 use super::file::Finished;
@@ -25,6 +29,9 @@ use super::upload::{UploadFile, Uploading};
 use crate::error::SinkError;
 use crate::store::{Cloud, Deed, refusal};
 use crate::trouble::{Repeat, trouble};
+
+/// What is read of a file's end at first: a footer of a few hundred columns and row groups fits.
+const FOOTER: u64 = 64 << 10;
 
 /// One file on its way from prepared to visible, as it travels in the manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -275,36 +282,83 @@ impl Place {
         })
     }
 
-    /// Finds out whether files can be made here, by making one and removing it.
+    /// Finds out whether files can be made here, by making one, reading it and removing it.
     pub(super) async fn probe(&self, key: &str) -> Result<(), SinkError> {
         let path = self.root.path(key)?;
-        let failed =
-            |deed, error| self.root.trouble(deed, format!("write to {}", self.root.url()), error, Repeat::Safe);
+        let failed = |deed, what: &str, error| {
+            self.root.trouble(deed, format!("{what} {}", self.root.url()), error, Repeat::Safe)
+        };
         let content = PutPayload::from_static(b"a probe of watershed; it may be removed\n");
         match self.root.store.put_opts(&path, content, PutMode::Create.into()).await {
             // There from an attempt that could not remove it.
             Ok(_) | Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {}
-            Err(error) => return Err(failed(Deed::Write, error)),
+            Err(error) => return Err(failed(Deed::Write, "write to", error)),
         }
+        // A commit of which the answer was lost reads what it showed.
+        let read = async { self.root.store.get(&path).await?.bytes().await };
+        read.await.map_err(|error| failed(Deed::Read, "read from", error))?;
         match self.root.store.delete(&path).await {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed(Deed::Delete, error)),
+            Err(error) => Err(failed(Deed::Delete, "remove from", error)),
         }
     }
 
     /// Finds out what a run will want beside that: that uploads can be begun, listed and forgotten. Says what it found.
     pub(super) async fn probe_uploads(&self, key: &str) -> Result<String, SinkError> {
         match &self.way {
-            Way::Rename(_) => Ok("wrote, listed and removed a probe".to_owned()),
+            Way::Rename(_) => Ok("wrote, read, listed and removed a probe".to_owned()),
             Way::Upload(uploading) => uploading.probe(key).await,
         }
     }
 
-    /// The greatest epoch among the visible files of `pipeline` below the folder `under` (all, if empty).
-    pub(super) async fn last_epoch(&self, under: &str, pipeline: &str) -> Result<Option<u64>, SinkError> {
+    /// The visible file of `pipeline` below the folder `under` (all, if empty) that has the greatest epoch; that epoch, its
+    /// key and its size.
+    pub(super) async fn newest(&self, under: &str, pipeline: &str) -> Result<Option<(u64, String, u64)>, SinkError> {
         let files = self.visible(under).await?;
-        let names = files.iter().filter_map(|(_, file)| file.location.filename());
-        Ok(names.filter_map(|name| names::visible_epoch(name, pipeline)).max())
+        let of_pipeline = files.into_iter().filter_map(|(key, file)| {
+            let epoch = names::visible_epoch(file.location.filename()?, pipeline)?;
+            Some((epoch, key, file.size))
+        });
+        Ok(of_pipeline.max())
+    }
+
+    /// The columns inside a visible file of so many bytes, by its footer; none if it is gone.
+    pub(super) async fn columns(&self, key: &str, bytes: u64) -> Result<Option<Schema>, SinkError> {
+        if bytes == 0 {
+            return Ok(None);
+        }
+        let failed =
+            |error| self.root.trouble(Deed::Read, format!("read {}", self.root.shown(key)), error, Repeat::Safe);
+        let path = self.root.path(key)?;
+        let mut footer = FOOTER;
+        loop {
+            let end = match self.root.store.get_range(&path, bytes.saturating_sub(footer)..bytes).await {
+                Ok(end) => end,
+                Err(StoreError::NotFound { .. }) => return Ok(None),
+                Err(error) => return Err(failed(error)),
+            };
+            let mut reader = ParquetMetaDataReader::new();
+            let read = match reader.try_parse_sized(&end, bytes) {
+                Err(ParquetError::NeedMoreData(more)) if footer < bytes => {
+                    footer = more as u64;
+                    continue;
+                }
+                Err(error) => Err(error),
+                Ok(()) => reader.finish(),
+            };
+            let columns = read.and_then(|metadata| {
+                let file = metadata.file_metadata();
+                parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())
+            });
+            return match columns {
+                Ok(columns) => Ok(Some(columns)),
+                Err(error) => {
+                    let file = self.root.shown(key);
+                    tracing::warn!(file, %error, "not readable; whether the columns kept their types is not known");
+                    Ok(None)
+                }
+            };
+        }
     }
 
     /// The visible files below the folder `under` (all, if empty), with their keys.

@@ -24,7 +24,7 @@ use super::place::{Leftover, Place, PreparedFile};
 use super::plan::{Level, Plan};
 use super::rename::Renaming;
 use super::retain::{Latest, Retention, lock};
-use super::types::to_file_types;
+use super::types::{sql_name, to_file_types};
 use super::upload::Uploading;
 use crate::error::SinkError;
 use crate::numbers::Numbers;
@@ -253,6 +253,29 @@ impl ParquetSink {
     }
 }
 
+/// Refuses columns that have other types than in the newest file: most readers take the types of a lake from one file of it,
+/// and then fail at the others.
+async fn check_types(shape: &Shape, pipeline: &str, newest: &str, bytes: u64) -> Result<(), SinkError> {
+    // Where there is a log, that has the columns.
+    if shape.stats {
+        return Ok(());
+    }
+    let Some(theirs) = shape.place.columns(newest, bytes).await? else { return Ok(()) };
+    for ours in shape.plan.file.fields() {
+        let Ok(theirs) = theirs.field_with_name(ours.name()) else { continue };
+        if !theirs.data_type().equals_datatype(ours.data_type()) {
+            return Err(SinkError::config(format!(
+                "column {:?} is {} in {} and {} in pipeline {pipeline:?}: cast it in the SQL, or write to another url",
+                ours.name(),
+                sql_name(theirs.data_type()),
+                shape.place.shown(newest),
+                sql_name(ours.data_type()),
+            )));
+        }
+    }
+    Ok(())
+}
+
 #[async_trait]
 impl Sink for ParquetSink {
     async fn open(&mut self) -> Result<u64, SinkError> {
@@ -260,7 +283,11 @@ impl Sink for ParquetSink {
         let staging = names::staged_folder(&self.region, &self.pipeline);
         place.probe(&format!("{staging}/probe-{}", self.files.process)).await?;
         let leftovers = place.leftovers(&staging).await?;
-        let visible = place.last_epoch(&self.under(), &self.pipeline).await?;
+        let newest = place.newest(&self.under(), &self.pipeline).await?;
+        if let Some((_, newest, bytes)) = &newest {
+            check_types(&self.shape, &self.pipeline, newest, *bytes).await?;
+        }
+        let visible = newest.map(|(epoch, ..)| epoch);
         let staged = leftovers.iter().filter_map(|left| names::staged_epoch(left.name())).max();
         self.leftovers = leftovers;
         self.files.epoch = visible.max(staged).unwrap_or(0) + 1;

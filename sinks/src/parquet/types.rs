@@ -63,6 +63,26 @@ fn lake_type(leaf: &DataType) -> Result<DataType, String> {
     })
 }
 
+/// What SQL calls a type of a file, where it has a name for it.
+pub(super) fn sql_name(data_type: &DataType) -> String {
+    let name = match data_type {
+        DataType::Boolean => "boolean",
+        DataType::Int8 => "tinyint",
+        DataType::Int16 => "smallint",
+        DataType::Int32 => "int",
+        DataType::Int64 => "bigint",
+        DataType::Float32 => "float",
+        DataType::Float64 => "double",
+        DataType::Utf8 => "string",
+        DataType::Binary => "bytes",
+        DataType::Date32 => "date",
+        DataType::Timestamp(..) => "timestamp",
+        DataType::Decimal128(precision, scale) => return format!("decimal({precision},{scale})"),
+        other => return other.to_string(),
+    };
+    name.to_owned()
+}
+
 /// `batch` with the columns of `target`, which [`file_schema`] made. Columns are matched by position.
 pub(super) fn to_file_types(batch: &RecordBatch, target: &SchemaRef) -> Result<RecordBatch, SinkError> {
     if batch.num_columns() != target.fields().len() {

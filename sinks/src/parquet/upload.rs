@@ -209,10 +209,10 @@ impl Uploading {
         let aborted = self.once(0, self.uploads.abort(&path, &id)).await;
         aborted.map_err(|error| failed(Deed::Abort, "abort an upload", error))?;
         Ok(match listed {
-            Ok(_) => "wrote, listed and removed a probe; began and aborted an upload".to_owned(),
+            Ok(_) => "wrote, read, listed and removed a probe; began and aborted an upload".to_owned(),
             Err(error) => {
                 let why = failed(Deed::ListUploads, "list unfinished uploads", error);
-                format!("wrote, listed and removed a probe; {why}: let the bucket's rules abort them")
+                format!("wrote, read, listed and removed a probe; {why}: let the bucket's rules abort them")
             }
         })
     }

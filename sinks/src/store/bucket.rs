@@ -26,6 +26,9 @@ const TRIES: usize = 4;
 /// Pause before the second try, doubled each time.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Says where a bucket of S3 lies.
+const BUCKET_REGION: &str = "x-amz-bucket-region";
+
 /// A bucket, asked directly.
 pub(super) struct Bucket {
     pub(super) client: HttpClient,
@@ -121,7 +124,7 @@ impl Bucket {
         match &self.kind {
             Kind::S3 { .. } => {
                 let answer = self.ask(Method::HEAD, None, &[], &[]).await?;
-                let region = answer.headers.get("x-amz-bucket-region");
+                let region = answer.headers.get(BUCKET_REGION);
                 Ok(region.and_then(|region| region.to_str().ok()).map(str::to_owned))
             }
             Kind::Google { .. } => {
@@ -174,7 +177,9 @@ impl Bucket {
         }
         let (parts, body) = self.client.execute(request).await.map_err(generic)?.into_parts();
         let body = body.bytes().await.map_err(generic)?;
-        if parts.status.is_success() {
+        // S3 says where a bucket lies even to those who asked in another region, or may not ask for more.
+        let tells = *method == Method::HEAD && parts.headers.contains_key(BUCKET_REGION);
+        if parts.status.is_success() || tells {
             return Ok(Answer { headers: parts.headers, body });
         }
         Err(refused(parts.status, url.path(), &String::from_utf8_lossy(&body)))

@@ -9,12 +9,19 @@
 //! | `location` | a folder of this machine, or a store |
 //! | `options` | credentials, endpoints, encryption, patience |
 //! | `open` | clients of S3, Azure and Google |
+//! | `connection_string` | of an Azure account, taken apart |
+//! | `chain` | keys of S3 by a profile or a role |
+//! | `encrypting` | what Google's client does not tell of new objects |
 //! | `uploads` | files that are there and not to be seen |
 //! | `bucket` | requests that the clients do not know |
 //! | `refusal` | why a cloud said no, and what to allow |
 //! | `probe` | what a run will ask, tried beforehand |
 
 mod bucket;
+#[cfg(feature = "kinesis")]
+mod chain;
+mod connection_string;
+mod encrypting;
 mod location;
 #[cfg(any(test, feature = "conformance"))]
 mod memory;
@@ -31,11 +38,11 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 
 use self::bucket::Bucket;
-pub use self::location::{Location, without_credentials};
+pub use self::location::{Address, Location, without_credentials};
 #[cfg(any(test, feature = "conformance"))]
 pub use self::memory::MemoryUploads;
 pub use self::open::{Patience, open};
-pub use self::options::{Encryption, StoreOptions};
+pub use self::options::{Encryption, StoreOptions, wrong_endpoint};
 pub use self::refusal::{Deed, refusal};
 pub use self::uploads::{Unfinished, Uploads};
 use crate::error::SinkError;
@@ -87,8 +94,10 @@ impl Store {
     /// The region that the bucket says it lies in; none if it cannot be asked. Azure's containers do not tell.
     pub async fn region(&self) -> Result<Option<String>, SinkError> {
         let Some(bucket) = &self.bucket else { return Ok(None) };
-        let asked = bucket.region().await;
-        asked.map_err(|error| SinkError::retry(format!("cannot ask {} for its region", self.shown), error))
+        bucket.region().await.map_err(|error| match self.cloud.and_then(|cloud| refusal(&error, cloud, Deed::Locate)) {
+            Some(why) => SinkError::config(format!("cannot ask {} for its region: {why}", self.shown)),
+            None => SinkError::retry(format!("cannot ask {} for its region", self.shown), error),
+        })
     }
 }
 

@@ -13,7 +13,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::bucket::{Bucket, Kind};
-use super::location::{Location, without_credentials};
+use super::encrypting::Encrypting;
+use super::location::{Address, Location, without_credentials};
 use super::options::{Encryption, StoreOptions};
 use super::uploads::CloudUploads;
 use super::{Cloud, Store};
@@ -24,6 +25,9 @@ const SEGMENT: Duration = Duration::from_secs(15 * 60);
 
 /// What it may take for a part of a file, beside the time-out.
 const PART: Duration = Duration::from_secs(60);
+
+/// Where S3 is asked if nothing says otherwise.
+const DEFAULT_REGION: &str = "us-east-1";
 
 /// Google's own server.
 const GOOGLE: &str = "https://storage.googleapis.com";
@@ -46,25 +50,25 @@ pub fn open(url: &str, options: &StoreOptions, patience: Patience) -> Result<Sto
         let why = why.to_string().replace(url, &shown);
         SinkError::config(format!("url: {shown:?}: {why}"))
     };
-    let cloud = match Location::of(url)? {
-        Location::Store(cloud) => cloud,
+    let address = match Location::of(url)? {
+        Location::Store(address) => address,
         Location::Folder(folder) => return Err(invalid(&format!("{} is a local folder", folder.display()))),
     };
-    options.check(cloud)?;
-    let parsed = Url::parse(url).map_err(|error| invalid(&error))?;
-    let root = Path::from_url_path(parsed.path()).map_err(|error| invalid(&error))?;
-    let opening = Opening { url, options, patience };
-    let store = match cloud {
+    options.check(address.cloud)?;
+    let opening = Opening { address: &address, url: address.bucket_url(), options, patience };
+    let store = match address.cloud {
         Cloud::S3 => opening.s3(),
         Cloud::Azure => opening.azure(),
         Cloud::Google => opening.google(),
     };
     let opened = store.map_err(|error| invalid(&error))?;
-    Ok(Store { root, shown: shown.trim_end_matches('/').into(), ..opened })
+    Ok(Store { root: address.path, shown: shown.trim_end_matches('/').into(), ..opened })
 }
 
 struct Opening<'a> {
-    url: &'a str,
+    address: &'a Address,
+    /// Of the bucket.
+    url: String,
     options: &'a StoreOptions,
     patience: Patience,
 }
@@ -91,7 +95,8 @@ impl Opening<'_> {
         };
         let mut keys = vec![(ClientConfigKey::Timeout, humantime::format_duration(timeout).to_string())];
         if let Some(endpoint) = &self.options.endpoint {
-            keys.push((ClientConfigKey::AllowHttp, endpoint.starts_with("http://").to_string()));
+            let is_plain = Url::parse(endpoint).is_ok_and(|url| url.scheme() == "http");
+            keys.push((ClientConfigKey::AllowHttp, is_plain.to_string()));
         }
         if let Some(proxy) = &self.options.proxy {
             keys.push((ClientConfigKey::ProxyUrl, proxy.clone()));
@@ -102,7 +107,7 @@ impl Opening<'_> {
     fn s3(&self) -> object_store::Result<Store> {
         let kept = Kept::default();
         let options = self.options;
-        let mut builder = AmazonS3Builder::from_env().with_url(self.url).with_retry(self.retries());
+        let mut builder = AmazonS3Builder::from_env().with_url(&self.url).with_retry(self.retries());
         for (key, value) in self.client() {
             builder = builder.with_config(AmazonS3ConfigKey::Client(key), value);
         }
@@ -116,6 +121,8 @@ impl Opening<'_> {
         let encryption = |name: &str| name.parse::<AmazonS3ConfigKey>();
         let keys = [
             (AmazonS3ConfigKey::Endpoint, &options.endpoint),
+            // Where the environment has this one, it would go before the other.
+            (AmazonS3ConfigKey::S3Endpoint, &options.endpoint),
             (AmazonS3ConfigKey::Region, &options.aws_region),
             (AmazonS3ConfigKey::AccessKeyId, &options.access_key_id),
             (AmazonS3ConfigKey::SecretAccessKey, &options.secret_access_key),
@@ -133,8 +140,10 @@ impl Opening<'_> {
             builder = builder.with_request_payer(true);
         }
         let of = |key: &AmazonS3ConfigKey| builder.get_config_value(key);
-        let region = of(&AmazonS3ConfigKey::Region).unwrap_or_else(|| "us-east-1".to_owned());
+        let region = of(&AmazonS3ConfigKey::Region).filter(|region| !region.is_empty());
+        let region = region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
         let request_payer = of(&AmazonS3ConfigKey::RequestPayer).is_some_and(|value| value == "true");
+        let builder = self.by_chain(builder.with_region(&region), &region);
         let store = Arc::new(builder.with_http_connector(kept.clone()).build()?);
         let bucket = kept.client().map(|client| {
             let kind = Kind::S3 { store: Arc::clone(&store), region, request_payer };
@@ -157,9 +166,21 @@ impl Opening<'_> {
         Ok(Store { cloud: Some(Cloud::S3), bucket, ..Store::new(store, Arc::new(uploads), Path::ROOT, "") })
     }
 
+    /// Lets AWS's own chain find the keys, where a profile or a role is named.
+    fn by_chain(&self, builder: AmazonS3Builder, region: &str) -> AmazonS3Builder {
+        #[cfg(feature = "kinesis")]
+        if self.options.profile.is_some() || self.options.role_arn.is_some() {
+            return builder.with_credentials(Arc::new(super::chain::Chain::new(self.options, region)));
+        }
+        // The options refuse both.
+        #[cfg(not(feature = "kinesis"))]
+        let _ = (self.options, region);
+        builder
+    }
+
     fn azure(&self) -> object_store::Result<Store> {
         let options = self.options;
-        let mut builder = MicrosoftAzureBuilder::from_env().with_url(self.url).with_retry(self.retries());
+        let mut builder = MicrosoftAzureBuilder::from_env().with_url(&self.url).with_retry(self.retries());
         for (key, value) in self.client() {
             builder = builder.with_config(AzureConfigKey::Client(key), value);
         }
@@ -183,9 +204,10 @@ impl Opening<'_> {
     }
 
     fn google(&self) -> object_store::Result<Store> {
-        let kept = Kept::default();
         let options = self.options;
-        let mut builder = GoogleCloudStorageBuilder::from_env().with_url(self.url).with_retry(self.retries());
+        let encrypting = Encrypting::new(options.kms_key.as_deref(), options.storage_class.as_deref())?;
+        let kept = Kept { encrypting, ..Kept::default() };
+        let mut builder = GoogleCloudStorageBuilder::from_env().with_url(&self.url).with_retry(self.retries());
         for (key, value) in self.client() {
             builder = builder.with_config(GoogleConfigKey::Client(key), value);
         }
@@ -196,20 +218,15 @@ impl Opening<'_> {
             builder = builder.with_service_account_path(path);
         }
         let base = google_base(&builder);
-        let bucket_name =
-            Url::parse(self.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
         let store = Arc::new(builder.with_http_connector(kept.clone()).build()?);
-        let base = Url::parse(&format!("{}/{bucket_name}", base.trim_end_matches('/')));
+        let base = Url::parse(&format!("{}/{}", base.trim_end_matches('/'), self.address.bucket));
         let bucket = match (kept.client(), base) {
             (Some(client), Ok(base)) => {
                 Some(Arc::new(Bucket { client, kind: Kind::Google { store: Arc::clone(&store), base } }))
             }
             _ => None,
         };
-        let class = options.storage_class.iter().map(|class| ("x-goog-storage-class", class.clone()));
-        let key = options.kms_key.iter().map(|key| ("x-goog-encryption-kms-key-name", key.clone()));
-        let headers = class.chain(key).collect();
-        let uploads = CloudUploads { store: Arc::clone(&store), bucket: bucket.clone(), headers };
+        let uploads = CloudUploads { store: Arc::clone(&store), bucket: bucket.clone(), headers: Vec::new() };
         Ok(Store { cloud: Some(Cloud::Google), bucket, ..Store::new(store, Arc::new(uploads), Path::ROOT, "") })
     }
 }
@@ -234,18 +251,22 @@ fn google_base(builder: &GoogleCloudStorageBuilder) -> String {
 
 /// Makes clients, and keeps the last one: a builder makes those for credentials first, its own in the end.
 #[derive(Debug, Clone, Default)]
-struct Kept(Arc<Mutex<Option<HttpClient>>>);
+struct Kept {
+    last: Arc<Mutex<Option<HttpClient>>>,
+    /// What new objects are told.
+    encrypting: Encrypting,
+}
 
 impl Kept {
     fn client(&self) -> Option<HttpClient> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl HttpConnector for Kept {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = ReqwestConnector::default().connect(options)?;
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+        let client = self.encrypting.around(ReqwestConnector::default().connect(options)?);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
         Ok(client)
     }
 }

@@ -5,6 +5,7 @@
 use std::error::Error;
 
 use object_store::Error as StoreError;
+use watershed_clients::ClientError;
 
 use super::Cloud;
 
@@ -23,10 +24,18 @@ pub enum Deed {
     ListUploads,
     /// To forget an unfinished upload.
     Abort,
+    /// To say where the bucket lies.
+    Locate,
 }
 
 /// What only the user can mend, and how; none if it may be passing trouble.
 pub fn refusal(error: &(dyn Error + 'static), cloud: Cloud, deed: Deed) -> Option<String> {
+    if let Some(why) = no_keys(error) {
+        return Some(why);
+    }
+    if cloud == Cloud::S3 && is_in_another_region(error) {
+        return Some("the bucket lies in another region than requests go to; mend `aws_region`".to_owned());
+    }
     Some(match status(error)? {
         401 => "the credentials are not accepted; renew them, or give others".to_owned(),
         403 => {
@@ -51,12 +60,12 @@ fn permission(cloud: Cloud, deed: Deed) -> &'static str {
             "s3:PutObject (and of the key, where there is one, kms:GenerateDataKey and kms:Decrypt)"
         }
         (Cloud::S3, Deed::Read) => "s3:GetObject",
-        (Cloud::S3, Deed::List) => "s3:ListBucket",
+        (Cloud::S3, Deed::List | Deed::Locate) => "s3:ListBucket",
         (Cloud::S3, Deed::Delete) => "s3:DeleteObject",
         (Cloud::S3, Deed::ListUploads) => "s3:ListBucketMultipartUploads",
         (Cloud::S3, Deed::Abort) => "s3:AbortMultipartUpload",
         (Cloud::Azure, Deed::Write) => "Microsoft.Storage/…/blobs/write (role Storage Blob Data Contributor)",
-        (Cloud::Azure, Deed::Read | Deed::List | Deed::ListUploads) => {
+        (Cloud::Azure, Deed::Read | Deed::List | Deed::ListUploads | Deed::Locate) => {
             "Microsoft.Storage/…/blobs/read (role Storage Blob Data Contributor)"
         }
         (Cloud::Azure, Deed::Delete | Deed::Abort) => {
@@ -68,6 +77,7 @@ fn permission(cloud: Cloud, deed: Deed) -> &'static str {
         (Cloud::Google, Deed::Delete) => "storage.objects.delete",
         (Cloud::Google, Deed::ListUploads) => "storage.multipartUploads.list",
         (Cloud::Google, Deed::Abort) => "storage.multipartUploads.abort",
+        (Cloud::Google, Deed::Locate) => "storage.buckets.get (as role Storage Legacy Bucket Reader has it)",
     }
 }
 
@@ -85,8 +95,8 @@ fn status(error: &(dyn Error + 'static)) -> Option<u16> {
                 if let Some((_, status)) = text.split_once("non-2xx status code: ") {
                     return status.get(..3)?.parse().ok();
                 }
-                // S3 is asked to remove many at once, and says yes to that, and no to each.
-                if text.contains("(code: AccessDenied)") {
+                // S3 and Azure are asked to remove many at once, and say yes to that, and no to each.
+                if text.contains("(code: AccessDenied)") || text.contains("(code: 403)") {
                     return Some(403);
                 }
             }
@@ -95,6 +105,26 @@ fn status(error: &(dyn Error + 'static)) -> Option<u16> {
         next = error.source();
     }
     None
+}
+
+/// Why there are no keys to ask with.
+fn no_keys(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(ClientError::Config { what }) = error.downcast_ref() {
+            return Some(what.clone());
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// Whether S3 sends whoever asks to another region: by a redirect without an address, or as the signature is for the wrong one.
+fn is_in_another_region(error: &(dyn Error + 'static)) -> bool {
+    let text = error.to_string();
+    ["redirect without LOCATION", "<Code>PermanentRedirect<", "<Code>AuthorizationHeaderMalformed<"]
+        .iter()
+        .any(|part| text.contains(part))
 }
 
 /// The cloud's own word for it, such as `InvalidAccessKeyId`.

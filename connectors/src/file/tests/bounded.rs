@@ -75,7 +75,7 @@ async fn a_large_file_comes_in_large_reads() {
     let mut reader = source.open(&split, None).await.unwrap();
     let mut records = Records::default();
     assert_eq!(reader.read(&mut records, LIMITS).await.unwrap(), ReadStatus::More);
-    assert!(records.byte_len() >= 1 << 20);
+    assert!(records.byte_len() > LIMITS.bytes / 2);
     assert_eq!(read_all(&source).await.remove(0).1, lines(&text));
 }
 

@@ -159,7 +159,7 @@ fn a_manifest_of_another_version_is_refused() {
         let file = super::super::document::encode(&newer).unwrap();
         rig.memory.put(&Path::from("root/checkpoints/0000000001.json"), file.into()).await.unwrap();
         let error = rig.chain().newest().await.unwrap_err();
-        assert!(matches!(error, StateError::Incompatible { found: 3, .. }));
+        assert!(matches!(error, StateError::Incompatible { found: 4, .. }));
         assert!(error.to_string().ends_with("run the newer watershed that wrote it"), "{error}");
     });
 }
@@ -170,11 +170,12 @@ fn a_manifest_is_of_the_version_that_its_contents_need() {
     fn behind() -> BTreeMap<String, Behind> {
         [("mirror".into(), Behind { from: 1, attempts: 1 })].into()
     }
-    let changes: [(Change, u64); 5] = [
+    let changes: [(Change, u64); 6] = [
         (|_| {}, 1),
         (|manifest| pipeline(manifest).out.behind = behind(), 2),
         (|manifest| pipeline(manifest).out.turns = [("mirror".into(), vec![1])].into(), 2),
         (|manifest| pipeline(manifest).late.behind = behind(), 2),
+        (|manifest| pipeline(manifest).sketches = 1, 3),
         (|_| {}, 1),
     ];
     let rig = Rig::new(1);
@@ -184,7 +185,7 @@ fn a_manifest_is_of_the_version_that_its_contents_need() {
             let mut manifest = manifest(0, vec![]);
             change(&mut manifest);
             let written = writer.append(manifest).await.unwrap();
-            assert_eq!(&rig.chain().newest().await.unwrap().unwrap(), &*written, "this build reads both");
+            assert_eq!(&rig.chain().newest().await.unwrap().unwrap(), &*written, "this build reads all");
             let path = Path::from(format!("root/checkpoints/{:010}.json", written.epoch));
             let file = rig.memory.get(&path).await.unwrap().bytes().await.unwrap();
             // All that a build of version 1 asks.

@@ -31,6 +31,7 @@ fn manifest(read: u64, pieces: Vec<Piece>) -> Manifest {
     let pipeline = PipelineState {
         sql_hash: "s".into(),
         fingerprint: "f".into(),
+        sketches: 0,
         closed_through: Some(7),
         last_window: None,
         counters: Counts::default(),

@@ -3,6 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use arrow::array::{AsArray, BooleanArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Int64Type;
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DataFusionError, Result as DataFusionResult};
@@ -27,11 +32,8 @@ const REGION: &str = "region";
 /// Most groups in an answer: of a dozen keys and numbers each, some tens of megabytes.
 const MAX_GROUPS: usize = 100_000;
 
-/// Groups that may be as small as a single row. It is the size of a page that people look at.
-const FREE_GROUPS: usize = 1000;
-
-/// How many rows a group is made of on average, beyond those: with fewer, grouping hands out rows under another name.
-const ROWS_A_GROUP: usize = 2;
+/// A group of fewer events than this says what is in one of them.
+const LEAST_EVENTS: i64 = 2;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -85,10 +87,20 @@ pub(super) async fn run(region: &Region, sql: &str, limits: Limits) -> Result<An
         reads_nothing: tables.is_empty(),
         tables: schemas.into_iter().collect(),
         parts: Vec::new(),
+        withheld: 0,
     };
     for part in &split.parts {
         let groups = aggregate(&session, region, part, &tables, &limits).await?;
-        answer.parts.push(groups.freeze().map_err(failed)?);
+        let states = groups.freeze().map_err(failed)?;
+        let of_events = limits.events.iter().any(|name| reads(&part.input, name));
+        answer.parts.push(match of_events {
+            true => {
+                let (kept, withheld) = withhold(region, part, states)?;
+                answer.withheld += withheld;
+                kept
+            }
+            false => states,
+        });
     }
     Ok(answer)
 }
@@ -104,7 +116,7 @@ async fn register(
     let mut missing = None;
     for table in &named {
         let name = table.table();
-        let Some(Table::Lake(lake)) = Table::find(region, name)? else {
+        let Some(Table::Lake(lake)) = Table::find(region, name, None)? else {
             if is_function(session, table) {
                 continue;
             }
@@ -143,7 +155,6 @@ async fn aggregate(
     limits: &Limits,
 ) -> Result<GroupTable, Refused> {
     let input = over_rows(&part.input, tables).map_err(failed)?;
-    let of_events = limits.events.iter().any(|name| reads(&part.input, name));
     let state = session.state();
     let plan = state.create_physical_plan(&input).await.map_err(failed)?;
     let mut stream = execute_stream(plan, session.task_ctx()).map_err(Refused::Broke)?;
@@ -152,9 +163,7 @@ async fn aggregate(
         // There is one group, even if no row comes.
         groups.merge(&part.spec.nothing().map_err(failed)?).map_err(failed)?;
     }
-    let mut rows = 0;
     while let Some(batch) = stream.try_next().await.map_err(Refused::Broke)? {
-        rows += batch.num_rows();
         groups.update(&batch).map_err(Refused::Broke)?;
         if groups.len() > MAX_GROUPS || groups.size() > limits.memory {
             return Err(
@@ -162,14 +171,30 @@ async fn aggregate(
             );
         }
     }
-    if of_events && groups.len() > FREE_GROUPS && rows < ROWS_A_GROUP * groups.len() {
-        return Err(too_many(
-            region,
-            &format!("{rows} events are in {} groups, so most groups are an event", groups.len()),
-        )
-        .into());
-    }
     Ok(groups)
+}
+
+/// Takes out the groups that are a single event; says how many they were. If they are most, the query takes rows under
+/// another name.
+fn withhold(region: &Region, part: &Part, states: RecordBatch) -> Result<(RecordBatch, u64), Refused> {
+    let broken = |error: ArrowError| failed(error.into());
+    let Some(rows) = states.columns().last().and_then(|count| count.as_primitive_opt::<Int64Type>()) else {
+        return Err(Failure::running("the rows of a group were not counted").into());
+    };
+    if part.spec.group_count() == 0 {
+        return match rows.iter().flatten().any(|rows| (1..LEAST_EVENTS).contains(&rows)) {
+            true => Err(too_many(region, "it is about a single event").into()),
+            false => Ok((states, 0)),
+        };
+    }
+    let kept: BooleanArray = rows.iter().map(|rows| Some(rows.is_some_and(|rows| rows >= LEAST_EVENTS))).collect();
+    let (kept_groups, all) = (kept.true_count(), states.num_rows());
+    let withheld = all - kept_groups;
+    if withheld > kept_groups {
+        let why = format!("most groups are an event, {withheld} of {all}");
+        return Err(too_many(region, &why).into());
+    }
+    Ok((filter_record_batch(&states, &kept).map_err(broken)?, withheld as u64))
 }
 
 fn too_many(region: &Region, why: &str) -> Failure {

@@ -74,6 +74,7 @@ impl Answers for Counter {
                 Some(error) => NoAnswer::Refused(self.told(error)),
                 None => NoAnswer::Failed(json!({ "error": "the query was refused" })),
             },
+            several @ Failure::Several(_) => NoAnswer::Failed(self.told(&Diagnostic::new(several.render(false)))),
         })
     }
 }

@@ -12,7 +12,8 @@
 //! | `min`, `max` of numbers and times | `min`, `max` of text | it is text out of one row |
 //! | `var…`, `stddev…`, `bool_and`, `bool_or` | `median`, `approx_…` | the state of a small group is its values |
 //!
-//! The values of group keys travel: they are what was asked for. So `part` bounds how many groups there may be.
+//! The values of group keys travel: they are what was asked for. So `part` bounds how many groups there may be, and of how
+//! many rows each has to be.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result as DataFusionResult, TableReference};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::context::SessionContext;
+use datafusion::functions_aggregate::count::count_all;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan};
@@ -58,7 +60,7 @@ pub(super) struct Split {
 pub(super) struct Part {
     /// What is aggregated; its scans are of tables without rows.
     pub(super) input: LogicalPlan,
-    /// How.
+    /// How; the last call counts rows.
     pub(super) spec: Arc<AggregateSpec>,
     schema: SchemaRef,
     slot: Arc<Slot>,
@@ -103,6 +105,7 @@ fn planning(tables: &BTreeMap<String, SchemaRef>) -> DataFusionResult<SessionCon
         .set_bool("datafusion.sql_parser.collect_spans", true);
     config.options_mut().execution.time_zone = Some("UTC".into());
     let session = SessionContext::new_with_config(config);
+    crate::aggregate::register(&session);
     for (name, schema) in tables {
         // Of two regions, one may know that a column is never null: that must not make two plans of one query.
         let fields = schema.fields().iter().map(|field| Field::new(field.name(), field.data_type().clone(), true));
@@ -203,7 +206,9 @@ impl Part {
             let lowered = builder.build()?;
             Ok(AggregateCall { function: lowered.aggregate, filter: lowered.filter })
         };
-        let calls = node.aggr_expr.iter().map(call).collect::<DataFusionResult<Vec<_>>>()?;
+        // Last, how many rows a group has: so that a region can keep those that are a single row.
+        let rows = count_all();
+        let calls = node.aggr_expr.iter().chain([&rows]).map(call).collect::<DataFusionResult<Vec<_>>>()?;
         let spec = Arc::new(AggregateSpec::try_new(groups, calls)?);
         let slot = Slot::new();
         let leaf = Leaf::plan("aggregates of the regions", node.schema.clone(), slot.clone());
@@ -220,7 +225,8 @@ impl Part {
     /// Puts the merged groups where the plan above reads them.
     pub(super) fn fill(&self, groups: RecordBatch) -> Result<(), DataFusionError> {
         let options = RecordBatchOptions::new().with_row_count(Some(groups.num_rows()));
-        let rows = RecordBatch::try_new_with_options(self.schema.clone(), groups.columns().to_vec(), &options)?;
+        let without_count = groups.columns()[..self.schema.fields().len()].to_vec();
+        let rows = RecordBatch::try_new_with_options(self.schema.clone(), without_count, &options)?;
         self.slot.fill(Arc::new(vec![rows]));
         Ok(())
     }

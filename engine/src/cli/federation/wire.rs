@@ -25,6 +25,8 @@ pub(super) struct Answer {
     pub(super) tables: Vec<(String, SchemaRef)>,
     /// The states of every part, in one batch each.
     pub(super) parts: Vec<RecordBatch>,
+    /// How many groups stay in the region, as each is a single event.
+    pub(super) withheld: u64,
 }
 
 /// The first line.
@@ -36,6 +38,7 @@ struct Head {
     reads_nothing: bool,
     tables: Vec<String>,
     parts: usize,
+    withheld: u64,
 }
 
 impl Answer {
@@ -46,6 +49,7 @@ impl Answer {
             reads_nothing: self.reads_nothing,
             tables: self.tables.iter().map(|(name, _)| name.clone()).collect(),
             parts: self.parts.len(),
+            withheld: self.withheld,
         };
         let mut bytes = serde_json::to_vec(&head).map_err(|error| ArrowError::from_external_error(Box::new(error)))?;
         bytes.push(b'\n');
@@ -74,7 +78,8 @@ impl Answer {
         let table = |name: String| Ok((name, read(&mut bytes).map_err(wrong)?.schema()));
         let tables = head.tables.into_iter().map(table).collect::<Result<_, String>>()?;
         let parts = (0..head.parts).map(|_| read(&mut bytes).map_err(wrong)).collect::<Result<_, _>>()?;
-        Ok(Self { region: head.region, reads_nothing: head.reads_nothing, tables, parts })
+        let (region, reads_nothing, withheld) = (head.region, head.reads_nothing, head.withheld);
+        Ok(Self { region, reads_nothing, tables, parts, withheld })
     }
 }
 

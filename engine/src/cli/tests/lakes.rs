@@ -4,14 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array};
+use arrow::array::{ArrayRef, AsArray, Date32Array, Float64Array, Int32Array, Int64Array, StringArray};
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::parquet::arrow::ArrowWriter;
 
 use crate::cli::failure::Outcome;
-use crate::cli::query::{plan, session};
+use crate::cli::query::{failed, plan, session};
 use crate::config::{self, Region};
 
 fn write(folder: &Path, file: &str, numbers: &[i64]) {
@@ -19,10 +19,14 @@ fn write(folder: &Path, file: &str, numbers: &[i64]) {
 }
 
 fn write_columns(folder: &Path, file: &str, columns: &[(&str, &[i64])]) {
+    let column = |numbers: &[i64]| Arc::new(Int64Array::from(numbers.to_vec())) as ArrayRef;
+    write_arrays(folder, file, columns.iter().map(|(name, numbers)| (*name, column(numbers))).collect());
+}
+
+fn write_arrays(folder: &Path, file: &str, columns: Vec<(&str, ArrayRef)>) {
     let path = folder.join(file);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let column = |numbers: &[i64]| Arc::new(Int64Array::from(numbers.to_vec())) as ArrayRef;
-    let columns = columns.iter().map(|(name, numbers)| (*name, column(numbers), true));
+    let columns = columns.into_iter().map(|(name, array)| (name, array, true));
     let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
     let mut writer = ArrowWriter::try_new(fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
@@ -32,19 +36,25 @@ fn write_columns(folder: &Path, file: &str, columns: &[(&str, &[i64])]) {
 fn region(folder: &Path) -> Region {
     let toml = format!(
         "region = \"eu\"\n[sources.s]\nconnector = \"stdin\"\n[sinks.lake]\nconnector = \"parquet\"\nurl = \"{}\"\n\
+         [sinks.mirror]\nconnector = \"parquet\"\nurl = \"{}\"\n\
          [sinks.out]\nconnector = \"stdout\"\n\
-         [pipelines.orders]\nsql = \"SELECT 1\"\nsink = \"lake\"\n[pipelines.orders-1]\nsql = \"SELECT 1\"\nsink = \"lake\"\n\
+         [pipelines.orders]\nsql = \"SELECT 1\"\nsinks = [\"lake\", \"mirror\", \"out\"]\n[pipelines.orders-1]\nsql = \"SELECT 1\"\nsink = \"lake\"\n\
          [pipelines.printed]\nsql = \"SELECT 1\"\nsink = \"out\"\n",
-        folder.join("lake").display()
+        folder.join("lake").display(),
+        folder.join("mirror").display()
     );
     config::parse(Path::new("eu.toml"), toml.into_bytes(), &|_| Err(std::env::VarError::NotPresent), 1).unwrap()
 }
 
 /// The rows of a query as a table without its frame, or what went wrong.
 async fn rows(region: &Region, sql: &str) -> Outcome<Vec<String>> {
+    rows_in(region, None, sql).await
+}
+
+async fn rows_in(region: &Region, sink: Option<&str>, sql: &str) -> Outcome<Vec<String>> {
     let session = session(region.memory).unwrap();
-    let plan = plan(&session, region, sql).await?.plan;
-    let batches = session.execute_logical_plan(plan).await.unwrap().collect().await.unwrap();
+    let plan = plan(&session, region, sink, sql).await?.plan;
+    let batches = session.execute_logical_plan(plan).await.unwrap().collect().await.map_err(failed)?;
     let table = pretty_format_batches(&batches).unwrap().to_string();
     let lines = table.lines().filter(|line| line.starts_with('|')).skip(1);
     let cells = |line: &str| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join(" ");
@@ -137,6 +147,24 @@ async fn what_is_not_there_is_told_apart_from_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_mirror_is_asked_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("lake"), "orders-00000001-0001.parquet", &[1]);
+    write(&folder.path().join("mirror"), "orders-00000001-0001.parquet", &[1, 2]);
+    let region = region(folder.path());
+    let sql = "SELECT count(*) FROM orders";
+    assert_eq!(rows(&region, sql).await.unwrap(), ["1"]);
+    assert_eq!(rows_in(&region, Some("lake"), sql).await.unwrap(), ["1"]);
+    assert_eq!(rows_in(&region, Some("mirror"), sql).await.unwrap(), ["2"]);
+    for (sink, sql) in [("out", sql), ("nowhere", sql), ("mirror", "SELECT * FROM \"orders-1\"")] {
+        let failure = rows_in(&region, Some(sink), sql).await.expect_err("no files are there");
+        let shown = failure.render(false);
+        assert_eq!(failure.code(), 2, "{shown}");
+        assert!(shown.contains(&format!("writes no files to a sink `{sink}`")) && shown.contains("`lake`"), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn only_files_of_the_partitions_that_are_asked_for_are_opened() {
     let folder = tempfile::tempdir().unwrap();
     for day in 1..=9 {
@@ -155,7 +183,7 @@ async fn only_files_of_the_partitions_that_are_asked_for_are_opened() {
     ] {
         let session = session(region.memory).unwrap();
         let sql = format!("SELECT coalesce(sum(n + 0), 0) FROM orders WHERE {condition}");
-        let planned = plan(&session, &region, &sql).await.unwrap();
+        let planned = plan(&session, &region, None, &sql).await.unwrap();
         let rows = session.execute_logical_plan(planned.plan).await.unwrap().collect().await.unwrap();
         assert_eq!(rows[0].column(0).as_primitive::<Int64Type>().value(0), sum, "{condition}");
         let shown = format!("table orders: {opened} of 36 files opened");
@@ -171,4 +199,61 @@ async fn columns_of_the_oldest_and_the_newest_file_are_there() {
     write_columns(&lake, "orders-00000010-0001.parquet", &[("n", &[2]), ("added", &[20])]);
     let region = region(folder.path());
     assert_eq!(rows(&region, "SELECT n, added FROM orders ORDER BY n").await.unwrap(), ["1 ", "2 20"]);
+}
+
+#[tokio::test]
+async fn a_column_of_two_types_is_read_as_the_wider_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let int = |n: i32| Arc::new(Int32Array::from(vec![n])) as ArrayRef;
+    let bigint = |n: i64| Arc::new(Int64Array::from(vec![n])) as ArrayRef;
+    let double = |n: f64| Arc::new(Float64Array::from(vec![n])) as ArrayRef;
+    write_arrays(&lake, "orders-00000001-0001.parquet", vec![("n", bigint(1)), ("m", int(10))]);
+    write_arrays(&lake, "orders-00000002-0001.parquet", vec![("n", bigint(2)), ("m", bigint(5_000_000_000))]);
+    write_arrays(&lake, "orders-00000003-0001.parquet", vec![("n", double(2.5)), ("m", bigint(30))]);
+    let region = region(folder.path());
+    let all = rows(&region, "SELECT n, m FROM orders ORDER BY n").await;
+    assert_eq!(all.unwrap(), ["1.0 10", "2.0 5000000000", "2.5 30"]);
+    let ends = rows(&region, "SELECT min(n), max(n), sum(n), min(m), max(m), count(*) FROM orders").await;
+    assert_eq!(ends.unwrap(), ["1.0 2.5 5.5 10 5000000000 3"]);
+    // Alone, a bound might be taken from footers.
+    assert_eq!(rows(&region, "SELECT min(n), max(m) FROM orders").await.unwrap(), ["1.0 5000000000"]);
+    let some = rows(&region, "SELECT n FROM orders WHERE n > 1.5 AND n < 2.5 AND m >= 11").await;
+    assert_eq!(some.unwrap(), ["2.0"]);
+}
+
+#[tokio::test]
+async fn types_that_do_not_fit_are_told_by_the_names_of_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    write(&lake, "hour=01/orders-00000001-0001.parquet", &[1]);
+    let text = Arc::new(StringArray::from(vec!["one"])) as ArrayRef;
+    write_arrays(&lake, "hour=02/orders-00000002-0001.parquet", vec![("n", text)]);
+    let (code, shown) = refused(&region(folder.path()), "SELECT * FROM orders").await;
+    assert_eq!(code, 1);
+    let expected = "column `n` is bigint in hour=01/orders-00000001-0001.parquet and string in \
+                    hour=02/orders-00000002-0001.parquet";
+    assert!(shown.contains(expected) && shown.contains("help: "), "{shown}");
+    // A date is no number.
+    let date = Arc::new(Date32Array::from(vec![1])) as ArrayRef;
+    write_arrays(&lake, "hour=02/orders-00000002-0001.parquet", vec![("n", date)]);
+    assert_eq!(refused(&region(folder.path()), "SELECT * FROM orders").await.0, 1);
+}
+
+#[tokio::test]
+async fn no_number_is_cut_to_fit_the_oldest_and_the_newest_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    write_columns(&lake, "orders-00000001-0001.parquet", &[("n", &[1]), ("m", &[1])]);
+    let between = Arc::new(Float64Array::from(vec![2.5])) as ArrayRef;
+    let m = Arc::new(Int64Array::from(vec![2])) as ArrayRef;
+    write_arrays(&lake, "orders-00000002-0001.parquet", vec![("n", between), ("m", m)]);
+    write_columns(&lake, "orders-00000003-0001.parquet", &[("n", &[3]), ("m", &[3])]);
+    let region = region(folder.path());
+    for sql in ["SELECT sum(n) FROM orders", "SELECT min(n) FROM orders", "SELECT n FROM orders WHERE n > 2"] {
+        let (code, shown) = refused(&region, sql).await;
+        assert_eq!(code, 1, "{sql}");
+        assert!(shown.contains("column `n` is double in one of the files, which does not fit bigint"), "{shown}");
+    }
+    assert_eq!(rows(&region, "SELECT sum(m) FROM orders").await.unwrap(), ["6"], "other columns are read");
 }

@@ -18,7 +18,7 @@ const SECRET: &str = "hunter2-and-\"more\"";
 const WITH_SECRETS: &str = r#"
 region = "${REGION}"
 [checkpoint]
-url = "s3://${SECRET}/state"
+url = "s3://acme/${SECRET}/state"
 [residency]
 allow = ["${REGION}", "eu-*"]
 [sources.orders]
@@ -50,7 +50,7 @@ fn leaks(text: &str) -> bool {
 fn variables_are_filled_in_everywhere() {
     let region = region_with(WITH_SECRETS, &variables()).unwrap();
     assert_eq!(&*region.name, "eu-west-1");
-    assert_eq!(region.checkpoint.url, format!("s3://{SECRET}/state"));
+    assert_eq!(region.checkpoint.url, format!("s3://acme/{SECRET}/state"));
     let ConnectorOptions::File(file) = &region.sources["orders"].connector else { panic!("not a file") };
     assert_eq!(file.path, format!("data/{SECRET}/*.ndjson"));
     let SinkOptions::Parquet(parquet) = &region.sinks["lake"].options else { panic!("not parquet") };

@@ -4,6 +4,7 @@ mod broken;
 mod fills;
 mod hostile;
 mod pieces;
+mod residency;
 mod resolved;
 mod sql_places;
 

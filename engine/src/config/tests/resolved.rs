@@ -13,6 +13,7 @@ const FULL: &str = r#"
 region = "eu-west-1"
 lanes = 3
 linger = "2ms"
+open_files = 40
 
 [checkpoint]
 url = "s3://acme-eu-state/watershed"
@@ -115,6 +116,7 @@ timeout = "5s"
 fn every_key_arrives() {
     let region = good(FULL);
     assert_eq!((&*region.name, region.lanes, region.linger), ("eu-west-1", 3, Duration::from_millis(2)));
+    assert_eq!(region.open_files, Some(40));
     assert_eq!(region.checkpoint.url, "s3://acme-eu-state/watershed");
     assert_eq!(region.checkpoint.interval, Duration::from_secs(60));
     assert_eq!(region.http.unwrap().listen.port(), 8080);
@@ -126,7 +128,7 @@ fn every_key_arrives() {
     assert_eq!((orders.max_delay, orders.idle_after), (Duration::from_secs(2), Duration::from_secs(60)));
     assert_eq!((orders.max_future, orders.on_bad), (Some(Duration::from_secs(300)), OnBad::Skip));
     assert_eq!((orders.event_time.as_deref(), orders.dead_letters.as_str()), (Some("ts"), "var/dead"));
-    assert_eq!((orders.location.line, orders.location.source_line.as_str()), (16, "[sources.orders]"));
+    assert_eq!((orders.location.line, orders.location.source_line.as_str()), (17, "[sources.orders]"));
 
     let csv = CsvOptions { delimiter: b';', quote: b'\'', header: false, null: "NA".to_string() };
     assert_eq!(region.sources["sheet"].format, Format::Csv(csv));
@@ -170,7 +172,7 @@ fn what_is_left_out_has_its_default() {
          [pipelines.p]\nsql = \"SELECT 1\"\nsink = \"out\"\n[sinks.out]\nconnector = \"stdout\"\n\
          [tables.t]\nurl = \"t.parquet\"\n",
     );
-    assert_eq!((region.lanes, region.linger), (4, Duration::from_millis(5)));
+    assert_eq!((region.lanes, region.linger, region.open_files), (4, Duration::from_millis(5), None));
     assert_eq!(
         (region.checkpoint.url.as_str(), region.checkpoint.interval),
         ("var/eu-1/state", Duration::from_secs(10))
@@ -214,7 +216,7 @@ fn a_generator_brings_schema_and_event_time() {
 
 #[test]
 fn every_profile_of_the_generator_has_a_schema_that_reads() {
-    for profile in ["orders", "sensors", "trades", "clicks"] {
+    for profile in ["orders", "sensors", "trades", "clicks", "nexmark_person", "nexmark_auction", "nexmark_bid"] {
         let region =
             good(&format!("region = \"eu\"\n[sources.a]\nconnector = \"generator\"\nprofile = \"{profile}\"\n"));
         let ConnectorOptions::Generator(options) = &region.sources["a"].connector else { panic!("no generator") };

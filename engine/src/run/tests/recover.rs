@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::Outside;
-use crate::checkpoint::{Behind, Manifest};
+use crate::checkpoint::{Behind, CutState, Manifest, PaneState};
 use crate::config::{Region, SinkConfig};
 use crate::plan::{PlannedRegion, plan_region};
 use crate::run::outlet::Opened;
@@ -50,4 +50,33 @@ async fn a_sink_that_is_behind_keeps_its_keys() {
     assert!(refused.contains("give it on_outage = \"spill\" back"), "{refused}");
     let refused = begin(Some(&turned), &no_standby).expect_err("nobody would know whose the rows are");
     assert!(refused.contains("names none any more"), "{refused}");
+}
+
+/// A state of before there were sketches says nothing of them, and holds DataFusion's digests.
+#[tokio::test]
+async fn sketches_of_another_format_are_refused() {
+    let mut region = mirrored();
+    let plain = planned(&region).await;
+    for pipeline in region.pipelines.values_mut() {
+        pipeline.sql = pipeline.sql.replacen("count(*)", "approx_distinct(id)", 1);
+    }
+    let sketched = planned(&region).await;
+    let format = |planned: &PlannedRegion| planned.pipelines.iter().map(|plan| plan.sketches).max();
+    assert_eq!((format(&plain), format(&sketched)), (Some(0), Some(1)));
+
+    let empty = begin(None, &sketched).expect("a fresh state");
+    let mut held = empty.clone();
+    for state in held.pipelines.values_mut() {
+        let pane = PaneState { pane: 0, open_from: 0, pieces: Vec::new() };
+        state.cuts = vec![CutState::Panes { closed_through: None, panes: vec![pane] }];
+    }
+    begin(Some(&held), &sketched).expect("nothing has changed");
+    let before = |mut state: Manifest| {
+        state.pipelines.values_mut().for_each(|state| state.sketches = 0);
+        state
+    };
+    let refused = begin(Some(&before(held)), &sketched).expect_err("digests are no sketches");
+    assert!(refused.contains("approximate aggregates that Watershed"), "{refused}");
+    assert!(refused.contains("in format 0, in this build, which has format 1"), "{refused}");
+    begin(Some(&before(empty)), &sketched).expect("there is nothing to take over");
 }

@@ -74,7 +74,8 @@ async fn files_that_close_because_too_many_are_half_written() {
     // In memory: to sync thousands of files takes a disk a minute.
     let place = || {
         Bucket::new(|options| ParquetOptions {
-            row_group_size: ByteSize(1_000),
+            // Each row begins a file.
+            row_group_size: ByteSize(1),
             partition_by: vec!["name".to_owned()],
             ..options
         })

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod budget;
 mod commit;
 mod content;
 mod crash;
@@ -9,7 +10,7 @@ mod folders;
 mod options;
 mod retention;
 mod rolling;
-mod services;
+pub(crate) mod services;
 pub(crate) mod store;
 mod trouble;
 mod types;

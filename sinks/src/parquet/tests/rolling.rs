@@ -116,11 +116,11 @@ async fn more_partitions_than_open_uploads_lose_nothing_and_keep_memory_bounded(
     let options = ParquetOptions {
         partition_by: vec!["name".to_owned()],
         roll: rolls(NEVER * 1000, NEVER, NEVER),
-        // So small that four row groups hold few of the partitions, and each flush begins an upload.
-        row_group_size: ByteSize(8_000),
         ..lake.options()
     };
-    let mut sink = lake.sink(options, context("orders"));
+    // So small that buffers hold few of the partitions, and each flush begins a file.
+    let writers = WriterBudget::new(32_000, 64);
+    let mut sink = lake.sink(options, SinkContext { writers: Arc::clone(&writers), ..context("orders") });
     let epoch = sink.open().await.unwrap();
     let mut expected = Vec::new();
     for round in 0..3 {
@@ -128,8 +128,9 @@ async fn more_partitions_than_open_uploads_lose_nothing_and_keep_memory_bounded(
             let ids: Vec<i64> = (part * 50..part * 50 + 50).collect();
             sink.write((round * 8 + part) as u64, batch(&ids)).await.unwrap();
             expected.extend(ids);
-            let open = lake.all_files().iter().filter(|key| key.contains('#')).count();
-            assert!(open <= 64, "{open} uploads are open in round {round}");
+            let open = writers.half_written();
+            assert!(open <= 64, "{open} files are half written in round {round}");
+            assert!(writers.buffered() <= 32_000, "{} bytes wait in round {round}", writers.buffered());
         }
     }
     let due = sink.prepare(epoch, Flush::Due).await.unwrap();

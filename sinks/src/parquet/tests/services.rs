@@ -1,4 +1,5 @@
-//! The sink at S3, Azure and Google, as far as there are servers that stand in for them.
+//! The sink at S3, Azure and Google, as far as there are servers that stand in for them. Their addresses are those of
+//! `scripts/services`.
 
 use std::env;
 use std::hash::{BuildHasher, RandomState};
@@ -21,7 +22,7 @@ fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn s3() -> (&'static str, StoreOptions) {
+pub(crate) fn s3() -> (&'static str, StoreOptions) {
     let options = StoreOptions {
         endpoint: Some(variable("WATERSHED_S3")),
         aws_region: some("eu-west-1"),
@@ -32,7 +33,7 @@ fn s3() -> (&'static str, StoreOptions) {
     ("s3://lake", options)
 }
 
-fn azure() -> (&'static str, StoreOptions) {
+pub(crate) fn azure() -> (&'static str, StoreOptions) {
     let options = StoreOptions {
         endpoint: Some(variable("WATERSHED_AZURITE")),
         account: some(ACCOUNT),
@@ -42,7 +43,7 @@ fn azure() -> (&'static str, StoreOptions) {
     ("az://lake", options)
 }
 
-fn google() -> (&'static str, StoreOptions) {
+pub(crate) fn google() -> (&'static str, StoreOptions) {
     ("gs://lake", StoreOptions { credentials: Some(variable("WATERSHED_GCS_CREDENTIALS")), ..StoreOptions::default() })
 }
 
@@ -193,7 +194,7 @@ async fn what_is_wrong_with_a_place_is_named() {
         let error = config_error(missing.open().await);
         assert!(error.contains(&format!("cannot write to {url}")) && error.contains("there is no such"), "{error}");
         let found = Bucket::new((bucket, options)).process().probe().await.unwrap();
-        assert_eq!(found, "wrote, listed and removed a probe; began and aborted an upload", "{bucket}");
+        assert_eq!(found, "wrote, read, listed and removed a probe; began and aborted an upload", "{bucket}");
     }
     let (bucket, options) = azure();
     let other = "AAAAvdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";

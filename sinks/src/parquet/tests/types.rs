@@ -195,3 +195,26 @@ async fn a_batch_may_differ_from_the_announced_types_where_the_file_does_not() {
     let error = sink.write(0, wide).await.unwrap_err();
     assert!(error.to_string().contains("2 columns came where 1 were announced"), "{error}");
 }
+
+#[tokio::test]
+async fn a_column_keeps_its_type_for_the_life_of_a_lake() {
+    let lake = Lake::new();
+    let options = ParquetOptions { partition_by: Vec::new(), ..lake.options() };
+    let whole = columns(vec![("s", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]);
+    let broken = columns(vec![("s", Arc::new(Float64Array::from(vec![1.5])) as ArrayRef)]);
+    let more = columns(vec![
+        ("s", Arc::new(Int64Array::from(vec![2])) as ArrayRef),
+        ("t", Arc::new(Int64Array::from(vec![2])) as ArrayRef),
+    ]);
+    lake.write(options.clone(), context_of(&whole, None), &[whole]).await;
+    let refused = config_error(lake.sink(options.clone(), context_of(&broken, None)).open().await);
+    let file = lake.url() + "/orders-00000001-0001.parquet";
+    let expected = format!("column \"s\" is bigint in {file} and double in pipeline \"orders\": cast it in the SQL");
+    assert!(refused.starts_with(&expected), "{refused}");
+    let refused = config_error(lake.sink(options.clone(), context_of(&broken, None)).probe().await);
+    assert!(refused.starts_with(&expected), "{refused}");
+    // Another pipeline in the same folder has columns of its own, and columns may come.
+    let another = SinkContext { pipeline: "others".into(), ..context_of(&broken, None) };
+    lake.sink(options.clone(), another).open().await.unwrap();
+    lake.write(options, context_of(&more, None), &[more]).await;
+}
