@@ -1,8 +1,24 @@
 //! Vectorised aggregation outside of a plan: one hash table of groups with one accumulator per aggregate.
 //!
+//! | room | what |
+//! |---|---|
+//! | `per_group` | functions that know one group at a time |
+//! | `functions` | our functions in the place of DataFusion's |
+//! | `sketches` | what those do alike |
+//! | `percentile`, over `ddsketch` | `approx_percentile_cont`, `approx_median` |
+//! | `distinct`, over `hyperloglog` | `approx_distinct` |
+//!
 //! A [`GroupTable`] takes rows batch by batch, or the frozen state of other tables. It ends once: `freeze` turns it into
 //! an Arrow batch of keys and partial states, `finish` into keys and results. Both consume the table, so the state that
 //! DataFusion's `GroupValues` leaves behind after emitting is never used again.
+
+mod ddsketch;
+mod distinct;
+mod functions;
+mod hyperloglog;
+mod per_group;
+mod percentile;
+mod sketches;
 
 use std::sync::Arc;
 
@@ -11,10 +27,13 @@ use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::Result;
 use datafusion::common::cast::as_boolean_array;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
-use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
+
+pub(crate) use self::functions::{format, register};
+use self::per_group::PerGroup;
 
 /// One aggregate function over its arguments.
 #[derive(Debug)]
@@ -247,7 +266,7 @@ fn accumulator(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAc
         return function.create_groups_accumulator();
     }
     let function = function.clone();
-    Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
+    Ok(Box::new(PerGroup::new(Box::new(move || function.create_accumulator()))))
 }
 
 /// A batch that may have no columns. Types follow the arrays where a function's declared nullability is stricter.
@@ -255,3 +274,6 @@ fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<Reco
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
 }
+
+#[cfg(test)]
+mod tests;

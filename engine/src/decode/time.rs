@@ -11,7 +11,7 @@ const MICROS: i64 = 1_000_000;
 #[derive(Debug, Clone)]
 pub(super) enum Clock {
     /// Text in RFC 3339.
-    Rfc3339,
+    Rfc3339(LastDay),
     /// A number; times 10^shift it is microseconds.
     Epoch { shift: i64 },
     /// Text by a pattern.
@@ -21,7 +21,7 @@ pub(super) enum Clock {
 impl Clock {
     pub(super) fn new(format: &TimestampFormat) -> Result<Self, TimestampFormatError> {
         Ok(match format {
-            TimestampFormat::Rfc3339 => Self::Rfc3339,
+            TimestampFormat::Rfc3339 => Self::Rfc3339(LastDay::default()),
             TimestampFormat::EpochSeconds => Self::Epoch { shift: 6 },
             TimestampFormat::EpochMillis => Self::Epoch { shift: 3 },
             TimestampFormat::EpochMicros => Self::Epoch { shift: 0 },
@@ -41,7 +41,7 @@ impl Clock {
     /// Microseconds since the epoch from words; not for epochs.
     pub(super) fn read_words(&self, text: &str) -> Option<i64> {
         match self {
-            Self::Rfc3339 => rfc3339(text.as_bytes()),
+            Self::Rfc3339(_) => rfc3339(text.as_bytes()),
             Self::Epoch { .. } => None,
             Self::Pattern(pattern) => pattern.read(text),
         }
@@ -70,10 +70,45 @@ pub(super) fn readable(us: &i64) -> bool {
 
 /// Microseconds since the epoch: `YYYY-MM-DD`, then optionally `T` or a space, `hh:mm:ss`, up to nine digits of
 /// fraction, and `Z` or `±hh:mm`. No offset is UTC; the seventh digit and on are cut off. Years 0000 to 9999 all fit.
-#[inline]
 pub(super) fn rfc3339(text: &[u8]) -> Option<i64> {
-    let (day, rest) = text.split_first_chunk::<10>()?;
-    let day = i64::from(days(day)?) * SECONDS_A_DAY;
+    LastDay::default().rfc3339(text)
+}
+
+/// The day that was read last: the next time mostly lies in the same one.
+#[derive(Debug, Clone)]
+pub(super) struct LastDay {
+    text: [u8; 10],
+    days: i32,
+}
+
+impl Default for LastDay {
+    fn default() -> Self {
+        Self { text: *b"1970-01-01", days: 0 }
+    }
+}
+
+impl LastDay {
+    #[inline]
+    fn days(&mut self, text: &[u8; 10]) -> Option<i32> {
+        if *text != self.text {
+            self.days = days(text)?;
+            self.text = *text;
+        }
+        Some(self.days)
+    }
+
+    /// As the function of this name.
+    #[inline]
+    pub(super) fn rfc3339(&mut self, text: &[u8]) -> Option<i64> {
+        let (day, rest) = text.split_first_chunk::<10>()?;
+        let day = i64::from(self.days(day)?) * SECONDS_A_DAY;
+        in_day(day, rest)
+    }
+}
+
+/// Microseconds since the epoch of what follows the date.
+#[inline]
+fn in_day(day: i64, rest: &[u8]) -> Option<i64> {
     if rest.is_empty() {
         return Some(day * MICROS);
     }
@@ -124,7 +159,6 @@ pub(super) fn date(text: &[u8]) -> Option<i32> {
     days(text.try_into().ok()?)
 }
 
-#[inline]
 fn days(text: &[u8; 10]) -> Option<i32> {
     let [y3, y2, y1, y0, b'-', m1, m0, b'-', d1, d0] = *text else {
         return None;

@@ -59,7 +59,7 @@ impl Catalog {
         }
     }
 
-    /// A DataFusion session that knows these names and the window functions. Plans made by it are small and run
+    /// A DataFusion session that knows these names, the window functions and our aggregates. Plans made by it are small and run
     /// once per window or per batch, so they are not split over partitions.
     pub fn session(self: &Arc<Self>) -> Result<SessionContext, SqlError> {
         let mut config = SessionConfig::new()
@@ -73,6 +73,7 @@ impl Catalog {
             .with_relation_planners(vec![Arc::new(WindowPlanner { catalog: self.clone() })])
             .build();
         let context = SessionContext::new_with_state(state);
+        crate::aggregate::register(&context);
         for (url, store) in &self.stores {
             context.register_object_store(url.as_ref(), store.clone());
         }

@@ -7,11 +7,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use datafusion::common::Result;
-use datafusion::common::hash_utils::{RandomState, create_hashes};
 
+use super::parted::{cut, hashes, merge_parts, part_of, parts_for};
 use crate::aggregate::{AggregateSpec, GroupTable};
 use crate::checkpoint::{Block, BlockRows};
 
@@ -25,10 +25,6 @@ const WORTH_PARTING: usize = 1 << 20;
 /// Most passes; each holds one result batch at least.
 const MOST_PASSES: usize = 1 << 12;
 
-/// Fixed, since spilled parts must be those that a later pass looks for; another seed than that of the hash tables, whose
-/// buckets would otherwise fill unevenly.
-const PART_HASH: RandomState = RandomState::with_seed(0x9e37_79b9_7f4a_7c15);
-
 /// The results of tables and blocks together: in one batch, or in several where they take more than `room` bytes.
 pub(super) fn finish(
     spec: &Arc<AggregateSpec>,
@@ -37,10 +33,25 @@ pub(super) fn finish(
     room: Option<usize>,
 ) -> Result<Vec<RecordBatch>> {
     let passes = passes(spec, &tables, blocks, room);
-    if passes == 1 {
+    let states =
+        tables.iter().map(GroupTable::len).sum::<usize>() + blocks.iter().map(|block| block.rows()).sum::<usize>();
+    let parts = parts_for(spec, states);
+    let whole = parts == 1 || tables.len() + blocks.len() < 2 || blocks.iter().any(|block| block.is_spilled());
+    if passes == 1 && whole {
         return Ok(vec![merged(spec, tables, blocks)?.finish()?]);
     }
     let fresh: Vec<RecordBatch> = tables.into_iter().map(GroupTable::freeze).collect::<Result<_>>()?;
+    if passes == 1 {
+        let mut states = Vec::with_capacity(fresh.len() + blocks.len());
+        for batch in fresh {
+            states.push(cut(spec, &batch, parts)?);
+        }
+        for block in blocks {
+            states.push(cut(spec, &block.batch()?, parts)?);
+        }
+        let of_part = |part: usize| Ok(states.iter().map(|batches| batches[part].clone()).collect());
+        return merge_parts(spec, parts, of_part, GroupTable::finish);
+    }
     let mut results = Vec::new();
     for pass in 0..passes {
         let mut table = GroupTable::new(spec.clone())?;
@@ -86,11 +97,7 @@ pub(super) fn split(spec: &AggregateSpec, batch: RecordBatch, room: Option<usize
     if spec.group_count() == 0 || batch.get_array_memory_size() < worth {
         return Ok(vec![batch]);
     }
-    let mut rows: Vec<Vec<u32>> = vec![Vec::new(); PARTS];
-    for (row, hash) in hashes(spec, &batch)?.into_iter().enumerate() {
-        rows[pass_of(hash, PARTS)].push(row as u32);
-    }
-    rows.into_iter().map(|rows| Ok(take_record_batch(&batch, &UInt32Array::from(rows))?)).collect()
+    cut(spec, &batch, PARTS)
 }
 
 fn passes(spec: &AggregateSpec, tables: &[GroupTable], blocks: &[Arc<Block>], room: Option<usize>) -> usize {
@@ -124,17 +131,6 @@ fn merge_share(table: &mut GroupTable, spec: &AggregateSpec, block: &Block, pass
 
 /// The rows of a batch that a pass is for.
 fn share(spec: &AggregateSpec, batch: &RecordBatch, pass: usize, passes: usize) -> Result<RecordBatch> {
-    let mask = hashes(spec, batch)?.into_iter().map(|hash| Some(pass_of(hash, passes) == pass));
+    let mask = hashes(spec, batch)?.into_iter().map(|hash| Some(part_of(hash, passes) == pass));
     Ok(filter_record_batch(batch, &BooleanArray::from_iter(mask))?)
-}
-
-fn hashes(spec: &AggregateSpec, batch: &RecordBatch) -> Result<Vec<u64>> {
-    let mut hashes = vec![0; batch.num_rows()];
-    create_hashes(&batch.columns()[..spec.group_count()], &PART_HASH, &mut hashes)?;
-    Ok(hashes)
-}
-
-/// The pass, out of a power of two, for the keys of a hash: its upper bits.
-fn pass_of(hash: u64, passes: usize) -> usize {
-    ((u128::from(hash) * passes as u128) >> 64) as usize
 }

@@ -11,6 +11,7 @@
 //! | `sealed` | one pane there: tables that nobody has read yet, and blocks |
 //! | `compact` | when blocks become one |
 //! | `merge` | tables and blocks into results, in passes where they exceed memory |
+//! | `parted` | many groups are merged in parts: each fits a cache, and has a core |
 //! | `sliding` | what overlapping windows share |
 //! | `session` | sessions |
 //!
@@ -19,6 +20,7 @@
 mod compact;
 mod merge;
 mod panes;
+mod parted;
 mod sealed;
 mod session;
 mod sliding;

@@ -251,7 +251,7 @@ impl WindowStore {
             let parts = all.range(parts(range)).filter(|(part, _)| whole(part));
             parts.map(|(part, sealed)| (part.pane, sealed.blocks())).collect()
         };
-        Ok(vec![sliding.window(panes, shared, &own)?])
+        sliding.window(panes, shared, &own)
     }
 }
 

@@ -127,6 +127,10 @@ pub(crate) const QUERIES: &[Query] = &[
         "SELECT window_start, corr(amount, qty) AS c, covar_pop(amount, qty) AS cp FROM {orders} WHERE amount IS NOT NULL GROUP BY window_start HAVING count(*) > 5",
     ),
     q(
+        Tumble(30),
+        "SELECT window_start, country, approx_distinct(user_id) AS users, approx_distinct(type) AS types, regr_count(amount, qty) AS pairs FROM {orders} GROUP BY window_start, country",
+    ),
+    q(
         Tumble(20),
         "SELECT window_start, bool_and(flag) AS every, bool_or(flag) AS some, bit_and(qty) AS ba, bit_or(qty) AS bo FROM {orders} GROUP BY window_start",
     ),

@@ -74,13 +74,14 @@ struct Scanner {
 impl Scanner {
     /// Pushes one row; `None` if the record is not plain, and then a part of it may have been pushed.
     fn scan(&mut self, rows: &mut Rows, source: Source<'_>, span: Range<usize>) -> Option<()> {
-        let bytes = &source.text.as_bytes()[..span.end];
+        let text = source.text.as_bytes();
+        let bytes = &text[..span.end];
         let mut at = span.start;
         let mut filled = 0;
         self.plan.begin();
         loop {
             let opens = at == span.start;
-            let (column, value) = match self.plan.follow(bytes, at, opens) {
+            let (column, value) = match self.plan.follow(text, span.end, at, opens) {
                 Some(step) => step,
                 None => match self.take_apart(bytes, at, opens)? {
                     Some(step) => step,

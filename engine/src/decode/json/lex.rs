@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use wide::u8x16;
+
 /// Deepest nesting, the record's own object counted.
 pub(super) const MAX_DEPTH: u32 = 128;
 
@@ -34,31 +36,31 @@ pub(in super::super) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
 /// The position of the first quote, backslash or control character from `at` on; the end if there is none.
 #[inline]
 pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    // Eight bytes at a time. A byte under `limit` borrows from its high bit; a borrow can also reach the byte above
-    // it, so only the lowest mark counts.
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH;
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*chunk);
-        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
-        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
-        let marks = quote | backslash | below(word, 0x20);
-        if marks != 0 {
-            return at + (marks.trailing_zeros() / 8) as usize;
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        match marks(*chunk) {
+            0 => at += 16,
+            marks => return at + marks.trailing_zeros() as usize,
         }
-        at += 8;
     }
-    while let Some(b) = bytes.get(at) {
-        if matches!(b, b'"' | b'\\' | 0..0x20) {
-            break;
-        }
-        at += 1;
-    }
-    at
+    // What is left, and a quote behind it.
+    let rest = bytes.get(at..).unwrap_or_default();
+    let mut chunk = [b'"'; 16];
+    chunk[..rest.len()].copy_from_slice(rest);
+    at + marks(chunk).trailing_zeros() as usize
+}
+
+/// One bit for each quote, backslash or control character.
+#[inline]
+fn marks(chunk: [u8; 16]) -> u32 {
+    let text = u8x16::new(chunk);
+    let quote = text.simd_eq(u8x16::splat(b'"'));
+    let backslash = text.simd_eq(u8x16::splat(b'\\'));
+    let control = text.simd_eq(text.min(u8x16::splat(0x1f)));
+    (quote | backslash | control).to_bitmask()
 }
 
 /// The position of the closing quote of the string that begins (behind its opening quote) at `at`.
+#[inline]
 pub(super) fn string_end(bytes: &[u8], mut at: usize) -> Lexed<usize> {
     loop {
         at = plain_end(bytes, at);
@@ -84,10 +86,16 @@ fn escape_end(bytes: &[u8], at: usize) -> Lexed<usize> {
 }
 
 /// Just behind the number at `at`.
+#[inline]
 fn number_end(bytes: &[u8], at: usize) -> Lexed<usize> {
-    let digits = |from: usize| from + bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let digits = |mut at: usize| {
+        while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+            at += 1;
+        }
+        at
+    };
     let start = at + usize::from(bytes[at] == b'-');
-    let mut end = digits(start.min(bytes.len()));
+    let mut end = digits(start);
     if end == start {
         return flaw(start, "number without digits");
     }

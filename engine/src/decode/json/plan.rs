@@ -10,10 +10,53 @@ const MOST: usize = 512;
 /// How many steps are looked at before a record is taken apart: enough for optional fields and for shuffled keys.
 const LOOK_AHEAD: usize = 32;
 
+/// Gaps up to this length are compared in one piece.
+const SHORT: usize = 32;
+
+/// The bytes from the end of a value (or the start of the record) to the next value.
+struct Gap {
+    bytes: Box<[u8]>,
+    /// The same where it is short, filled up with zeros, and ones where it has bytes.
+    short: Option<([u64; 4], [u64; 4])>,
+}
+
+impl Gap {
+    fn new(bytes: &[u8]) -> Self {
+        let short = (bytes.len() <= SHORT).then(|| {
+            let (mut gap, mut mask) = ([0; SHORT], [0; SHORT]);
+            gap[..bytes.len()].copy_from_slice(bytes);
+            mask[..bytes.len()].fill(0xff);
+            (words(&gap), words(&mask))
+        });
+        Self { bytes: bytes.into(), short }
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// True if `text` goes on with it at `at`.
+    #[inline]
+    fn is_at(&self, text: &[u8], at: usize) -> bool {
+        match (&self.short, text.get(at..).and_then(|rest| rest.first_chunk())) {
+            (Some((gap, mask)), Some(chunk)) => {
+                let chunk = words(chunk);
+                (0..4).fold(0, |other, i| other | (chunk[i] ^ gap[i]) & mask[i]) == 0
+            }
+            _ => text.get(at..).is_some_and(|rest| rest.starts_with(&self.bytes)),
+        }
+    }
+}
+
+#[inline]
+fn words(bytes: &[u8; SHORT]) -> [u64; 4] {
+    let (words, _) = bytes.as_chunks::<8>();
+    std::array::from_fn(|i| u64::from_le_bytes(words[i]))
+}
+
 /// One expected way from a value to the next.
 struct Step {
-    /// The bytes from the end of a value (or the start of the record) to the next value.
-    gap: Box<[u8]>,
+    gap: Gap,
     /// True if the gap opens the record.
     opens: bool,
     /// The column of the value that follows; `None` if nobody asked for it.
@@ -33,10 +76,10 @@ impl Plan {
         self.next = 0;
     }
 
-    /// The column and the start of the next value, if what stands at `at` is known.
+    /// The column and the start of the next value, if what stands at `at` is known. The record ends at `end`; the text may
+    /// go on.
     #[inline]
-    pub(super) fn follow(&mut self, bytes: &[u8], at: usize, opens: bool) -> Option<(Option<usize>, usize)> {
-        let rest = &bytes[at..];
+    pub(super) fn follow(&mut self, text: &[u8], end: usize, at: usize, opens: bool) -> Option<(Option<usize>, usize)> {
         let count = self.steps.len();
         let mut place = self.next;
         for _ in 0..count.min(LOOK_AHEAD) {
@@ -44,9 +87,10 @@ impl Plan {
                 place = 0;
             }
             let step = &self.steps[place];
-            if step.opens == opens && rest.starts_with(&step.gap) {
+            let value = at + step.gap.len();
+            if step.opens == opens && step.gap.is_at(text, at) && value <= end {
                 self.next = place + 1;
-                return Some((step.column, at + step.gap.len()));
+                return Some((step.column, value));
             }
             place += 1;
         }
@@ -63,7 +107,7 @@ impl Plan {
             self.next = 0;
         }
         let place = self.next.min(self.steps.len());
-        self.steps.insert(place, Step { gap: gap.into(), opens, column });
+        self.steps.insert(place, Step { gap: Gap::new(gap), opens, column });
         self.next = place + 1;
     }
 }

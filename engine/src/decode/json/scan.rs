@@ -60,9 +60,9 @@ impl Column {
                 c.push(value);
                 Some(at + if value { 4 } else { 5 })
             }
-            Self::Timestamp { values, clock: Clock::Rfc3339, .. } => {
+            Self::Timestamp { values, clock: Clock::Rfc3339(day), .. } => {
                 let end = quick_string(bytes, at)?;
-                values.push(time::rfc3339(&bytes[at + 1..end])?);
+                values.push(day.rfc3339(&bytes[at + 1..end])?);
                 Some(end + 1)
             }
             Self::Timestamp { values, clock, .. } => {

@@ -45,7 +45,10 @@ fn an_unchanged_pane_keeps_its_place_in_the_state_store() {
 
 #[test]
 fn keys_that_every_checkpoint_touches_stay_few_blocks_and_are_seldom_merged() {
-    let query = named("tumble by user");
+    // Of states that keep their size: those that grow with each merge, as few numbers of a sketch do, climb tiers.
+    let calls = "SELECT window_start, name, count(*), sum(number), max(price)";
+    let rows = "FROM tumble(events, INTERVAL '10 seconds') GROUP BY window_start, name";
+    let query = query("tumble by user, of one size", &format!("{calls} {rows}"));
     let mut store = WindowStore::new(query.grid, query.work.clone());
     store.upkeep.small = 1 << 10;
     let (mut uploaded, mut most) = (0, 0);

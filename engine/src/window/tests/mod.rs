@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod blocks;
+mod many;
 mod undisturbed;
 
 use std::sync::{Arc, LazyLock};
