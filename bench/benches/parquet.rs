@@ -16,7 +16,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use tokio::runtime::{Builder, Runtime};
 use watershed_bench::batches;
 use watershed_connectors::Profile;
-use watershed_sinks::{Flush, ParquetOptions, ParquetSink, Sink, SinkContext};
+use watershed_sinks::{Flush, ParquetOptions, ParquetSink, Sink, SinkContext, WriterBudget};
 
 const EVENTS: u64 = 4_000_000;
 const COLUMNS: [&str; 6] = ["ts", "country", "type", "user_id", "product_id", "amount"];
@@ -44,6 +44,7 @@ fn write(runtime: &Runtime, options: ParquetOptions, sort_by: &[&str], batches: 
         schema: batches[0].schema(),
         time_column: Some("ts".to_string()),
         sort_by: sort_by.iter().map(ToString::to_string).collect(),
+        writers: WriterBudget::of_memory(2_000_000_000, None),
     };
     runtime.block_on(async {
         let mut sink = ParquetSink::at(options, context, Arc::new(Instant::now)).expect("a sink");

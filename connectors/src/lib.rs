@@ -43,7 +43,9 @@ pub use error::SourceError;
 pub use eventhubs::EventHubsOptions;
 pub use file::{Container, FileContent, FileOptions, FileSource};
 pub use framing::Framing;
-pub use generator::{GeneratorOptions, GeneratorSource, InvalidRate, Profile, ProfileSchema, Rate, profile_schema};
+pub use generator::{
+    EventMaker, GeneratorOptions, GeneratorSource, InvalidRate, Profile, ProfileSchema, Rate, profile_schema,
+};
 #[cfg(feature = "http")]
 pub use http::{Ack, HttpOptions, Inlet};
 #[cfg(feature = "kafka")]

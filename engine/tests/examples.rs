@@ -168,7 +168,7 @@ fn trades_become_candles() {
 #[test]
 fn every_example_passes_its_check() {
     let folder = copied_examples();
-    for name in ["quickstart", "orders", "sensors", "trades"] {
+    for name in ["quickstart", "orders", "sensors", "trades", "nexmark"] {
         let output = Command::new(env!("CARGO_BIN_EXE_watershed"))
             .current_dir(folder.path())
             .args(["check", &format!("examples/{name}.toml")])

@@ -4,13 +4,13 @@ use memchr::memmem;
 
 use super::dice::Dice;
 
-/// Gives a broken form of `event`, a flat JSON object, that no reader can take for a whole one. `number` and `text` name
-/// fields with a number and with a string that is not empty.
-pub(super) fn broken(event: &[u8], number: &str, text: &str, dice: &mut Dice) -> Vec<u8> {
+/// Gives a broken form of `event`, a flat JSON object, that no reader can take for a whole one. The places are
+/// fields with a number, with a string that is not empty, and with the time.
+pub(super) fn broken(event: &[u8], places: [&str; 3], dice: &mut Dice) -> Vec<u8> {
     let mut event = event.to_vec();
     let kind = dice.below(5);
-    let string = value_of(&event, text).map(|at| at + 1);
-    match (kind, value_of(&event, number), string, value_of(&event, "ts")) {
+    let [number, string, time] = places.map(|field| value_of(&event, field));
+    match (kind, number, string.map(|at| at + 1), time) {
         // A number that is no number.
         (1, Some(at), ..) => replace(&mut event, at, b"\"n/a\""),
         // A byte that no UTF-8 text holds.

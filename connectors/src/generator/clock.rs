@@ -35,7 +35,7 @@ impl Clock {
         Self { start_ms, rate, day: i64::MIN, date: *b"0000-00-00T" }
     }
 
-    /// When event `n` of the whole source happens, in milliseconds since the epoch.
+    /// When event `n` of the whole sequence happens, in milliseconds since the epoch.
     #[inline]
     pub(super) fn at(&self, n: u64) -> i64 {
         self.start_ms.saturating_add_unsigned(self.rate.millis(n)).clamp(FIRST_MS, LAST_MS)

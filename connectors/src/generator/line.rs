@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use super::dice::Dice;
+
 /// The longest piece.
 const PIECE: usize = 64;
-/// More than the longest event: clicks have about 400 bytes.
+/// More than the longest event: Nexmark's auctions have up to 830 bytes.
 const LINE: usize = 1024;
 
 /// Text that was put together beforehand. It is copied whole, padding and all, and the next piece overwrites the padding.
@@ -22,6 +24,10 @@ impl Piece {
         let mut bytes = [0; PIECE];
         bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
         Self { bytes, len }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len as u64
     }
 }
 
@@ -84,6 +90,23 @@ impl Line {
         self.number(n / 100);
         let digits = (digits(n % 100) >> 48) | 0x3030;
         self.text(&[b'.', digits as u8, (digits >> 8) as u8]);
+    }
+
+    /// Writes a number below 10,000 with all four digits.
+    #[inline]
+    pub(super) fn four_digits(&mut self, n: u64) {
+        let [.., a, b, c, d] = (digits(n) | 0x3030_3030_3030_3030).to_le_bytes();
+        self.text(&[a, b, c, d]);
+    }
+
+    /// Writes `len` letters, nearly all as often: one of 256 values more or less stands for each.
+    #[inline]
+    pub(super) fn letters(&mut self, len: u64, dice: &mut Dice) {
+        let end = self.len + len as usize;
+        while self.len < end {
+            self.text(&dice.roll().to_le_bytes().map(|byte| b'a' + ((u16::from(byte) * 26) >> 8) as u8));
+        }
+        self.len = end;
     }
 
     /// Writes sixteen hexadecimal digits.

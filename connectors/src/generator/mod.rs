@@ -8,12 +8,15 @@ mod clicks;
 mod clock;
 mod dice;
 mod line;
+mod maker;
+mod nexmark;
 mod orders;
 mod pace;
 mod profile;
 mod rate;
 mod reader;
 mod sensors;
+mod share;
 mod skew;
 #[cfg(test)]
 mod tests;
@@ -32,7 +35,9 @@ use crate::moment;
 use crate::source::{Position, Reader, Source, SplitId};
 use profile::Events;
 use reader::GeneratorReader;
+use share::Share;
 
+pub use maker::EventMaker;
 pub use profile::{Profile, ProfileSchema, profile_schema};
 pub use rate::{InvalidRate, Rate};
 
@@ -42,10 +47,11 @@ pub use rate::{InvalidRate, Rate};
 pub struct GeneratorOptions {
     /// The kind of events.
     pub profile: Profile,
-    /// How many events all splits make together; without end if left out.
+    /// How many events all splits make together; without end if left out. Profiles that take turns in one sequence make their
+    /// shares of so many.
     #[serde(default)]
     pub events: Option<u64>,
-    /// How many events all splits make in a unit of time; as many as are asked for if left out.
+    /// How many events all splits make in a unit of time, or their shares of so many; as many as are asked for if left out.
     #[serde(default)]
     pub rate: Option<Rate>,
     /// Number of splits, over which the events are dealt out in turn.
@@ -100,12 +106,15 @@ const MAX_SPLITS: u32 = 65_536;
 struct Plan {
     profile: Profile,
     events: Box<dyn Events>,
+    /// Of its sequence.
+    share: Share,
+    event_time: &'static str,
     total: Option<u64>,
     splits: u64,
     seed: u64,
     /// How fast events are made.
     pace: Option<Rate>,
-    /// How fast event time passes.
+    /// How fast event time passes, by the events of the sequence.
     event_rate: Rate,
     disorder_ms: u64,
     bad: f64,
@@ -141,13 +150,16 @@ impl GeneratorSource {
         if !(0.0..=1.0).contains(&options.bad) {
             return Err(SourceError::config(format!("bad = {} is not a share: choose from 0.0 to 1.0", options.bad)));
         }
+        let share = options.profile.share();
         let plan = Plan {
             profile: options.profile,
             events: options.profile.events(),
-            total: options.events,
+            share,
+            event_time: profile_schema(options.profile).event_time,
+            total: options.events.map(|events| share.among(events)),
             splits: u64::from(options.splits),
             seed: options.seed,
-            pace: options.rate,
+            pace: options.rate.map(|rate| rate.of(share)),
             event_rate: options.rate.unwrap_or(EVENT_RATE),
             disorder_ms: u64::try_from(options.disorder.0.as_millis()).unwrap_or(u64::MAX - 1),
             bad: options.bad,

@@ -6,13 +6,15 @@ use super::clicks::Clicks;
 use super::clock::Clock;
 use super::dice::Dice;
 use super::line::Line;
+use super::nexmark::{self, Auctions, Bids, People};
 use super::orders::Orders;
 use super::sensors::Sensors;
+use super::share::Share;
 use super::trades::Trades;
 
 /// A kind of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Profile {
     /// What customers of a shop do, in six cloud regions; flat, about 215 bytes.
     Orders,
@@ -22,6 +24,12 @@ pub enum Profile {
     Trades,
     /// Page views, with a nested object and a list.
     Clicks,
+    /// Those who buy and sell at Nexmark's auctions: one in fifty events of a sequence.
+    NexmarkPerson,
+    /// Nexmark's auctions: three in fifty events.
+    NexmarkAuction,
+    /// Bids at Nexmark's auctions: forty-six in fifty events.
+    NexmarkBid,
 }
 
 /// What the events of a profile hold.
@@ -40,11 +48,14 @@ pub fn profile_schema(profile: Profile) -> ProfileSchema {
         Profile::Sensors => Sensors::FIELDS,
         Profile::Trades => Trades::FIELDS,
         Profile::Clicks => Clicks::FIELDS,
+        Profile::NexmarkPerson => People::FIELDS,
+        Profile::NexmarkAuction => Auctions::FIELDS,
+        Profile::NexmarkBid => Bids::FIELDS,
     };
-    ProfileSchema { fields, event_time: "ts" }
+    ProfileSchema { fields, event_time: profile.event_time() }
 }
 
-/// When an event happens, and which one of the whole source it is.
+/// When an event happens, and which one of its whole sequence it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
     pub(super) number: u64,
@@ -69,6 +80,26 @@ impl Profile {
             Self::Sensors => Box::new(Sensors::new()),
             Self::Trades => Box::new(Trades::new()),
             Self::Clicks => Box::new(Clicks::new()),
+            Self::NexmarkPerson => Box::new(People::new()),
+            Self::NexmarkAuction => Box::new(Auctions::new()),
+            Self::NexmarkBid => Box::new(Bids::new()),
+        }
+    }
+
+    /// Which events of the sequence that a seed stands for are of this profile.
+    pub(super) fn share(self) -> Share {
+        match self {
+            Self::Orders | Self::Sensors | Self::Trades | Self::Clicks => Share::WHOLE,
+            Self::NexmarkPerson => nexmark::PERSON,
+            Self::NexmarkAuction => nexmark::AUCTION,
+            Self::NexmarkBid => nexmark::BID,
+        }
+    }
+
+    fn event_time(self) -> &'static str {
+        match self {
+            Self::Orders | Self::Sensors | Self::Trades | Self::Clicks => "ts",
+            Self::NexmarkPerson | Self::NexmarkAuction | Self::NexmarkBid => "date_time",
         }
     }
 }

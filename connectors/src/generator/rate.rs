@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
+use super::share::Share;
+
 /// Events per unit of time: second, minute or hour. `k` and `M` multiply by a thousand and a million.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
@@ -28,6 +30,11 @@ impl Rate {
         Self { events: if events == 0 { 1 } else { events }, per_ms: 1000 }
     }
 
+    /// How fast the events of a share come, where this is how fast all of the sequence do.
+    pub(super) fn of(self, share: Share) -> Self {
+        Self { events: self.events.saturating_mul(share.count), per_ms: self.per_ms.saturating_mul(share.of) }
+    }
+
     /// How many milliseconds `n` events take.
     #[inline]
     pub(super) fn millis(self, n: u64) -> u64 {
@@ -35,6 +42,11 @@ impl Rate {
             Some(product) => product / self.events,
             None => (u128::from(n) * u128::from(self.per_ms) / u128::from(self.events)) as u64,
         }
+    }
+
+    /// Events in a second.
+    pub fn a_second(self) -> f64 {
+        self.events as f64 * 1000.0 / self.per_ms as f64
     }
 
     /// How long `n` events take, rounded up.

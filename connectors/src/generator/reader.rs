@@ -9,8 +9,9 @@ use tokio::time::{Instant, sleep_until};
 use super::Plan;
 use super::bad::broken;
 use super::clock::Clock;
-use super::dice::{Dice, key, scale};
+use super::dice::{Dice, key};
 use super::line::Line;
+use super::maker::moment;
 use super::pace::Pace;
 use super::profile::Moment;
 use crate::error::SourceError;
@@ -44,19 +45,16 @@ impl GeneratorReader {
     fn make(&mut self, until: u64, records: &mut Records, limit: usize) {
         while self.next < until && records.byte_len() < limit {
             let mut dice = Dice::new(self.key, self.next);
-            let number = self.next.saturating_mul(self.plan.splits).saturating_add(self.split);
-            let mut ms = self.clock.at(number);
-            if self.plan.disorder_ms > 0 {
-                let roll = dice.roll();
-                // The lowest bit chooses the half that is late; the product is made of the others.
-                ms = ms.saturating_sub_unsigned((roll & 1) * scale(roll, self.plan.disorder_ms + 1));
-            }
+            let of_profile = self.next.saturating_mul(self.plan.splits).saturating_add(self.split);
+            let number = self.plan.share.place(of_profile);
+            let ms = moment(self.clock.at(number), self.plan.disorder_ms, &mut dice);
             self.line.clear();
             self.plan.events.write(Moment { number, ms }, &mut dice, &mut self.clock, &mut self.line);
             // Rolled last: with other shares of bad events, the good ones stay the same.
             if self.plan.bad > 0.0 && dice.unit() < self.plan.bad {
                 let (number, text) = self.plan.events.weak_spots();
-                records.push(&broken(self.line.as_bytes(), number, text, &mut dice), self.next);
+                let places = [number, text, self.plan.event_time];
+                records.push(&broken(self.line.as_bytes(), places, &mut dice), self.next);
             } else {
                 records.push(self.line.as_bytes(), self.next);
             }

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod nexmark;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -12,10 +14,20 @@ use crate::conformance::{Fixture, Item, items_of, read_all};
 use crate::records::Records;
 use crate::source::{ReadLimits, ReadStatus};
 
-const PROFILES: [Profile; 4] = [Profile::Orders, Profile::Sensors, Profile::Trades, Profile::Clicks];
+const PROFILES: [Profile; 7] = [
+    Profile::Orders,
+    Profile::Sensors,
+    Profile::Trades,
+    Profile::Clicks,
+    Profile::NexmarkPerson,
+    Profile::NexmarkAuction,
+    Profile::NexmarkBid,
+];
 const LIMITS: ReadLimits = ReadLimits { bytes: 1 << 20, wait: Duration::from_secs(3600) };
 
+/// Makes `events` events of a profile, whatever its share of a sequence is.
 fn options(profile: Profile, events: u64) -> GeneratorOptions {
+    let events = profile.share().place(events);
     let start = DateTime::parse_from_rfc3339("2026-03-01T23:59:59.900Z").unwrap().to_utc();
     GeneratorOptions { events: Some(events), start: Some(start), ..GeneratorOptions::new(profile) }
 }
@@ -40,7 +52,8 @@ async fn events(options: &GeneratorOptions) -> Vec<Value> {
 }
 
 fn millis(event: &Value) -> i64 {
-    DateTime::parse_from_rfc3339(event["ts"].as_str().unwrap()).unwrap().timestamp_millis()
+    let time = event.get("ts").unwrap_or(&event["date_time"]);
+    DateTime::parse_from_rfc3339(time.as_str().unwrap()).unwrap().timestamp_millis()
 }
 
 #[tokio::test]
@@ -102,7 +115,7 @@ async fn events_are_dealt_out_over_the_splits_in_turn() {
 async fn every_field_is_there_and_of_its_type() {
     for profile in PROFILES {
         let schema = profile_schema(profile);
-        assert_eq!(schema.event_time, "ts");
+        assert!(schema.fields.contains(&(schema.event_time, "timestamp")));
         for event in events(&options(profile, 2000)).await {
             let names: Vec<_> = event.as_object().unwrap().keys().map(String::as_str).collect();
             let expected: Vec<_> = schema.fields.iter().map(|(name, _)| *name).collect();
@@ -187,7 +200,7 @@ async fn bad_events_are_broken_in_every_way() {
                 continue;
             }
             match serde_json::from_slice::<Value>(&payload) {
-                Ok(event) if event["ts"] == "yesterday" => ways[1] += 1,
+                Ok(event) if event[schema.event_time] == "yesterday" => ways[1] += 1,
                 Ok(event) if event[number] == "n/a" => ways[2] += 1,
                 Ok(event) => panic!("{event} is not broken"),
                 Err(_) if payload.ends_with(b"}") => ways[3] += 1,
@@ -418,11 +431,28 @@ fn numbers_are_written_like_any_other_number() {
         line.number(n);
         line.text(b" ");
         line.hex(n);
-        assert_eq!(String::from_utf8_lossy(line.as_bytes()), format!("{n} {n:016x}"));
+        line.text(b" ");
+        line.four_digits(n % 10_000);
+        assert_eq!(String::from_utf8_lossy(line.as_bytes()), format!("{n} {n:016x} {:04}", n % 10_000));
     }
     for (n, expected) in [(0, "0.00"), (5, "0.05"), (123, "1.23"), (-7, "-0.07"), (-98_765, "-987.65")] {
         line.clear();
         line.hundredths(n);
         assert_eq!(String::from_utf8_lossy(line.as_bytes()), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_maker_makes_the_events_of_a_source_at_their_times() {
+    for profile in PROFILES {
+        let disorder = HumanDuration(Duration::from_secs(2));
+        let options = GeneratorOptions { disorder, rate: None, ..options(profile, 500) };
+        let start_ms = options.start.unwrap().timestamp_millis();
+        let mut maker = EventMaker::new(profile, options.seed, start_ms, EVENT_RATE).with_disorder(disorder);
+        for (number, expected) in (0..).zip(payloads(&options).await.remove(0)) {
+            let mut event = Vec::new();
+            maker.write(number, maker.time(number), &mut event);
+            assert_eq!(String::from_utf8_lossy(&event), String::from_utf8_lossy(&expected));
+        }
     }
 }

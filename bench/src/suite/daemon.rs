@@ -1,0 +1,143 @@
+//! The program under test, as a process.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::Deserialize;
+
+const REGION: &str = "region.toml";
+const REPORT: &str = "report.json";
+const LOG: &str = "log.txt";
+/// Of the log, what is shown when a run fails.
+const SHOWN: usize = 2000;
+
+/// What the daemon says of a run.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct RunReport {
+    pub(super) read: u64,
+    pub(super) bad: u64,
+    pub(super) filtered: u64,
+    pub(super) late: u64,
+    pub(super) aggregated: u64,
+    pub(super) windows: u64,
+    pub(super) rows_out: u64,
+    pub(super) bytes_in: u64,
+    pub(super) wall_s: f64,
+    pub(super) cpu_s: f64,
+    pub(super) peak_rss_bytes: u64,
+}
+
+/// The program, wherever it is.
+#[derive(Debug, Clone)]
+pub(super) struct Program(PathBuf);
+
+impl Program {
+    /// The one that is named, or `WATERSHED`, or the one beside this program, or the one that the shell would find.
+    pub(super) fn find(named: Option<&Path>) -> Self {
+        let beside = || {
+            let beside = std::env::current_exe().ok()?.with_file_name("watershed");
+            beside.exists().then_some(beside)
+        };
+        let named = named.map(Path::to_path_buf).or_else(|| std::env::var_os("WATERSHED").map(PathBuf::from));
+        let found = named.or_else(beside).unwrap_or_else(|| PathBuf::from("watershed"));
+        // It is started in another folder.
+        Self(if found.components().count() > 1 { std::path::absolute(&found).unwrap_or(found) } else { found })
+    }
+
+    /// What `--version` says.
+    ///
+    /// # Errors
+    /// If it can't be run.
+    pub(super) fn version(&self) -> Result<String, String> {
+        let output = Command::new(&self.0).arg("--version").output();
+        let output = output.map_err(|error| format!("cannot run {}: {error}", self.0.display()))?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Starts a run in `folder`, which gets its region file there. Rows that go to standard output can be read from it.
+    ///
+    /// # Errors
+    /// If it can't be started.
+    pub(super) fn start(&self, folder: &Path, region: &str, lanes: u32) -> Result<Daemon, String> {
+        let told = |error: io::Error| format!("cannot run {}: {error}", self.0.display());
+        fs::write(folder.join(REGION), region).map_err(told)?;
+        let log = File::create(folder.join(LOG)).map_err(told)?;
+        let child = Command::new(&self.0)
+            .args(["run", REGION, "--quiet", "--report", REPORT, "--lanes", &lanes.to_string()])
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .map_err(told)?;
+        Ok(Daemon { child, begun: Instant::now(), folder: folder.to_path_buf() })
+    }
+}
+
+/// A run. Dropped, it is killed.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    child: Child,
+    begun: Instant,
+    folder: PathBuf,
+}
+
+impl Daemon {
+    /// Where its rows can be read, once.
+    pub(super) fn rows(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// True while it runs.
+    pub(super) fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Asks it to end.
+    pub(super) fn ask_to_end(&self) {
+        if let Ok(pid) = i32::try_from(self.child.id()) {
+            // It may have ended, which is looked at next.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+    }
+
+    /// Waits until it has ended well; gives its report, and the time from its start to its end.
+    ///
+    /// # Errors
+    /// If it ends otherwise: with the end of its log.
+    pub(super) fn report(mut self) -> Result<(RunReport, Duration), String> {
+        let status = self.child.wait().map_err(|error| format!("cannot wait for watershed: {error}"))?;
+        let wall = self.begun.elapsed();
+        if !status.success() {
+            return Err(self.failed(status));
+        }
+        let text = fs::read(self.folder.join(REPORT)).map_err(|error| format!("no report: {error}"))?;
+        let report = serde_json::from_slice(&text).map_err(|error| format!("the report can't be read: {error}"))?;
+        Ok((report, wall))
+    }
+
+    /// What it said last.
+    pub(super) fn last_words(&self) -> String {
+        let log = fs::read_to_string(self.folder.join(LOG)).unwrap_or_default();
+        let from = log.len().saturating_sub(SHOWN);
+        let from = (from..=log.len()).find(|at| log.is_char_boundary(*at)).unwrap_or(0);
+        log[from..].trim().to_owned()
+    }
+
+    fn failed(&self, status: ExitStatus) -> String {
+        format!("watershed ended with {status}:\n{}", self.last_words())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // One that has ended can't be killed, which is as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
