@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-/// Pane building allocates from many threads at once, which the system's allocator is slow at.
+/// Rows are made by one thread and freed by another, which makes most allocators keep a multiple of what is in use.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // Clients bring both of rustls's providers along, so it has no default of its own. An error says that one is chosen
