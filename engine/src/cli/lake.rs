@@ -74,8 +74,7 @@ enum Columns {
 #[derive(Debug, Clone)]
 pub(super) struct Reading {
     table: String,
-    files: usize,
-    opened: Arc<Mutex<BTreeSet<Path>>>,
+    store: Arc<Snapshot>,
 }
 
 impl<'r> Lake<'r> {
@@ -149,9 +148,8 @@ impl<'r> Lake<'r> {
             let help = "partition_by was changed; query the old and the new files from folders of their own";
             return Err(Failure::Running(Diagnostic::new(error).help(help)));
         }
-        let opened = Arc::default();
-        let reading = Reading { table: name.to_string(), files: files.len(), opened: Arc::clone(&opened) };
-        let store = Arc::new(Snapshot { inner, files, opened });
+        let store = Arc::new(Snapshot { inner, files, opened: Mutex::default() });
+        let reading = Reading { table: name.to_string(), store: Arc::clone(&store) };
         table(session, name, store, columns, levels).await.map_err(|error| match told_by_us(&error) {
             Some(SqlError { message, help, .. }) => {
                 let error = Diagnostic::new(format!("cannot read {shown}: {message}"));
@@ -189,13 +187,25 @@ impl<'r> Lake<'r> {
 impl Reading {
     /// How many files were opened so far, those included that told the columns.
     pub(super) fn opened(&self) -> usize {
-        lock(&self.opened).len()
+        lock(&self.store.opened).len()
+    }
+
+    /// Why one of the files that were opened cannot be read; none if all can, as far as their footers say.
+    pub(super) async fn broken(&self, session: &SessionContext) -> Option<DataFusionError> {
+        let opened = lock(&self.store.opened).clone();
+        let store = Arc::clone(&self.store) as Arc<dyn ObjectStore>;
+        for file in self.store.files.iter().filter(|file| opened.contains(&file.location)) {
+            if let Err(error) = columns_of(session, &store, file).await {
+                return Some(error);
+            }
+        }
+        None
     }
 }
 
 impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "table {}: {} of {} files opened", self.table, self.opened(), self.files)
+        write!(f, "table {}: {} of {} files opened", self.table, self.opened(), self.store.files.len())
     }
 }
 
@@ -267,7 +277,7 @@ async fn table(
         Columns::Of(ends) => {
             let mut schemas = Vec::with_capacity(ends.len());
             for file in &ends {
-                schemas.push(format.infer_schema(&session.state(), &store, std::slice::from_ref(file)).await?);
+                schemas.push(columns_of(session, &store, file).await?);
             }
             let [oldest, newest] = [0, 1].map(|end| (ends[end].location.as_ref(), &*schemas[end]));
             Arc::new(widen::merged(oldest, newest).map_err(SqlError::into_datafusion)?)
@@ -290,6 +300,22 @@ async fn table(
     Ok(())
 }
 
+/// The columns inside a file, by its footer.
+async fn columns_of(
+    session: &SessionContext,
+    store: &Arc<dyn ObjectStore>,
+    file: &ObjectMeta,
+) -> std::result::Result<SchemaRef, DataFusionError> {
+    let columns = ParquetFormat::default().infer_schema(&session.state(), store, std::slice::from_ref(file)).await;
+    columns.map_err(|error| match error.find_root() {
+        DataFusionError::ParquetError(why) => {
+            let error = SqlError::new(format!("{} is not a Parquet file that can be read: {why}", file.location));
+            error.help("put back what was written, or take the file away").into_datafusion()
+        }
+        _ => error,
+    })
+}
+
 /// A column of the table, with null for the folder that stands for it.
 fn column(name: &str, levels: &[String]) -> Expr {
     if levels.iter().any(|level| level == name) {
@@ -310,7 +336,7 @@ struct Snapshot {
     inner: Arc<dyn ObjectStore>,
     files: Vec<ObjectMeta>,
     /// Those of which anything was read.
-    opened: Arc<Mutex<BTreeSet<Path>>>,
+    opened: Mutex<BTreeSet<Path>>,
 }
 
 impl fmt::Display for Snapshot {

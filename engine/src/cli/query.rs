@@ -44,7 +44,20 @@ pub(super) async fn query(arguments: Query, screen: &Screen) -> Outcome {
     }
     let frame = session.execute_logical_plan(plan).await.map_err(|error| wrong(sql, error.into()))?;
     let stream = frame.execute_stream().await.map_err(failed)?;
-    target.write(stream).await
+    match target.write(stream).await {
+        Err(failure) => Err(broken_file(&session, &readings).await.unwrap_or(failure)),
+        written => written,
+    }
+}
+
+/// The failure that a broken file makes, by its name; none if it is not that.
+pub(super) async fn broken_file(session: &SessionContext, readings: &[Reading]) -> Option<Failure> {
+    for reading in readings {
+        if let Some(error) = reading.broken(session).await {
+            return Some(failed(error));
+        }
+    }
+    None
 }
 
 pub(super) fn usage(message: &str) -> Failure {

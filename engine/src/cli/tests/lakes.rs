@@ -11,7 +11,7 @@ use arrow::util::pretty::pretty_format_batches;
 use datafusion::parquet::arrow::ArrowWriter;
 
 use crate::cli::failure::Outcome;
-use crate::cli::query::{failed, plan, session};
+use crate::cli::query::{Planned, broken_file, failed, plan, session};
 use crate::config::{self, Region};
 
 fn write(folder: &Path, file: &str, numbers: &[i64]) {
@@ -53,8 +53,11 @@ async fn rows(region: &Region, sql: &str) -> Outcome<Vec<String>> {
 
 async fn rows_in(region: &Region, sink: Option<&str>, sql: &str) -> Outcome<Vec<String>> {
     let session = session(region.memory).unwrap();
-    let plan = plan(&session, region, sink, sql).await?.plan;
-    let batches = session.execute_logical_plan(plan).await.unwrap().collect().await.map_err(failed)?;
+    let Planned { plan, readings } = plan(&session, region, sink, sql).await?;
+    let batches = match session.execute_logical_plan(plan).await.unwrap().collect().await {
+        Ok(batches) => batches,
+        Err(error) => return Err(broken_file(&session, &readings).await.unwrap_or_else(|| failed(error))),
+    };
     let table = pretty_format_batches(&batches).unwrap().to_string();
     let lines = table.lines().filter(|line| line.starts_with('|')).skip(1);
     let cells = |line: &str| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join(" ");
@@ -256,4 +259,22 @@ async fn no_number_is_cut_to_fit_the_oldest_and_the_newest_file() {
         assert!(shown.contains("column `n` is double in one of the files, which does not fit bigint"), "{shown}");
     }
     assert_eq!(rows(&region, "SELECT sum(m) FROM orders").await.unwrap(), ["6"], "other columns are read");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    for (epoch, numbers) in [[1], [2], [3]].iter().enumerate() {
+        write(&lake, &format!("date=2026-03-0{0}/orders-0000000{0}-0001.parquet", epoch + 1), numbers);
+    }
+    let region = region(folder.path());
+    let broken = |epoch| format!("date=2026-03-0{epoch}/orders-0000000{epoch}-0001.parquet");
+    for epoch in [2, 1] {
+        fs::write(lake.join(broken(epoch)), "no columns, no footer").unwrap();
+        let (code, told) = refused(&region, "SELECT sum(n) FROM orders").await;
+        assert_eq!(code, 1, "{told}");
+        let file = format!("{} is not a Parquet file that can be read", broken(epoch));
+        assert!(told.contains(&file) && told.contains("take the file away"), "{told}");
+    }
 }
