@@ -298,9 +298,13 @@ impl Place {
         let read = async { self.root.store.get(&path).await?.bytes().await };
         read.await.map_err(|error| failed(Deed::Read, "read from", error))?;
         match self.root.store.delete(&path).await {
-            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed(Deed::Delete, "remove from", error)),
+            Ok(()) | Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(failed(Deed::Delete, "remove from", error)),
         }
+        if let Way::Upload(uploading) = &self.way {
+            uploading.has_answered();
+        }
+        Ok(())
     }
 
     /// Finds out what a run will want beside that: that uploads can be begun, listed and forgotten. Says what it found.

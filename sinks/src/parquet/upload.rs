@@ -107,6 +107,11 @@ impl Uploading {
         }
     }
 
+    /// Says that something worked: what is refused from now on may be a hiccup.
+    pub(super) fn has_answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
     /// One request, cut off when it takes longer than `bytes` may.
     async fn once<T>(&self, bytes: u64, request: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let limit = self.timeout + Duration::from_secs(bytes / SLOW_LINE);
@@ -138,7 +143,7 @@ impl Uploading {
         loop {
             let error = match self.once(bytes, request()).await {
                 Ok(answer) => {
-                    self.answered.store(true, Ordering::Relaxed);
+                    self.has_answered();
                     if told && self.troubled.fetch_sub(1, Ordering::Relaxed) == 1 {
                         tracing::info!(url = self.root.url(), "the lake answers again");
                     }
@@ -252,7 +257,7 @@ impl Uploading {
                 }
             }
         }
-        self.answered.store(true, Ordering::Relaxed);
+        self.has_answered();
         Ok(())
     }
 
