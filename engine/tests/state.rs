@@ -109,7 +109,8 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// The newest manifest in the state folder, by its number.
 fn newest(folder: &Path) -> Option<(u64, PathBuf)> {
     let entries = fs::read_dir(folder.join("state/checkpoints")).ok()?;
-    let number = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
+    // What is being written has more behind its name.
+    let number = |path: &PathBuf| path.file_name()?.to_str()?.strip_suffix(".json")?.parse::<u64>().ok();
     entries.flatten().filter_map(|entry| Some((number(&entry.path())?, entry.path()))).max()
 }
 
