@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the program beside other engines: the same file of JSON lines, the same three questions, the answer in Parquet.
 
-Makes a file of orders by the generator, which takes a minute for a million, and keeps it; then has each engine answer each
+Makes a file of orders by the generator and keeps it; then has each engine answer each
 question several times, and compares its rows with Watershed's. The figures in docs/benchmarks.md were read off runs of this. See
 services/peers.
 

@@ -129,6 +129,7 @@ pub(super) async fn measure(
     let load = Load {
         schedule: Some(Schedule::constant(load.rate.a_second())),
         length: Some(load.length.0),
+        linger: load.linger.0,
         ..Load::flat_out(events)
     };
     let report = send(load, target, stop, watch).await;

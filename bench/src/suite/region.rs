@@ -21,9 +21,10 @@ pub(super) fn region(suite: &Suite, query: &Query, origin: &Origin, sink: &str) 
     let fields: Vec<String> = schema.fields.iter().map(field).collect();
     let HumanDuration(interval) = suite.daemon.checkpoint;
     format!(
-        "region = \"bench\"\n\n{}\n[checkpoint]\ninterval = \"{}ms\"\nurl = \"state\"\n\n[sources.{name}]\n{}\n\
+        "region = \"bench\"\nlinger = \"{}\"\n\n{}\n[checkpoint]\ninterval = \"{}ms\"\nurl = \"state\"\n\n[sources.{name}]\n{}\n\
          schema = {{ {} }}\nevent_time = {}\nmax_delay = \"{}ms\"\n\n[sinks.out]\n{sink}\n\n\
          [pipelines.measured]\nsink = \"out\"\nsql = '''\n{}\n'''\n",
+        suite.daemon.linger,
         origin.tables,
         interval.as_millis(),
         origin.keys,

@@ -59,6 +59,8 @@ pub(crate) struct DaemonSpec {
     pub(crate) lanes: u32,
     pub(crate) checkpoint: HumanDuration,
     pub(crate) max_delay: HumanDuration,
+    /// How long a record waits for others.
+    pub(crate) linger: HumanDuration,
 }
 
 /// Events that are sent.
@@ -72,6 +74,9 @@ pub(crate) struct LoadSpec {
     /// Windows that end before so long are not looked at: caches and connections are cold.
     #[serde(default)]
     pub(crate) warm_up: HumanDuration,
+    /// How long an event waits for others before it leaves.
+    #[serde(default = "default_linger")]
+    pub(crate) linger: HumanDuration,
     /// When the HTTP source answers.
     #[serde(default)]
     pub(crate) ack: Ack,
@@ -98,8 +103,13 @@ pub(crate) struct Query {
 impl Default for DaemonSpec {
     fn default() -> Self {
         let second = HumanDuration(std::time::Duration::from_secs(1));
-        Self { lanes: 1, checkpoint: second, max_delay: second }
+        Self { lanes: 1, checkpoint: second, max_delay: second, linger: default_linger() }
     }
+}
+
+/// The program's own, and the generator's.
+fn default_linger() -> HumanDuration {
+    HumanDuration(std::time::Duration::from_millis(5))
 }
 
 fn default_runs() -> u32 {
