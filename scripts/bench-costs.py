@@ -8,6 +8,7 @@ in docs/benchmarks.md were printed by a run of this.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -59,8 +60,11 @@ SELECT window_start, region AS cloud_region, count(DISTINCT user_id) AS users,
        approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY amount) AS p99
 FROM {window} GROUP BY window_start, window_end, region"""
 
+USERS = """
+SELECT window_start, window_end, user_id, count(*) AS events, sum(amount) AS revenue
+FROM {window} GROUP BY window_start, window_end, user_id"""
+
 TEN_SECONDS = "tumble(orders, INTERVAL '10 seconds')"
-USER = "user_id"
 MINUTE_BY_TEN = "hop(orders, INTERVAL '10 seconds', INTERVAL '1 minute')"
 
 SIZES = [100, 215, 1000, 4000]
@@ -118,15 +122,29 @@ class Bench:
             partial.rename(file)
         return file
 
-    def run(self, file: Path, queries: Iterable[str], lanes: int = 1) -> Runs:
-        """Runs the queries over a file, each as a pipeline of one region."""
+    def dealt(self, count: int) -> Path:
+        """The same in so many files, block by block in turn; the pattern of their names."""
+        folder = self._cache / f"orders-{self.events}-in-{count}"
+        if not folder.exists():
+            partial = folder.with_suffix(".partial")
+            partial.mkdir(exist_ok=True)
+            with contextlib.ExitStack() as stack, open(self.orders(self.events), "rb") as lines:
+                outs = [stack.enter_context(open(partial / f"{number}.ndjson", "wb")) for number in range(count)]
+                for number, block in enumerate(iter(lambda: lines.readlines(1 << 20), [])):
+                    outs[number % count].writelines(block)
+            partial.rename(folder)
+        return folder / "*.ndjson"
+
+    def run(self, file: Path, queries: Iterable[str], lanes: int = 1, cores: int | None = None) -> Runs:
+        """Runs the queries over a file, each as a pipeline of one region; on so many cores, or all."""
         text = REGION.format(file=file, lanes=lanes)
         text += "".join(PIPELINE.format(number=number, sql=sql) for number, sql in enumerate(queries))
         reports = []
         for _ in range(self._runs):
             with tempfile.TemporaryDirectory(dir=self._cache) as folder:
                 (Path(folder) / "region.toml").write_text(text)
-                command = [self._watershed, "run", "region.toml", "--quiet", "--report", "report.json"]
+                pinned = [] if cores is None else ["taskset", "--cpu-list", f"0-{cores - 1}"]
+                command = [*pinned, self._watershed, "run", "region.toml", "--quiet", "--report", "report.json"]
                 subprocess.run(command, cwd=folder, check=True)
                 reports.append(json.loads((Path(folder) / "report.json").read_text()))
         return Runs(reports)
@@ -202,18 +220,19 @@ def pipelines(bench: Bench) -> None:
 
 
 def lanes(bench: Bench) -> None:
+    """A core and a file for each lane."""
     questions = {
         "q1": FEW.format(window=TEN_SECONDS),
-        "q2": MANY.format(key=USER, window=MINUTE_BY_TEN),
+        "q2": USERS.format(window=MINUTE_BY_TEN),
         "q3": SKETCHES.format(window=TEN_SECONDS),
     }
     cases = [(name, count) for name in questions for count in LANES]
 
     def row(case: tuple[str, int]) -> list[str]:
         name, count = case
-        return [name, str(count), *bench.run(bench.orders(bench.events), [questions[name]], count).cells()]
+        return [name, str(count), *bench.run(bench.dealt(count), [questions[name]], count, count).cells()]
 
-    table(["query", "lanes", *COST], map(row, cases))
+    table(["query", "lanes and cores", *COST], map(row, cases))
 
 
 TABLES = {"sizes": sizes, "keys": keys, "hops": hops, "pipelines": pipelines, "lanes": lanes}

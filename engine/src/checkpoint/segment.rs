@@ -13,6 +13,9 @@ use super::compact::compact;
 use super::error::StateError;
 use super::names;
 
+/// Every row that is not in a file yet is compressed once, and most of them for seconds only.
+const ZSTD_LEVEL: i32 = 1;
+
 /// Puts batches together into one object.
 #[derive(Debug)]
 pub struct SegmentWriter {
@@ -67,7 +70,9 @@ impl SegmentWriter {
 
 fn write(batch: &RecordBatch, into: &mut Vec<u8>) -> Result<(), ArrowError> {
     let batch = compact(batch)?;
-    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::ZSTD))?;
+    let options = IpcWriteOptions::default()
+        .try_with_compression(Some(CompressionType::ZSTD))?
+        .try_with_compression_level(Some(ZSTD_LEVEL))?;
     let mut writer = StreamWriter::try_new_with_options(into, &batch.schema(), options)?;
     writer.write(&batch)?;
     writer.finish()

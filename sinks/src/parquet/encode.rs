@@ -3,8 +3,8 @@
 //! The one idea: the columns of a row group have nothing to do with each other once the order of the rows is known. So each is
 //! gathered and encoded alone, by as many threads as there are cores, and its memory is free again before the next.
 
-use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_empty_array};
-use arrow::compute::{SortColumn, SortOptions, concat, lexsort_to_indices, take};
+use arrow::array::{Array, ArrayRef, RecordBatch, new_empty_array};
+use arrow::compute::{SortColumn, SortOptions, concat, interleave, lexsort_to_indices};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use bytes::Bytes;
@@ -20,6 +20,12 @@ use super::plan::Plan;
 
 /// Fewer rows than this are encoded before a second thread has begun.
 const WORTH_A_THREAD: usize = 65_536;
+
+/// So many rows of a column are put in order at a time: what they take stays in a core's cache until it is encoded.
+const AT_A_TIME: usize = 8_192;
+
+/// Where a row lies: its batch, and its place there.
+type Place = (usize, usize);
 
 /// A file in the making.
 #[derive(Debug)]
@@ -57,7 +63,7 @@ impl Encoder {
             let leaves = compute_leaves(field, &new_empty_array(field.data_type()))?.len();
             columns.push((place, writers.by_ref().take(leaves).collect()));
         }
-        let encode = |(place, writers)| encode(&fields[place], place, writers, rows, order.as_ref());
+        let encode = |(place, writers)| encode(&fields[place], place, writers, rows, order.as_deref());
         let encoded: Vec<Vec<ArrowColumnChunk>> = match count < WORTH_A_THREAD {
             true => columns.into_iter().map(encode).collect::<Result<_, ParquetError>>(),
             false => columns.into_par_iter().map(encode).collect(),
@@ -78,35 +84,42 @@ impl Encoder {
     }
 }
 
-/// Encodes one column. One that is sorted is put together first, in order.
+/// Encodes one column, in order if there is one.
 fn encode(
     field: &FieldRef,
     place: usize,
     mut writers: Vec<ArrowColumnWriter>,
     rows: &[RecordBatch],
-    order: Option<&UInt32Array>,
+    order: Option<&[Place]>,
 ) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
     let mut write = |array: &ArrayRef| {
         let leaves = compute_leaves(field, array)?;
         writers.iter_mut().zip(&leaves).try_for_each(|(writer, leaf)| writer.write(leaf))
     };
     match order {
-        Some(order) => write(&take(&whole(rows, place)?, order, None)?)?,
+        Some(order) => {
+            let pieces = column(rows, place);
+            order.chunks(AT_A_TIME).try_for_each(|places| write(&interleave(&pieces, places)?))?;
+        }
         None => rows.iter().try_for_each(|batch| write(batch.column(place)))?,
     }
     writers.into_iter().map(ArrowColumnWriter::close).collect()
 }
 
 /// A column of all batches.
-fn whole(rows: &[RecordBatch], place: usize) -> Result<ArrayRef, ArrowError> {
-    let pieces: Vec<&dyn Array> = rows.iter().map(|batch| &**batch.column(place)).collect();
-    concat(&pieces)
+fn column(rows: &[RecordBatch], place: usize) -> Vec<&dyn Array> {
+    rows.iter().map(|batch| &**batch.column(place)).collect()
 }
 
-/// The order of rows, counted over all batches.
-fn order(plan: &Plan, rows: &[RecordBatch]) -> Result<UInt32Array, ArrowError> {
+/// The rows of all batches, in order.
+fn order(plan: &Plan, rows: &[RecordBatch]) -> Result<Vec<Place>, ArrowError> {
     let options = Some(SortOptions { descending: false, nulls_first: false });
-    let by = |place: &usize| Ok(SortColumn { values: whole(rows, *place)?, options });
+    let by = |place: &usize| Ok(SortColumn { values: concat(&column(rows, *place))?, options });
     let by = plan.sort.iter().map(by).collect::<Result<Vec<_>, ArrowError>>()?;
-    lexsort_to_indices(&by, None)
+    let numbers = lexsort_to_indices(&by, None)?;
+    let mut places = Vec::with_capacity(numbers.len());
+    for (batch, rows) in rows.iter().enumerate() {
+        places.extend((0..rows.num_rows()).map(|row| (batch, row)));
+    }
+    Ok(numbers.values().iter().map(|number| places[*number as usize]).collect())
 }
