@@ -193,9 +193,9 @@ def keys(bench: Bench) -> None:
     def row(count: int) -> list[str]:
         key = f"(user_id * 16 + product_id % 16) % {count}"
         runs = bench.run(bench.orders(bench.events), [MANY.format(key=key, window="tumble(orders, INTERVAL '1 day')")])
-        return [runs.rows_out(), *runs.cells()]
+        return [f"{count:,}", runs.rows_out(), *runs.cells()]
 
-    table(["keys", *COST], map(row, KEYS))
+    table(["keys", "rows out", *COST], map(row, KEYS))
 
 
 def hops(bench: Bench) -> None:
