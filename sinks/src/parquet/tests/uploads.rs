@@ -1,5 +1,7 @@
 //! Files in an object store: uploads that are completed behind the checkpoint, and what is left of them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use object_store::memory::InMemory;
 use object_store::{Error, ObjectStore, ObjectStoreExt};
 
@@ -201,6 +203,22 @@ async fn a_store_that_keeps_its_list_of_uploads_to_itself_costs_space_only() {
     let own = prepared(&mut third, 3, &[2]).await;
     third.commit(&own).await.unwrap();
     assert!(bucket.unfinished().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_first_upload_that_is_refused_for_a_moment_is_begun_again() {
+    let bucket = Shared::new();
+    let patient = |options: &mut ParquetOptions| options.store.patience = Some(Duration::from_secs(60));
+    let (mut sink, store) = bucket.process(context("orders"), patient);
+    sink.open().await.unwrap();
+    let asked = AtomicUsize::new(0);
+    store.fail_with(move |step, path| {
+        let refused = step == Step::Begin && asked.fetch_add(1, Ordering::Relaxed) < 2;
+        refused.then(|| Error::PermissionDenied { path: path.to_owned(), source: "403".into() })
+    });
+    let own = prepared(&mut sink, 1, &[1]).await;
+    sink.commit(&own).await.unwrap();
+    assert_eq!(bucket.ids().await, [1]);
 }
 
 #[tokio::test]
