@@ -6,11 +6,10 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, LargeBinaryBuilder};
-use datafusion::common::{Result, ScalarValue};
+use arrow::array::{Array, ArrayRef, BooleanArray, LargeBinaryArray, LargeBinaryBuilder};
+use arrow::buffer::NullBuffer;
+use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
-
-use super::functions::{malformed, states, taken};
 
 /// Bytes that no sketch was written as.
 #[derive(Debug)]
@@ -182,4 +181,24 @@ impl<K: Kind> Accumulator for Single<K> {
     fn size(&self) -> usize {
         size_of::<Self>() + self.0.size()
     }
+}
+
+/// The rows that are taken, where not all are: those whose value is not null, and whose filter is true.
+fn taken(values: &dyn Array, filter: Option<&BooleanArray>) -> Option<NullBuffer> {
+    let filter = filter.map(|filter| match filter.nulls() {
+        Some(known) => NullBuffer::new(filter.values() & known.inner()),
+        None => NullBuffer::new(filter.values().clone()),
+    });
+    NullBuffer::union(values.logical_nulls().as_ref(), filter.as_ref())
+}
+
+/// The column of sketches that is to be merged.
+fn states(columns: &[ArrayRef]) -> Result<&LargeBinaryArray> {
+    let states = columns.first().and_then(|column| column.as_any().downcast_ref());
+    states.ok_or_else(malformed)
+}
+
+/// The error for state that is none of ours.
+fn malformed() -> DataFusionError {
+    DataFusionError::Execution("the state of an approximate aggregate is damaged, or of another version".into())
 }
