@@ -1,8 +1,9 @@
 //! What can go wrong on the way to a service, sorted by what the caller should do about it.
 
+use std::error::Error;
 use std::fmt::Display;
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+type Cause = Box<dyn Error + Send + Sync>;
 
 /// A failure to reach a service, or to be let in.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,11 @@ pub enum ClientError {
         /// What is wrong and what to do.
         what: String,
     },
+}
+
+/// An error, and its causes one below the other.
+pub fn error_chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 impl ClientError {

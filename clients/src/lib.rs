@@ -11,5 +11,5 @@ mod error;
 pub mod google;
 mod secret;
 
-pub use error::ClientError;
+pub use error::{ClientError, error_chain};
 pub use secret::Secret;

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use watershed_clients::ClientError;
+use watershed_clients::{ClientError, error_chain};
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -10,7 +10,7 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
     /// Passing trouble: the engine waits and calls again.
-    #[error("{what}: {}", told(.cause))]
+    #[error("{what}: {}", whole(.cause.as_ref()))]
     Retry {
         /// What failed, and on which thing.
         what: String,
@@ -24,7 +24,7 @@ pub enum SinkError {
         what: String,
     },
     /// Going on would lose or repeat rows.
-    #[error("{what}: {}", told(.cause))]
+    #[error("{what}: {}", whole(.cause.as_ref()))]
     Fatal {
         /// What failed, and on which thing.
         what: String,
@@ -42,20 +42,13 @@ pub enum SinkError {
 /// What an error says, and behind it whatever its causes say beyond that: clients of HTTP tell the reason only there.
 pub fn whole(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
+    for said in error_chain(error).skip(1).map(ToString::to_string) {
         if !text.contains(&said) {
             text.push_str(": ");
             text.push_str(&said);
         }
-        next = cause.source();
     }
     text
-}
-
-fn told(cause: &Cause) -> String {
-    whole(&**cause)
 }
 
 impl SinkError {

@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind};
 
 use object_store::Error as StoreError;
+use watershed_clients::error_chain;
 
 use crate::error::SinkError;
 
@@ -38,8 +39,7 @@ where
 
 /// What about the machine or the permissions is wrong, and what helps; none if that is not it.
 fn environment(error: &(dyn Error + 'static)) -> Option<&'static str> {
-    let mut next = Some(error);
-    while let Some(error) = next {
+    for error in error_chain(error) {
         if let Some(StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }) = error.downcast_ref() {
             return Some(PERMISSION);
         }
@@ -54,7 +54,6 @@ fn environment(error: &(dyn Error + 'static)) -> Option<&'static str> {
                 return Some(reason);
             }
         }
-        next = error.source();
     }
     None
 }

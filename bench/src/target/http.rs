@@ -7,6 +7,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, Header
 use reqwest::{Client, Response, StatusCode};
 use tokio::time::sleep;
 use url::Url;
+use watershed_clients::error_chain;
 
 use super::{Batch, Manners, Refused, Retries, Target};
 
@@ -109,9 +110,5 @@ fn reason(error: reqwest::Error) -> String {
         return "it did not answer in time".to_owned();
     }
     let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
+    error_chain(&error).last().map(ToString::to_string).unwrap_or_default()
 }

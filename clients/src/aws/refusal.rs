@@ -12,7 +12,7 @@ use std::fmt::Write;
 use aws_sdk_kinesis::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 
 use super::tls::advised;
-use crate::error::ClientError;
+use crate::error::{ClientError, error_chain};
 
 #[cfg(test)]
 mod tests;
@@ -165,13 +165,7 @@ pub(crate) fn no_credentials(why: &str) -> ClientError {
 /// What STS says to whoever asks it for credentials: another service, whose errors are causes of ours. None if it was not
 /// asked, or does not refuse.
 pub fn refused_credentials(error: &(dyn Error + 'static)) -> Option<ClientError> {
-    let mut cause = Some(error);
-    let told = loop {
-        match cause?.downcast_ref::<ErrorMetadata>() {
-            Some(told) => break told,
-            None => cause = cause?.source(),
-        }
-    };
+    let told = error_chain(error).find_map(|cause| cause.downcast_ref::<ErrorMetadata>())?;
     Some(match (told.code()?, told.message().unwrap_or("no reason given")) {
         ("AccessDenied" | "AccessDeniedException", message) => ClientError::config(format!(
             "AWS credentials: not allowed: {message}; give these credentials that IAM action, and name whose they are in the \

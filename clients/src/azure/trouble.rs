@@ -7,7 +7,7 @@ use azure_core_amqp::AmqpError;
 use azure_core_amqp::error::{AmqpErrorCondition, AmqpErrorKind};
 
 use super::hub::Hub;
-use crate::error::ClientError;
+use crate::error::{ClientError, error_chain};
 
 /// How deep causes are looked into.
 const MAX_DEPTH: usize = 16;
@@ -113,13 +113,7 @@ pub fn words(error: &(dyn Error + 'static)) -> String {
 }
 
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    let mut next: Option<&'e (dyn Error + 'static)> = Some(error);
-    std::iter::from_fn(move || {
-        let cause = next?;
-        next = cause.source();
-        Some(cause)
-    })
-    .take(MAX_DEPTH)
+    error_chain(error).take(MAX_DEPTH)
 }
 
 impl Hub {

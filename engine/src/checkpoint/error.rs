@@ -13,7 +13,7 @@ type Cause = Box<dyn Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Passing trouble that did not pass in time: start again later.
-    #[error("{what}: {}", told(.cause))]
+    #[error("{what}: {}", whole(.cause.as_ref()))]
     Retry {
         /// What failed, and on which thing.
         what: String,
@@ -83,10 +83,6 @@ impl Display for Rival {
             None => write!(f, "; {ONLY_ONE}"),
         }
     }
-}
-
-fn told(cause: &Cause) -> String {
-    whole(&**cause)
 }
 
 impl StateError {

@@ -28,6 +28,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, PutMode};
 use serde_json::json;
 use url::Url;
+use watershed_clients::error_chain;
 
 use super::columns::Columns;
 use super::upkeep::Logged;
@@ -136,14 +137,7 @@ fn is_conflict(error: &DeltaTableError) -> bool {
 
 /// What a store said, wherever it stands among the causes.
 fn store_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a StoreError> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+    error_chain(error).find_map(|error| error.downcast_ref())
 }
 
 /// What a table consists of.

@@ -5,7 +5,7 @@
 use std::error::Error;
 
 use object_store::Error as StoreError;
-use watershed_clients::ClientError;
+use watershed_clients::{ClientError, error_chain};
 
 use super::Cloud;
 
@@ -83,8 +83,7 @@ fn permission(cloud: Cloud, deed: Deed) -> &'static str {
 
 /// The status that a cloud answered, where only the user can mend it.
 fn status(error: &(dyn Error + 'static)) -> Option<u16> {
-    let mut next = Some(error);
-    while let Some(error) = next {
+    for error in error_chain(error) {
         match error.downcast_ref() {
             Some(StoreError::PermissionDenied { .. }) => return Some(403),
             Some(StoreError::Unauthenticated { .. }) => return Some(401),
@@ -102,21 +101,16 @@ fn status(error: &(dyn Error + 'static)) -> Option<u16> {
             }
             _ => {}
         }
-        next = error.source();
     }
     None
 }
 
 /// Why there are no keys to ask with.
 fn no_keys(error: &(dyn Error + 'static)) -> Option<String> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(ClientError::Config { what }) = error.downcast_ref() {
-            return Some(what.clone());
-        }
-        next = error.source();
-    }
-    None
+    error_chain(error).find_map(|error| match error.downcast_ref() {
+        Some(ClientError::Config { what }) => Some(what.clone()),
+        _ => None,
+    })
 }
 
 /// Whether S3 sends whoever asks to another region: by a redirect without an address, or as the signature is for the wrong one.
