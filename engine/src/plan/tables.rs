@@ -96,7 +96,7 @@ pub(crate) async fn physical_plan(
 /// and so would one whose files are gone for a moment.
 #[derive(Debug)]
 struct Reference {
-    origin: Arc<Origin>,
+    origin: Origin,
     files: ListingTable,
 }
 
@@ -196,26 +196,21 @@ impl TableProvider for Reference {
 /// # Errors
 /// Says what to mend.
 pub(crate) async fn find(config: &TableConfig) -> Result<(), SqlError> {
-    open(config).await?.origin.check().await
+    locate(config)?.origin.check().await
 }
 
-/// A table that can be read.
-pub(crate) struct OpenedTable {
-    pub(crate) provider: Arc<dyn TableProvider>,
+/// Where the files of a table are to be found. Nothing is asked yet.
+struct Located {
+    url: ListingTableUrl,
     /// The object store that its files are in, and what the table calls it.
-    pub(crate) store: Option<(ObjectStoreUrl, Arc<dyn ObjectStore>)>,
-    origin: Arc<Origin>,
+    store: Option<(ObjectStoreUrl, Arc<dyn ObjectStore>)>,
+    origin: Origin,
 }
 
-/// Opens a table's files.
-pub(crate) async fn open(config: &TableConfig) -> Result<OpenedTable, SqlError> {
+fn locate(config: &TableConfig) -> Result<Located, SqlError> {
     let shown = without_credentials(&config.url);
-    let described = |error: datafusion::common::DataFusionError| {
-        SqlError::new(format!("table `{}` at `{shown}`: {}", config.name, SqlError::from(error).message))
-            .help("check `url` and `format` of the table")
-    };
+    let described = |error| described(config, &shown, error);
     let wrong = |error: SinkError| SqlError::new(format!("table `{}`: {error}", config.name));
-    let session = SessionContext::new();
     let (url, store, place) = match Location::of(&config.url).map_err(wrong)? {
         Location::Folder(path) => {
             (ListingTableUrl::parse(&config.url).map_err(described)?, None, Whereabouts::Disk(path))
@@ -226,13 +221,33 @@ pub(crate) async fn open(config: &TableConfig) -> Result<OpenedTable, SqlError> 
             let base = ObjectStoreUrl::parse(format!("table://{}", config.name)).map_err(described)?;
             let folder = if config.url.ends_with('/') { "/" } else { "" };
             let url = ListingTableUrl::parse(format!("{}{}{folder}", base.as_str(), opened.root)).map_err(described)?;
-            session.register_object_store(base.as_ref(), opened.objects.clone());
             let (objects, path) = (opened.objects.clone(), opened.root);
             let place = Whereabouts::Store { objects, path, is_folder: !folder.is_empty() };
             (url, Some((base, opened.objects)), place)
         }
     };
-    let origin = Arc::new(Origin { name: config.name.clone(), shown: shown.clone(), place });
+    Ok(Located { url, store, origin: Origin { name: config.name.clone(), shown, place } })
+}
+
+fn described(config: &TableConfig, shown: &str, error: datafusion::common::DataFusionError) -> SqlError {
+    SqlError::new(format!("table `{}` at `{shown}`: {}", config.name, SqlError::from(error).message))
+        .help("check `url` and `format` of the table")
+}
+
+/// A table that can be read.
+pub(crate) struct OpenedTable {
+    pub(crate) provider: Arc<dyn TableProvider>,
+    /// The object store that its files are in, and what the table calls it.
+    pub(crate) store: Option<(ObjectStoreUrl, Arc<dyn ObjectStore>)>,
+}
+
+/// Opens a table's files.
+pub(crate) async fn open(config: &TableConfig) -> Result<OpenedTable, SqlError> {
+    let Located { url, store, origin } = locate(config)?;
+    let session = SessionContext::new();
+    if let Some((base, objects)) = &store {
+        session.register_object_store(base.as_ref(), objects.clone());
+    }
     // A store is asked where the file is only checked, too, if its columns have to be learned there.
     if store.is_none() || config.schema.is_none() {
         origin.check().await?;
@@ -245,15 +260,18 @@ pub(crate) async fn open(config: &TableConfig) -> Result<OpenedTable, SqlError> 
     let options = ListingOptions::new(format).with_file_extension("");
     let schema = match &config.schema {
         Some(schema) => schema.arrow_schema(),
-        None => options.infer_schema(&session.state(), &url).await.map_err(described)?,
+        None => {
+            let inferred = options.infer_schema(&session.state(), &url).await;
+            inferred.map_err(|error| described(config, &origin.shown, error))?
+        }
     };
     if schema.fields().is_empty() {
-        return Err(SqlError::new(format!("table `{}` at `{shown}` has no columns", config.name))
+        return Err(SqlError::new(format!("table `{}` at `{}` has no columns", config.name, origin.shown))
             .help("is there anything at `url`?"));
     }
     let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     let files = ListingTable::try_new(config).map_err(SqlError::from)?;
-    Ok(OpenedTable { provider: Arc::new(Reference { origin: origin.clone(), files }), store, origin })
+    Ok(OpenedTable { provider: Arc::new(Reference { origin, files }), store })
 }
 
 #[cfg(test)]
