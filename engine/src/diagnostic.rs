@@ -114,8 +114,8 @@ impl fmt::Display for Diagnostic {
 impl std::error::Error for Diagnostic {}
 
 /// Renders several, with a blank line between them.
-pub fn render_all(diagnostics: &[Diagnostic], color: bool) -> String {
-    let rendered: Vec<_> = diagnostics.iter().map(|diagnostic| diagnostic.render(color)).collect();
+pub fn render_all<'a>(diagnostics: impl IntoIterator<Item = &'a Diagnostic>, color: bool) -> String {
+    let rendered: Vec<_> = diagnostics.into_iter().map(|diagnostic| diagnostic.render(color)).collect();
     rendered.join("\n")
 }
 

@@ -59,8 +59,8 @@ impl Failure {
 
     /// What is printed.
     pub(super) fn render(&self, color: bool) -> String {
-        let diagnostics: Vec<Diagnostic> = self.diagnostics().into_iter().cloned().collect();
-        let mut text = render_all(&diagnostics, color);
+        let diagnostics = self.diagnostics();
+        let mut text = render_all(diagnostics.iter().copied(), color);
         if diagnostics.len() > 1 {
             text.push_str(&format!("\n{} errors\n", diagnostics.len()));
         }

@@ -150,13 +150,8 @@ impl<'r> Lake<'r> {
         }
         let store = Arc::new(Snapshot { inner, files, opened: Mutex::default() });
         let reading = Reading { table: name.to_string(), store: Arc::clone(&store) };
-        table(session, name, store, columns, levels).await.map_err(|error| match told_by_us(&error) {
-            Some(SqlError { message, help, .. }) => {
-                let error = Diagnostic::new(format!("cannot read {shown}: {message}"));
-                Failure::Running(Diagnostic { help: help.clone(), ..error })
-            }
-            None => cannot_read(&error.strip_backtrace()),
-        })?;
+        let table = table(session, name, store, columns, levels).await;
+        table.map_err(|error| failed(&format!("cannot read {shown}"), &error))?;
         Ok(Some(reading))
     }
 
@@ -209,11 +204,17 @@ impl fmt::Display for Reading {
     }
 }
 
-/// What we found wrong ourselves on the way, and so can say what to do about.
-pub(super) fn told_by_us(error: &DataFusionError) -> Option<&SqlError> {
-    match error.find_root() {
-        DataFusionError::External(cause) => cause.downcast_ref(),
+/// The failure of `what`; where we found out ourselves what is wrong, with what to do about it.
+pub(super) fn failed(what: &str, error: &DataFusionError) -> Failure {
+    let ours = match error.find_root() {
+        DataFusionError::External(cause) => cause.downcast_ref::<SqlError>(),
         _ => None,
+    };
+    match ours {
+        Some(SqlError { message, help, .. }) => {
+            Failure::Running(Diagnostic { help: help.clone(), ..Diagnostic::new(format!("{what}: {message}")) })
+        }
+        None => Failure::running(format!("{what}: {}", error.strip_backtrace())),
     }
 }
 

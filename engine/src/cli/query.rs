@@ -20,7 +20,7 @@ use futures::TryStreamExt;
 
 use super::args::{Query, RowFormat};
 use super::failure::{Failure, Outcome, load};
-use super::lake::{Lake, Reading, told_by_us};
+use super::lake::{self, Lake, Reading};
 use super::rows::{Output, Rows, is_closed};
 use super::screen::Screen;
 use crate::config::{Region, TableConfig};
@@ -66,13 +66,7 @@ pub(super) fn usage(message: &str) -> Failure {
 
 /// The failure of a query that was right.
 pub(super) fn failed(error: DataFusionError) -> Failure {
-    if let Some(SqlError { message, help, .. }) = told_by_us(&error) {
-        return Failure::Running(Diagnostic {
-            help: help.clone(),
-            ..Diagnostic::new(format!("the query failed: {message}"))
-        });
-    }
-    Failure::running(format!("the query failed: {}", error.strip_backtrace()))
+    lake::failed("the query failed", &error)
 }
 
 /// Where rows are wanted, and how.
