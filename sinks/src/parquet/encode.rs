@@ -22,7 +22,7 @@ use super::plan::Plan;
 const WORTH_A_THREAD: usize = 65_536;
 
 /// So many rows of a column are put in order at a time: what they take stays in a core's cache until it is encoded.
-const AT_A_TIME: usize = 8_192;
+const PIECE_ROWS: usize = 8_192;
 
 /// Where a row lies: its batch, and its place there.
 type Place = (usize, usize);
@@ -99,7 +99,7 @@ fn encode(
     match order {
         Some(order) => {
             let pieces = column(rows, place);
-            order.chunks(AT_A_TIME).try_for_each(|places| write(&interleave(&pieces, places)?))?;
+            order.chunks(PIECE_ROWS).try_for_each(|places| write(&interleave(&pieces, places)?))?;
         }
         None => rows.iter().try_for_each(|batch| write(batch.column(place)))?,
     }
