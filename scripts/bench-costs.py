@@ -14,10 +14,12 @@ import os
 import statistics
 import subprocess
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "watershed"
 PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR") or CACHE / "target") / "release"
 
@@ -47,25 +49,18 @@ sink = "out"
 sql = '''{sql}'''
 """
 
-FEW = """
-SELECT window_start, country, type, count(*) AS events, sum(amount) AS revenue, avg(amount) AS mean, max(amount) AS most
-FROM {window} GROUP BY window_start, window_end, country, type"""
+QUERIES = {
+    name: query["sql"] for name, query in tomllib.loads((ROOT / "bench" / "suites" / "w.toml").read_text())["queries"].items()
+}
+"""Those of workload W."""
 
-MANY = """
+KEYED = """
 SELECT window_start, {key} AS key, count(*) AS events, sum(amount) AS revenue
-FROM {window} GROUP BY window_start, window_end, {key}"""
+FROM tumble(orders, INTERVAL '1 day') GROUP BY window_start, window_end, {key}"""
 
-SKETCHES = """
-SELECT window_start, region AS cloud_region, count(DISTINCT user_id) AS users,
-       approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY amount) AS p99
-FROM {window} GROUP BY window_start, window_end, region"""
-
-USERS = """
-SELECT window_start, window_end, user_id, count(*) AS events, sum(amount) AS revenue
-FROM {window} GROUP BY window_start, window_end, user_id"""
-
-TEN_SECONDS = "tumble(orders, INTERVAL '10 seconds')"
-MINUTE_BY_TEN = "hop(orders, INTERVAL '10 seconds', INTERVAL '1 minute')"
+HOPPING = """
+SELECT window_start, country, type, count(*) AS events, sum(amount) AS revenue, avg(amount) AS mean, max(amount) AS most
+FROM hop(orders, INTERVAL '1 second', INTERVAL '{overlap} seconds') GROUP BY window_start, window_end, country, type"""
 
 SIZES = [100, 215, 1000, 4000]
 KEYS = [10, 1_000, 100_000, 1_000_000, 10_000_000]
@@ -179,7 +174,7 @@ def sizes(bench: Bench) -> None:
     def row(size: int) -> list[str]:
         with tempfile.NamedTemporaryFile(dir=bench.orders(events).parent, suffix=".ndjson") as file:
             resized(bench.orders(events), size, Path(file.name))
-            runs = bench.run(Path(file.name), [FEW.format(window=TEN_SECONDS)])
+            runs = bench.run(Path(file.name), [QUERIES["q1"]])
         average = runs.reports[0]["bytes_in"] / runs.reports[0]["read"]
         rate = runs.of(lambda report: report["bytes_in"] / report["cpu_s"] / 1e6, 0)
         return [f"{average:,.0f} B", *runs.cells(), rate]
@@ -192,7 +187,7 @@ def keys(bench: Bench) -> None:
 
     def row(count: int) -> list[str]:
         key = f"(user_id * 16 + product_id % 16) % {count}"
-        runs = bench.run(bench.orders(bench.events), [MANY.format(key=key, window="tumble(orders, INTERVAL '1 day')")])
+        runs = bench.run(bench.orders(bench.events), [KEYED.format(key=key)])
         return [f"{count:,}", runs.rows_out(), *runs.cells()]
 
     table(["keys", "rows out", *COST], map(row, KEYS))
@@ -200,8 +195,7 @@ def keys(bench: Bench) -> None:
 
 def hops(bench: Bench) -> None:
     def row(overlap: int) -> list[str]:
-        window = f"hop(orders, INTERVAL '1 second', INTERVAL '{overlap} seconds')"
-        runs = bench.run(bench.orders(bench.events), [FEW.format(window=window)])
+        runs = bench.run(bench.orders(bench.events), [HOPPING.format(overlap=overlap)])
         return [str(overlap), runs.rows_out(), *runs.cells()]
 
     table(["size : slide", "rows out", *COST], map(row, OVERLAPS))
@@ -211,8 +205,7 @@ def pipelines(bench: Bench) -> None:
     """A tenth of the events: each of them goes through all pipelines."""
 
     def row(count: int) -> list[str]:
-        queries = [FEW.format(window=TEN_SECONDS)] * count
-        runs = bench.run(bench.orders(bench.events // 10), queries)
+        runs = bench.run(bench.orders(bench.events // 10), [QUERIES["q1"]] * count)
         each = runs.of(lambda report: report["cpu_s"] / report["read"] * 1e6 / count, 3)
         return [str(count), *runs.cells(), each]
 
@@ -221,16 +214,11 @@ def pipelines(bench: Bench) -> None:
 
 def lanes(bench: Bench) -> None:
     """A core and a file for each lane."""
-    questions = {
-        "q1": FEW.format(window=TEN_SECONDS),
-        "q2": USERS.format(window=MINUTE_BY_TEN),
-        "q3": SKETCHES.format(window=TEN_SECONDS),
-    }
-    cases = [(name, count) for name in questions for count in LANES]
+    cases = [(name, count) for name in QUERIES for count in LANES]
 
     def row(case: tuple[str, int]) -> list[str]:
         name, count = case
-        return [name, str(count), *bench.run(bench.dealt(count), [questions[name]], count, count).cells()]
+        return [name, str(count), *bench.run(bench.dealt(count), [QUERIES[name]], count, count).cells()]
 
     table(["query", "lanes and cores", *COST], map(row, cases))
 
