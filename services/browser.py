@@ -5,24 +5,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from .cache import HERE, execute, installed
+from .cache import HERE
+from .node import installation
 
 FOLDER = HERE / "browser"
-MANIFEST = FOLDER / "package.json"
-LOCK = FOLDER / "package-lock.json"
 WITHIN = 120
 """Seconds for four looks at a page; the first unpacks the browser."""
-
-
-def modules() -> Path:
-    """The folder of the installation."""
-
-    def install(folder: Path) -> None:
-        for file in (MANIFEST, LOCK):
-            (folder / file.name).write_bytes(file.read_bytes())
-        execute(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
-
-    return installed("browser", [MANIFEST, LOCK], install)
 
 
 def look(page: Path, pictures: Path) -> dict[str, Any]:
@@ -30,6 +18,6 @@ def look(page: Path, pictures: Path) -> dict[str, Any]:
     script = (FOLDER / "look.mjs").read_text()
     command = ["node", "--input-type=module", "-", page.resolve(), pictures.resolve()]
     # By standard input, so that its packages are found from the folder that it runs in.
-    done = subprocess.run(command, input=script, cwd=modules(), capture_output=True, text=True, timeout=WITHIN)
+    done = subprocess.run(command, input=script, cwd=installation(FOLDER), capture_output=True, text=True, timeout=WITHIN)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -40,13 +40,16 @@ class Front(Double):
             self._local.upstream = http.client.HTTPConnection(LOOPBACK, self._to)
         upstream = self._local.upstream
         headers = {name: value for name, value in asked.headers.items() if name.lower() not in NOT_PASSED_ON}
-        try:
+
+        def ask() -> http.client.HTTPResponse:
             upstream.request(asked.method, asked.target, asked.body or None, headers)
-            response = upstream.getresponse()
+            return upstream.getresponse()
+
+        try:
+            response = ask()
         except http.client.RemoteDisconnected:
             # It was kept for too long.
-            upstream.request(asked.method, asked.target, asked.body or None, headers)
-            response = upstream.getresponse()
+            response = ask()
         body, length = response.read(), response.getheader("content-length")
         headers = {name: value for name, value in response.getheaders() if name.lower() not in NOT_PASSED_ON}
         if asked.method == "HEAD" and length is not None:

@@ -6,20 +6,24 @@ from pathlib import Path
 from .cache import HERE, Command, execute, installed
 from .service import Service
 
-MANIFEST = HERE / "npm" / "package.json"
-LOCK = HERE / "npm" / "package-lock.json"
 LOOPBACK_ONLY = HERE / "npm" / "loopback.cjs"
 
 
+def installation(folder: Path) -> Path:
+    """Where the packages are installed that the manifest and the lock in a folder name."""
+    files = [folder / "package.json", folder / "package-lock.json"]
+
+    def install(into: Path) -> None:
+        for file in files:
+            (into / file.name).write_bytes(file.read_bytes())
+        execute(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], into)
+
+    return installed(folder.name, files, install)
+
+
 def modules() -> Path:
-    """The folder of installed packages."""
-
-    def install(folder: Path) -> None:
-        for file in (MANIFEST, LOCK):
-            (folder / file.name).write_bytes(file.read_bytes())
-        execute(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
-
-    return installed("npm", [MANIFEST, LOCK], install) / "node_modules"
+    """The folder of the servers' packages."""
+    return installation(HERE / "npm") / "node_modules"
 
 
 class NodeService(Service):
