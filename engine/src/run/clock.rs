@@ -20,6 +20,10 @@ impl SplitClock {
     /// Publishes a watermark. What the split has brought up to it must have been handed over before.
     pub(crate) fn publish(&self, watermark: i64) {
         self.watermark.fetch_max(watermark, Ordering::AcqRel);
+    }
+
+    /// Something has come.
+    pub(crate) fn set_busy(&self) {
         self.idle.store(false, Ordering::Release);
     }
 
@@ -29,6 +33,7 @@ impl SplitClock {
 
     pub(crate) fn end(&self) {
         self.publish(END);
+        self.set_busy();
     }
 
     fn time(&self) -> SplitTime {

@@ -12,11 +12,12 @@ use super::acks::Acks;
 use super::board::Board;
 use super::clock::SourceClock;
 use super::error::RunError;
-use super::lane::LaneMessage;
 use super::reader::{Ask, Driver, stopped};
 use super::schemas::Schemas;
 use super::sources::LiveSource;
 use super::split::LaneSplit;
+use super::turns::Turns;
+use super::way::{LaneEnd, Way};
 use crate::checkpoint::{Budget, SourceState, SplitState};
 use crate::watermark::{BEGINNING, SplitWatermark};
 
@@ -30,7 +31,7 @@ const LEAST_CHUNK_BYTES: usize = 64 << 10;
 /// What all drivers of a run share.
 #[derive(Clone)]
 pub(super) struct Reading {
-    pub(super) lanes: Vec<mpsc::UnboundedSender<LaneMessage>>,
+    pub(super) lanes: Vec<LaneEnd>,
     pub(super) budget: Arc<Semaphore>,
     /// What `budget` holds.
     pub(super) budget_bytes: usize,
@@ -54,10 +55,12 @@ pub(super) struct Drivers {
     idle_after: Duration,
     open: Option<Arc<Semaphore>>,
     schemas: Option<Arc<Schemas>>,
+    /// Whether chunks of a split may go to other lanes than its own.
+    spreads: bool,
     state: SourceState,
     known: BTreeSet<SplitId>,
-    /// A split that comes back keeps its number, and with it its lane: what is said of it stays in order.
-    numbers: BTreeMap<SplitId, usize>,
+    /// A split that comes back keeps its number, and with it its lane, and its turns: what is said of it stays in order.
+    places: BTreeMap<SplitId, (usize, Arc<Turns>)>,
     /// What drivers ask for; they hold the other end.
     asks: mpsc::UnboundedReceiver<Ask>,
     asking: mpsc::UnboundedSender<Ask>,
@@ -77,9 +80,10 @@ impl Drivers {
             idle_after: live.config.idle_after,
             open: live.source.bounded().then(|| Arc::new(Semaphore::new(open))),
             schemas: live.schemas.clone(),
+            spreads: live.spreads,
             state,
             known: BTreeSet::new(),
-            numbers: BTreeMap::new(),
+            places: BTreeMap::new(),
             asks,
             asking,
             shared: shared.clone(),
@@ -98,25 +102,25 @@ impl Drivers {
             let greatest = restored.as_ref().and_then(|state| state.greatest_time);
             let watermark = SplitWatermark::resumed(self.max_delay, greatest).now();
             let clock = self.clock.add(watermark.max(self.source.promise(id).unwrap_or(BEGINNING)));
-            let own = *self.numbers.entry(id.clone()).or_insert_with(|| {
+            let place = self.places.entry(id.clone()).or_insert_with(|| {
                 *number += 1;
-                *number - 1
+                (*number - 1, Arc::default())
             });
-            let split = LaneSplit { number: own, source: self.index, id: id.clone(), clock, restored };
-            let lane = self.shared.lanes[own % self.shared.lanes.len()].clone();
-            drivers.push(self.driver(split, lane));
+            let (number, turns) = place.clone();
+            let split = LaneSplit { number, source: self.index, id: id.clone(), clock, restored, turns };
+            drivers.push(self.driver(split));
         }
         drivers
     }
 
-    fn driver(&self, split: LaneSplit, lane: mpsc::UnboundedSender<LaneMessage>) -> Driver {
+    fn driver(&self, split: LaneSplit) -> Driver {
         let shared = &self.shared;
         Driver {
             source_name: self.name.clone(),
             source: self.source.clone(),
             acks: self.source.acknowledges().then(|| shared.acks.listen(&self.name, &split.id)),
+            way: Way::new(split.number, &shared.lanes, self.spreads),
             split: Arc::new(split),
-            lane,
             budget: shared.budget.clone(),
             open: self.open.clone(),
             chunk_bytes: self.chunk_bytes(),

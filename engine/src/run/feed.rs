@@ -6,10 +6,10 @@ use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
 use datafusion::common::{DataFusionError, Result as DataFusionResult};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::clock::Besides;
 use super::intake::Decoded;
 use super::lane::{Closed, LaneOutput, LanePipeline, SessionRows, Tap, TapKind};
 use super::ledger::Ledger;
-use super::split::LaneSplit;
 use super::times::event_times;
 use crate::rows::Rows;
 use crate::watermark::SplitWatermark;
@@ -17,10 +17,9 @@ use crate::window::{PaneGrid, PaneStore};
 
 /// A decoded chunk on its way into the taps of its source.
 pub(super) struct Chunk<'a> {
-    pub(super) split: &'a Arc<LaneSplit>,
     pub(super) decoded: &'a Decoded,
     /// The split's watermark before the chunk.
-    pub(super) before: &'a SplitWatermark,
+    pub(super) before: SplitWatermark,
     /// The same, after it.
     pub(super) after: i64,
     pub(super) ledger: Arc<Ledger>,
@@ -45,15 +44,21 @@ impl From<Closed> for Fed {
 }
 
 impl Chunk<'_> {
-    /// Takes the chunk through one tap.
-    pub(super) fn feed(&self, tap: &Tap, pipeline: &LanePipeline, store: Option<&mut PaneStore>) -> Result<(), Fed> {
+    /// Takes the chunk through one tap. `besides` is what held for its pipeline in the chunk's turn.
+    pub(super) fn feed(
+        &self,
+        tap: &Tap,
+        pipeline: &LanePipeline,
+        besides: Besides,
+        store: Option<&mut PaneStore>,
+    ) -> Result<(), Fed> {
         let rows = tap.branch.rows.run(Rows::decoded(self.decoded.batch.project(&tap.columns)?))?;
         if rows.batch.num_rows() == 0 {
             return Ok(());
         }
         match (&tap.kind, store) {
-            (TapKind::Grid(grid), Some(store)) => self.feed_panes(tap, pipeline, *grid, rows, store),
-            (TapKind::Session, _) => self.feed_session(tap, pipeline, rows),
+            (TapKind::Grid(grid), Some(store)) => self.feed_panes(tap, pipeline, besides, *grid, rows, store),
+            (TapKind::Session, _) => self.feed_session(tap, pipeline, besides, rows),
             (TapKind::Rows | TapKind::Grid(_), _) => {
                 self.count_aggregated(tap, &rows);
                 let message = LaneOutput::Rows { batch: rows.batch, permit: self.permit.clone() };
@@ -73,12 +78,12 @@ impl Chunk<'_> {
         &self,
         tap: &Tap,
         pipeline: &LanePipeline,
+        besides: Besides,
         grid: PaneGrid,
         rows: Rows,
         store: &mut PaneStore,
     ) -> Result<(), Fed> {
         let times = event_times(rows.batch.column(tap.branch.time))?;
-        let besides = pipeline.clock.besides(&self.split.clock);
         let lateness = pipeline.allowed_lateness;
         let earliest = times.iter().min().copied().unwrap_or_default();
         if grid.first_end(earliest).saturating_add(lateness) > besides.with(self.after) {
@@ -116,9 +121,8 @@ impl Chunk<'_> {
         Ok(())
     }
 
-    fn feed_session(&self, tap: &Tap, pipeline: &LanePipeline, rows: Rows) -> Result<(), Fed> {
+    fn feed_session(&self, tap: &Tap, pipeline: &LanePipeline, besides: Besides, rows: Rows) -> Result<(), Fed> {
         let times = event_times(rows.batch.column(tap.branch.time))?;
-        let besides = pipeline.clock.besides(&self.split.clock);
         let before = self.watermarks_before();
         let watermarks = (0..times.len()).map(|row| besides.with(before[rows.origin_of(row) as usize])).collect();
         let keys = tap.branch.keys.iter().map(|&key| rows.batch.column(key).clone()).collect();

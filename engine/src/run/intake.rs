@@ -51,13 +51,11 @@ pub(crate) struct LaneKeys {
     pub(crate) columns: Vec<usize>,
 }
 
-/// Where and when a lane decodes.
+/// When a lane decodes.
 #[derive(Clone, Copy)]
-pub(super) struct Intake<'a> {
-    pub(super) lane: usize,
+pub(super) struct Intake {
     /// The round that the lane is in.
     pub(super) round: u64,
-    pub(super) tally: &'a Tally,
     /// The clock.
     pub(super) now: i64,
     /// Time since some moment, which never goes back.
@@ -69,6 +67,18 @@ pub(super) struct Decoded {
     pub(super) batch: RecordBatch,
     /// Event times of its rows, where they are wanted.
     pub(super) times: Option<ScalarBuffer<i64>>,
+    /// The records that are in no row.
+    left_out: LeftOut,
+}
+
+/// What became of records that go no further, and what there was in all.
+#[derive(Default)]
+struct LeftOut {
+    read: u64,
+    bytes: u64,
+    filtered: u64,
+    duplicates: u64,
+    letters: Vec<DeadLetter>,
 }
 
 impl Decoded {
@@ -99,9 +109,9 @@ impl Again {
 }
 
 impl LaneSource {
-    /// Decodes the records of a chunk, and counts what becomes of those that go no further.
-    pub(super) fn decode(&mut self, split: &LaneSplit, records: &Records, at: Intake<'_>) -> Result<Decoded, Stopped> {
-        let Intake { lane, round, tally, now, elapsed } = at;
+    /// Decodes the records of a chunk. What becomes of those that go no further is for [`Self::account`] to tell.
+    pub(super) fn decode(&mut self, split: &LaneSplit, records: &Records, at: Intake) -> Result<Decoded, RunError> {
+        let Intake { round, now, elapsed } = at;
         let failed = |error: DataFusionError| RunError::query(&self.name, &error);
         let mut again = match &self.redelivery {
             Some(redelivery) => Again(Some(redelivery.admit(round, records, elapsed).map_err(failed)?)),
@@ -124,7 +134,7 @@ impl LaneSource {
             (decoded.bad.iter().filter(|b| !again.is(b.index)))
                 .map(|b| DeadLetter::new(records.position(b.index), b.reason.clone(), &records.shown(b.index))),
         );
-        let mut rows = Decoded { batch: decoded.batch, times: None };
+        let mut rows = Decoded { batch: decoded.batch, times: None, left_out: LeftOut::default() };
         let record_of = || good_records(records.len(), decoded.bad.iter().map(|bad| bad.index)).into_iter();
         let mut duplicates = again.count();
         if duplicates > 0 {
@@ -160,7 +170,26 @@ impl LaneSource {
             duplicates += rows.keep(&fresh.map_err(failed)?).map_err(failed)?;
         }
         let skipped = records.skipped();
-        let read = (records.len() + records.rejected().len()) as u64 + skipped;
+        rows.left_out = LeftOut {
+            read: (records.len() + records.rejected().len()) as u64 + skipped,
+            bytes,
+            filtered: outside + duplicates + skipped,
+            duplicates: duplicates + left_out,
+            letters,
+        };
+        Ok(rows)
+    }
+
+    /// Counts what became of the records of a chunk that go no further, and sends the bad ones where they are kept.
+    pub(super) fn account(
+        &self,
+        lane: usize,
+        split: &LaneSplit,
+        decoded: &mut Decoded,
+        tally: &Tally,
+        now: i64,
+    ) -> Result<(), Stopped> {
+        let LeftOut { read, bytes, filtered, duplicates, letters } = std::mem::take(&mut decoded.left_out);
         let bad = letters.len() as u64;
         let mut told = vec![false; tally.pipelines.len()];
         self.taps.iter().for_each(|tap| told[tap.pipeline] = true);
@@ -168,11 +197,10 @@ impl LaneSource {
         for counters in readers.chain([&tally.total]) {
             Counters::add(&counters.read, read);
             Counters::add(&counters.bad, bad);
-            Counters::add(&counters.filtered, outside + duplicates + skipped);
-            Counters::add(&counters.duplicates, duplicates + left_out);
+            Counters::add(&counters.filtered, filtered);
+            Counters::add(&counters.duplicates, duplicates);
             Counters::add(&counters.bytes_in, bytes);
         }
-        self.dead_letters.send(lane, &self.name, &split.id, letters, now)?;
-        Ok(rows)
+        self.dead_letters.send(lane, &self.name, &split.id, letters, now)
     }
 }

@@ -1,6 +1,6 @@
 //! A lane: one thread that takes chunks of records from decode to pane, alone.
 //!
-//! Lanes share nothing per event. What they hand to pipelines goes over bounded channels, so that a slow sink stops
+//! Lanes share nothing per event; of a split, whose chunks may come to several of them, they share its turns (`turns`). What they hand to pipelines goes over bounded channels, so that a slow sink stops
 //! them, and they in turn the readers. Messages of a lane arrive in order: what it says after a chunk comes after it.
 //! A barrier is looked for between two chunks, ahead of those that wait: what waits is not part of the epoch, and is read
 //! again after a crash.
@@ -14,35 +14,32 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use watershed_connectors::{Position, Records};
 
 use super::barrier::Barrier;
-use super::clock::PipelineClock;
+use super::clock::{Besides, PipelineClock};
 use super::coordinator::CoordinatorMessage;
 use super::cut::LaneCut;
 use super::error::RunError;
 use super::feed::{Chunk, Fed};
 use super::intake::{Intake, LaneSource};
 use super::ledger::Ledger;
-use super::split::{Gone, LaneSplit, LiveSplit};
+use super::split::LaneSplit;
 use super::step::Step;
 use super::tally::{Tallies, Tally};
+use super::turns::{DecodedChunk, News, Next, Said};
+use super::way::Load;
 use super::world::World;
 use crate::checkpoint::Budget;
 use crate::decode::Registered;
 use crate::plan::{CutWindow, PlannedBranch};
 use crate::rows::Rows;
+use crate::watermark::SplitWatermark;
 use crate::window::{PaneGrid, PanePart, PaneRows, PaneStore};
 
 /// What a lane is told.
 pub(crate) enum LaneMessage {
     /// Records.
     Chunk(Box<ReadChunk>),
-    /// The split was opened for the first time, or elsewhere than where it was left, at this position.
-    Opened(Arc<LaneSplit>, Position),
-    /// The split has moved to this position without a record.
-    Moved(Arc<LaneSplit>, Position),
-    /// The split is silent and caught up.
-    Idle(Arc<LaneSplit>),
-    /// No more of the split will come.
-    Gone(Arc<LaneSplit>, Gone),
+    /// Something else of a split, which has this turn.
+    News(Arc<LaneSplit>, u64, News),
     /// Hand over what pipeline `pipeline` holds up to `through`.
     Seal { pipeline: usize, through: i64 },
     /// Look after the barrier.
@@ -52,6 +49,7 @@ pub(crate) enum LaneMessage {
 /// Records of a split as they were read.
 pub(crate) struct ReadChunk {
     pub(crate) split: Arc<LaneSplit>,
+    pub(crate) turn: u64,
     pub(crate) records: Records,
     /// The registered schemas that they name.
     pub(crate) schemas: Registered,
@@ -160,10 +158,12 @@ pub(crate) struct Lane {
     /// How many there are.
     pub(crate) lanes: usize,
     pub(crate) inbox: mpsc::UnboundedReceiver<LaneMessage>,
+    pub(crate) load: Load,
     pub(crate) sources: Vec<LaneSource>,
     pub(crate) pipelines: Vec<LanePipeline>,
     pub(crate) stores: BTreeMap<(usize, usize), PaneStore>,
-    pub(crate) splits: BTreeMap<usize, LiveSplit>,
+    /// Those whose epochs this lane ends, by number.
+    pub(crate) splits: BTreeMap<usize, Arc<LaneSplit>>,
     pub(crate) barrier: watch::Receiver<Barrier>,
     /// The last round that the lane has ended.
     pub(crate) ended: u64,
@@ -216,29 +216,7 @@ impl Lane {
         match message {
             LaneMessage::Wake => Ok(()),
             LaneMessage::Chunk(read) => self.chunk(*read),
-            LaneMessage::Idle(split) => {
-                split.clock.set_idle();
-                Ok(self.progress(split.source)?)
-            }
-            LaneMessage::Moved(split, position) => {
-                self.live(&split).moved_to(position);
-                Ok(())
-            }
-            LaneMessage::Opened(split, position) => {
-                let max_delay = self.sources[split.source].max_delay;
-                let live = self.live(&split);
-                if !Arc::ptr_eq(&live.split, &split) {
-                    // It was elsewhere since.
-                    *live = LiveSplit::new(&split, max_delay);
-                }
-                live.opened(position);
-                Ok(())
-            }
-            LaneMessage::Gone(split, gone) => {
-                self.live(&split).end(gone);
-                split.clock.end();
-                Ok(self.progress(split.source)?)
-            }
+            LaneMessage::News(split, turn, news) => self.take(&split, turn, Said::News(news)),
             LaneMessage::Seal { pipeline, through } => {
                 let mut sealed = Vec::new();
                 for (&(_, cut), store) in self.stores.range_mut((pipeline, 0)..(pipeline + 1, 0)) {
@@ -284,11 +262,12 @@ impl Lane {
             source.dead_letters.end_epoch(self.number, barrier)?;
         }
         let mut splits = Vec::new();
-        self.splits.retain(|_, live| {
-            if let Some(state) = live.cut() {
-                splits.push((live.split.source, live.split.id.clone(), state));
+        self.splits.retain(|_, split| {
+            let mut order = split.turns.lock();
+            if let Some(state) = order.end(barrier.round) {
+                splits.push((split.source, split.id.clone(), state));
             }
-            live.is_here()
+            order.is_here()
         });
         self.ended = barrier.round;
         self.tally = self.tallies.of(barrier.round + 1);
@@ -296,11 +275,6 @@ impl Lane {
         let pause_us = (self.world.environment.elapsed() - begun).as_micros() as u64;
         tracing::debug!(lane = self.number, epoch = barrier.epoch, pause_us, "epoch ended on the lane");
         self.coordinator.send(CoordinatorMessage::Lane(LaneCut { splits })).map_err(|_| Stopped::Closed)
-    }
-
-    fn live(&mut self, split: &Arc<LaneSplit>) -> &mut LiveSplit {
-        let max_delay = self.sources[split.source].max_delay;
-        self.splits.entry(split.number).or_insert_with(|| LiveSplit::new(split, max_delay))
     }
 
     /// Tells every pipeline that reads `source` to look at its watermark.
@@ -316,33 +290,95 @@ impl Lane {
     }
 
     fn chunk(&mut self, read: ReadChunk) -> Result<(), Stopped> {
-        let ReadChunk { split, records, schemas, position, promise, permit } = read;
-        let before = self.live(&split).watermark.clone();
+        let ReadChunk { split, turn, records, schemas, position, promise, permit } = read;
         let source = &mut self.sources[split.source];
-        let (now, elapsed) = (self.world.now_us(), self.world.environment.elapsed());
-        let at = Intake { lane: self.number, round: self.ended + 1, tally: &self.tally, now, elapsed };
+        let at = Intake { round: self.ended + 1, now: self.world.now_us(), elapsed: self.world.environment.elapsed() };
         source.decoder.learn(&schemas);
         let decoded = source.decode(&split, &records, at)?;
+        let chunk = DecodedChunk { decoded, position, promise, permit };
+        self.take(&split, turn, Said::Rows(Box::new(chunk)))?;
+        self.load.done();
+        Ok(())
+    }
+
+    /// Takes what is said of a split, and does what has its turn.
+    fn take(&mut self, split: &Arc<LaneSplit>, turn: u64, said: Said) -> Result<(), Stopped> {
+        if split.number % self.lanes == self.number {
+            self.splits.insert(split.number, split.clone());
+        }
+        split.turns.lock().wait(turn, split, said);
+        loop {
+            let mut order = split.turns.lock();
+            match order.next(self.ended) {
+                Next::Nothing => return Ok(()),
+                Next::EndEpoch => {
+                    drop(order);
+                    let wanted = *self.barrier.borrow();
+                    self.end_epoch(wanted)?;
+                }
+                Next::Do(split, Said::News(news)) => {
+                    let max_delay = self.sources[split.source].max_delay;
+                    match news {
+                        News::Opened(position) => order.opened(&split, max_delay, position),
+                        News::Moved(position) => order.live(&split, max_delay).moved_to(position),
+                        News::Idle => {
+                            split.clock.set_idle();
+                            drop(order);
+                            self.progress(split.source)?;
+                        }
+                        News::Gone(gone) => {
+                            order.live(&split, max_delay).end(gone);
+                            split.clock.end();
+                            drop(order);
+                            self.progress(split.source)?;
+                        }
+                    }
+                }
+                Next::Do(split, Said::Rows(chunk)) => {
+                    let live = order.live(&split, self.sources[split.source].max_delay);
+                    let before = live.watermark.clone();
+                    if let Some(times) = &chunk.decoded.times {
+                        live.watermark.advance(times);
+                        split.clock.set_busy();
+                    }
+                    if let Some(promise) = chunk.promise {
+                        live.watermark.promise(promise);
+                    }
+                    let after = live.watermark.now();
+                    live.moved_to(chunk.position.clone());
+                    // Asked in the chunk's turn: later ones may show their watermark before this one's rows are in.
+                    let taps = self.sources[split.source].taps.iter();
+                    let besides = taps.map(|tap| self.pipelines[tap.pipeline].clock.besides(&split.clock)).collect();
+                    drop(order);
+                    self.feed(&split, *chunk, before, after, besides)?;
+                }
+            }
+        }
+    }
+
+    /// Takes a chunk that has had its turn into its panes. `besides` is what held then, by tap.
+    fn feed(
+        &mut self,
+        split: &LaneSplit,
+        chunk: DecodedChunk,
+        before: SplitWatermark,
+        after: i64,
+        besides: Vec<Besides>,
+    ) -> Result<(), Stopped> {
+        let DecodedChunk { mut decoded, permit, .. } = chunk;
+        let source = &self.sources[split.source];
+        source.account(self.number, split, &mut decoded, &self.tally, self.world.now_us())?;
         let rows = decoded.batch.num_rows();
         let mut reads = vec![None; self.pipelines.len()];
         for tap in source.taps.iter() {
             reads[tap.pipeline] = Some(self.tally.pipelines[tap.pipeline].clone());
         }
         let ledger = Ledger::open(&self.tally.total, reads.into_iter(), rows);
-
-        let mut after = before.clone();
-        if let Some(times) = &decoded.times {
-            after.advance(times);
-        }
-        if let Some(promise) = promise {
-            after.promise(promise);
-        }
         if rows > 0 {
-            let permit = Arc::new(permit);
-            let chunk = Chunk { split: &split, decoded: &decoded, before: &before, after: after.now(), ledger, permit };
-            for tap in source.taps.iter() {
+            let chunk = Chunk { decoded: &decoded, before, after, ledger, permit: Arc::new(permit) };
+            for (tap, besides) in source.taps.iter().zip(besides) {
                 let pipeline = &self.pipelines[tap.pipeline];
-                match chunk.feed(tap, pipeline, self.stores.get_mut(&(tap.pipeline, tap.cut))) {
+                match chunk.feed(tap, pipeline, besides, self.stores.get_mut(&(tap.pipeline, tap.cut))) {
                     Ok(()) => {}
                     Err(Fed::Closed) => return Err(Stopped::Closed),
                     Err(Fed::Failed(error)) => return Err(RunError::query(&pipeline.name, &error).into()),
@@ -350,12 +386,9 @@ impl Lane {
             }
         }
         if decoded.times.is_some() {
-            split.clock.publish(after.now());
+            split.clock.publish(after);
         }
-        let live = self.live(&split);
-        live.watermark = after;
-        live.moved_to(position);
-        if self.sources[split.source].awaited {
+        if source.awaited {
             let awaited = CoordinatorMessage::Awaited { round: self.ended + 1 };
             self.coordinator.send(awaited).map_err(|_| Closed)?;
         }

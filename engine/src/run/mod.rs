@@ -48,7 +48,9 @@ mod step;
 mod sweeping;
 mod tally;
 mod times;
+mod turns;
 mod upkeep;
+mod way;
 mod wiring;
 mod world;
 

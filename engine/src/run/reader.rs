@@ -1,4 +1,4 @@
-//! Drives one reader: takes memory from the budget, reads, and hands chunks to the split's lane.
+//! Drives one reader: takes memory from the budget, reads, and hands chunks to a lane.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,9 +10,11 @@ use watershed_connectors::{Position, ReadLimits, ReadStatus, Reader, Records, So
 use super::attempts::Attempts;
 use super::board::{Board, Gauge};
 use super::error::RunError;
-use super::lane::{LaneMessage, ReadChunk};
+use super::lane::ReadChunk;
 use super::schemas::Schemas;
 use super::split::{Gone, LaneSplit};
+use super::turns::News;
+use super::way::Way;
 use crate::checkpoint::Budget;
 
 /// Payload bytes of a chunk: some thousand events, so that what is paid per chunk is small per event, and small enough to
@@ -49,7 +51,7 @@ pub(crate) struct Driver {
     pub(crate) source_name: Arc<str>,
     pub(crate) source: Arc<dyn Source>,
     pub(crate) split: Arc<LaneSplit>,
-    pub(crate) lane: mpsc::UnboundedSender<LaneMessage>,
+    pub(crate) way: Way,
     /// Bytes that may be in flight.
     pub(crate) budget: Arc<Semaphore>,
     /// How many readers of this source may be open at once.
@@ -105,8 +107,7 @@ impl Driver {
                 Ok(mut reader) => {
                     let moved = position.as_ref() != Some(&reader.position()) || std::mem::take(&mut back);
                     if moved && !self.source.bounded() {
-                        let opened = LaneMessage::Opened(self.split.clone(), reader.position());
-                        let _ = self.lane.send(opened);
+                        let _ = self.way.tell(&self.split, News::Opened(reader.position()));
                     }
                     let outcome = match self.drain(reader.as_mut(), &mut attempts).await {
                         Ok(end) => self.last_ack(reader.as_mut()).await.map(|()| end),
@@ -189,8 +190,8 @@ impl Driver {
                 let position = reader.position();
                 told.clone_from(&position);
                 let promise = reader.promise();
-                let chunk = ReadChunk { split: self.split.clone(), records, schemas, position, promise, permit };
-                if self.lane.send(LaneMessage::Chunk(Box::new(chunk))).is_err() {
+                let (split, turn) = (self.split.clone(), self.split.turns.give());
+                if self.way.chunk(ReadChunk { split, turn, records, schemas, position, promise, permit }).is_err() {
                     return Ok(End::Read);
                 }
             }
@@ -203,18 +204,18 @@ impl Driver {
             match status {
                 ReadStatus::Ended => {
                     if self.find_children().await {
-                        let _ = self.lane.send(LaneMessage::Gone(self.split.clone(), Gone::Ended));
+                        let _ = self.way.tell(&self.split, News::Gone(Gone::Ended));
                     }
                     return Ok(End::Read);
                 }
                 ReadStatus::Left => {
-                    let _ = self.lane.send(LaneMessage::Gone(self.split.clone(), Gone::Left));
+                    let _ = self.way.tell(&self.split, News::Gone(Gone::Left));
                     return Ok(End::Left);
                 }
                 ReadStatus::CaughtUp if finishing && nothing => return Ok(End::Read),
                 ReadStatus::CaughtUp if !idle && self.is_idle(reader, silent_since) => {
                     idle = true;
-                    let _ = self.lane.send(LaneMessage::Idle(self.split.clone()));
+                    let _ = self.way.tell(&self.split, News::Idle);
                 }
                 ReadStatus::CaughtUp | ReadStatus::More => {}
             }
@@ -231,7 +232,7 @@ impl Driver {
         let position = reader.position();
         if position != *told {
             told.clone_from(&position);
-            let _ = self.lane.send(LaneMessage::Moved(self.split.clone(), position));
+            let _ = self.way.tell(&self.split, News::Moved(position));
         }
     }
 

@@ -20,8 +20,9 @@ use crate::checkpoint::{SourceState, SplitState};
 use crate::config::{ConnectorOptions, Region, SourceConfig};
 use crate::decode::with_metadata;
 use crate::dedup::{SeenKeys, supports_key};
-use crate::plan::{CutWindow, PlannedPipeline, Stage};
+use crate::plan::{CutPlan, CutWindow, PlannedPipeline, Stage};
 use crate::schema::SourceSchema;
+use crate::window::Work;
 
 /// Shards of the keys that were seen: so many that lanes seldom meet.
 const SEEN_SHARDS: usize = 64;
@@ -40,6 +41,9 @@ pub(super) struct LiveSource {
     pub(super) redelivery: Option<Arc<Redelivery>>,
     /// Where records name their schemas by number: who knows these.
     pub(super) schemas: Option<Arc<Schemas>>,
+    /// Whether the chunks of a split may take effect on several lanes: rows become groups of panes and nothing else, in
+    /// whichever order, and nothing is told from what came before.
+    pub(super) spreads: bool,
     projection: Vec<usize>,
     event_time: Option<usize>,
 }
@@ -75,10 +79,11 @@ impl LiveSource {
             region.pipelines.get(plan.name.as_ref()).is_some_and(|config| config.late.is_some())
         };
         let mut wanted: BTreeSet<usize> = BTreeSet::new();
-        let mut windowed = false;
+        let (mut windowed, mut grouped) = (false, true);
         for plan in plans {
-            for (_, branch) in plan.branches().filter(|(_, branch)| branch.rows.source == *name) {
+            for (cut, branch) in plan.branches().filter(|(_, branch)| branch.rows.source == *name) {
                 wanted.extend(&branch.rows.columns);
+                grouped &= groups(plan, cut);
                 windowed |= matches!(plan.stage, Stage::Windows { .. });
                 if late_wanted(plan) {
                     wanted.extend(0..schema.fields.len());
@@ -115,6 +120,7 @@ impl LiveSource {
             clock: Arc::new(SourceClock::new(endless)),
             taps: Arc::new(taps(name, plans, &projection)),
             seen: config.deduplicate.as_ref().map(|d| Arc::new(SeenKeys::new(micros(d.within), SEEN_SHARDS))),
+            spreads: grouped && redelivery.is_none() && config.deduplicate.is_none(),
             redelivery: redelivery.map(Arc::new),
             schemas,
             projection,
@@ -220,10 +226,20 @@ fn taps(source: &Arc<str>, plans: &[PlannedPipeline], projection: &[usize]) -> V
 }
 
 fn window_of(plan: &PlannedPipeline, cut: usize) -> Option<&CutWindow> {
+    cut_of(plan, cut).map(|cut| &cut.window)
+}
+
+fn cut_of(plan: &PlannedPipeline, cut: usize) -> Option<&CutPlan> {
     match &plan.stage {
         Stage::Rows(_) => None,
-        Stage::Windows { cuts, .. } => cuts.get(cut).map(|cut| &cut.window),
+        Stage::Windows { cuts, .. } => cuts.get(cut),
     }
+}
+
+/// True if rows become groups of panes.
+fn groups(plan: &PlannedPipeline, cut: usize) -> bool {
+    cut_of(plan, cut)
+        .is_some_and(|cut| matches!(cut.window, CutWindow::Grid(_)) && matches!(cut.work, Work::Aggregate(_)))
 }
 
 /// The delay behind the clock at which silent sources let their watermark go on; none if one of them must not.

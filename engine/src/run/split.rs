@@ -1,15 +1,15 @@
-//! A split on its lane: which it is, and where it stands.
+//! A split on its lanes: which it is, and where it stands.
 
 use std::sync::Arc;
 
 use watershed_connectors::{Position, SplitId};
 
 use super::clock::SplitClock;
+use super::turns::Turns;
 use crate::checkpoint::SplitState;
 use crate::watermark::SplitWatermark;
 
-/// A split on its lane.
-#[derive(Debug)]
+/// A split, as it was opened for the first time or came back.
 pub(crate) struct LaneSplit {
     /// Number of the split in this run.
     pub(crate) number: usize,
@@ -19,6 +19,7 @@ pub(crate) struct LaneSplit {
     pub(crate) clock: Arc<SplitClock>,
     /// Where the last checkpoint left it.
     pub(crate) restored: Option<SplitState>,
+    pub(crate) turns: Arc<Turns>,
 }
 
 /// Why no more of a split will come.
@@ -30,11 +31,12 @@ pub(crate) enum Gone {
     Left,
 }
 
-/// Where a split stands on its lane.
+/// Where a split stands.
 #[derive(Debug)]
 pub(crate) struct LiveSplit {
-    pub(super) split: Arc<LaneSplit>,
     pub(super) watermark: SplitWatermark,
+    /// Of the split as it was opened last.
+    clock: Arc<SplitClock>,
     /// Where the last epoch ended, and where the split is now.
     from: Option<Position>,
     to: Option<Position>,
@@ -44,17 +46,22 @@ pub(crate) struct LiveSplit {
 }
 
 impl LiveSplit {
-    pub(super) fn new(split: &Arc<LaneSplit>, max_delay: i64) -> Self {
+    pub(super) fn new(split: &LaneSplit, max_delay: i64) -> Self {
         let restored = split.restored.as_ref();
         let to = restored.and_then(|state| state.to.clone());
         Self {
-            split: split.clone(),
             watermark: SplitWatermark::resumed(max_delay, restored.and_then(|state| state.greatest_time)),
+            clock: split.clock.clone(),
             from: to.clone(),
             to,
             gone: None,
             moved: false,
         }
+    }
+
+    /// True if `split` is what was opened last.
+    pub(super) fn is_of(&self, split: &LaneSplit) -> bool {
+        Arc::ptr_eq(&self.clock, &split.clock)
     }
 
     /// It was opened at `position`, where it was not left.
@@ -76,9 +83,9 @@ impl LiveSplit {
         self.moved = true;
     }
 
-    /// True if more may come.
+    /// True if more may come, or an epoch lacks what has come.
     pub(super) fn is_here(&self) -> bool {
-        self.gone.is_none()
+        self.gone.is_none() || self.moved
     }
 
     /// Its state if it has moved; the next epoch begins here.

@@ -27,6 +27,7 @@ use super::setup::{Assembly, Outlets, Setup, Tables};
 use super::sources::{LiveSource, clock_delay};
 use super::sweeping;
 use super::tally::{Tallies, Totals};
+use super::way::{LaneEnd, Load};
 use crate::checkpoint::Budget;
 use crate::config::OnBad;
 use crate::plan::{CutWindow, PlannedPipeline, PlannedRegion, Stage};
@@ -49,6 +50,8 @@ struct Wires {
     budget: Arc<Budget>,
     tallies: Arc<Tallies>,
     lanes: Vec<mpsc::UnboundedSender<LaneMessage>>,
+    /// By lane.
+    loads: Vec<Load>,
     coordinator: mpsc::UnboundedSender<CoordinatorMessage>,
 }
 
@@ -67,7 +70,8 @@ pub(super) fn connect(
     let (barrier, barrier_asked) = watch::channel(Barrier { round: 0, epoch: 0, flush: Flush::Due });
     let (lanes, lane_inboxes) = (0..setup.lanes).map(|_| mpsc::unbounded_channel::<LaneMessage>()).unzip();
     let tallies = Arc::new(Tallies::new(plans.len()));
-    let wires = Wires { setup, live, recovered, budget, tallies, lanes, coordinator };
+    let loads = (0..setup.lanes).map(|_| Load::default()).collect();
+    let wires = Wires { setup, live, recovered, budget, tallies, lanes, loads, coordinator };
 
     let names: Vec<Arc<str>> = plans.iter().map(|plan| plan.name.clone()).collect();
     let stores = (0..wires.setup.lanes).map(|_| pane_stores(&plans)).collect();
@@ -259,6 +263,7 @@ impl Wires {
                 number,
                 lanes: self.setup.lanes,
                 inbox,
+                load: self.loads[number].clone(),
                 sources: sources.collect::<Result<_, RunError>>()?,
                 pipelines: pipelines.iter().map(|known| LanePipeline { lane: number, ..known.clone() }).collect(),
                 stores,
@@ -284,8 +289,9 @@ impl Wires {
         acks: &Arc<Acks>,
     ) -> (Vec<Driver>, Vec<(Drivers, usize)>) {
         let setup = &self.setup;
+        let ends = self.lanes.iter().zip(&self.loads);
         let shared = Reading {
-            lanes: self.lanes.clone(),
+            lanes: ends.map(|(sender, load)| LaneEnd { sender: sender.clone(), load: load.clone() }).collect(),
             budget: Arc::new(Semaphore::new(CHUNKS_PER_LANE * setup.lanes * setup.chunk_bytes)),
             budget_bytes: CHUNKS_PER_LANE * setup.lanes * setup.chunk_bytes,
             chunk_bytes: setup.chunk_bytes,

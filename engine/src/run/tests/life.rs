@@ -15,12 +15,13 @@ use crate::plan::plan_region;
 use crate::run::RunError;
 use crate::run::coordinator::{Coordinator, Phase};
 use crate::run::dead_letters::LetterTask;
-use crate::run::lane::{Lane, LaneMessage, PipelineMessage, ReadChunk, Stopped};
+use crate::run::lane::{Lane, PipelineMessage, ReadChunk, Stopped};
 use crate::run::pipeline::PipelineTask;
 use crate::run::reader::Driver;
 use crate::run::restore::Begin;
 use crate::run::setup::{Setup, assemble};
 use crate::run::split::Gone;
+use crate::run::turns::News;
 
 /// Room that must be left with everyone a lane talks to, or it would wait for ever.
 const ROOM: usize = 8;
@@ -169,12 +170,12 @@ impl Life {
         let split = driver.split.clone();
         if !records.is_empty() {
             let position = reader.position();
-            let chunk =
-                ReadChunk { split: split.clone(), records, schemas: Vec::new(), position, promise: None, permit };
-            driver.lane.send(LaneMessage::Chunk(Box::new(chunk))).ok();
+            let (split, turn) = (split.clone(), split.turns.give());
+            let chunk = ReadChunk { split, turn, records, schemas: Vec::new(), position, promise: None, permit };
+            driver.way.chunk(chunk).ok();
         }
         if status == ReadStatus::Ended {
-            driver.lane.send(LaneMessage::Gone(split, Gone::Ended)).ok();
+            driver.way.tell(&split, News::Gone(Gone::Ended)).ok();
             self.ended.extend(self.readers[chosen].take().map(|(_, reader)| reader));
         }
     }

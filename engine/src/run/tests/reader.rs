@@ -15,6 +15,8 @@ use super::super::clock::SourceClock;
 use super::super::lane::LaneMessage;
 use super::super::reader::Driver;
 use super::super::split::LaneSplit;
+use super::super::turns::News;
+use super::super::way::{LaneEnd, Load, Way};
 use crate::checkpoint::Budget;
 use crate::watermark::BEGINNING;
 
@@ -150,8 +152,9 @@ impl Reader for QuietReader {
 /// Drives the source to its end; gives what came to the lane.
 async fn driven(source: Arc<dyn Source>, idle_after: Duration) -> Vec<LaneMessage> {
     let clock = SourceClock::new(false).add(BEGINNING);
-    let split = LaneSplit { number: 0, source: 0, id: SplitId::new("one"), clock, restored: None };
-    let (lane, mut inbox) = mpsc::unbounded_channel();
+    let split =
+        LaneSplit { number: 0, source: 0, id: SplitId::new("one"), clock, restored: None, turns: Arc::default() };
+    let (sender, mut inbox) = mpsc::unbounded_channel();
     let (_stop, stop) = watch::channel(false);
     let (_told, mut acks) = watch::channel(Some(Position(json!(0))));
     acks.mark_changed();
@@ -161,7 +164,7 @@ async fn driven(source: Arc<dyn Source>, idle_after: Duration) -> Vec<LaneMessag
         acks: source.acknowledges().then_some(acks),
         source,
         split: Arc::new(split),
-        lane,
+        way: Way::new(0, &[LaneEnd { sender, load: Load::default() }], true),
         budget: Arc::new(Semaphore::new(1 << 20)),
         open: None,
         chunk_bytes: 1 << 10,
@@ -202,7 +205,7 @@ async fn records_that_were_read_before_a_reader_broke_are_not_lost() {
 async fn a_split_is_idle_only_where_its_origin_was_asked() {
     for cut_off in [false, true] {
         let came = driven(Arc::new(Quiet { cut_off }), Duration::ZERO).await;
-        let idle = came.iter().filter(|message| matches!(message, LaneMessage::Idle(_))).count();
+        let idle = came.iter().filter(|message| matches!(message, LaneMessage::News(_, _, News::Idle))).count();
         assert_eq!(idle, usize::from(!cut_off), "{cut_off}");
     }
 }

@@ -174,6 +174,8 @@ pub(super) struct Outside {
     pub(super) deduplicates: bool,
     /// A second sink of every pipeline, which is down at times.
     pub(super) mirror: Option<Mirror>,
+    /// Whether rows become groups and nothing else, so that the chunks of a split may be spread over lanes.
+    pub(super) grouped: bool,
 }
 
 fn sends_twice(seed: u64) -> bool {
@@ -220,7 +222,22 @@ impl Outside {
             queue: None,
             deduplicates: false,
             mirror: None,
+            grouped: false,
         })
+    }
+
+    /// The same outside without pipelines that keep rows or sessions.
+    pub(super) fn grouped(self: Arc<Self>) -> Arc<Self> {
+        let Self { events, rows, store, environment, holding, disorder, .. } = &*self;
+        let (events, rows, store) = (events.clone(), rows.clone(), store.clone());
+        let (environment, holding, disorder) = (environment.clone(), *holding, *disorder);
+        let (queue, deduplicates, mirror, grouped) = (None, false, None, true);
+        Arc::new(Self { events, rows, store, environment, holding, disorder, queue, deduplicates, mirror, grouped })
+    }
+
+    /// True if the region has this pipeline, or writes these dead letters.
+    pub(super) fn has(&self, pipeline: &str) -> bool {
+        !self.grouped || !matches!(pipeline, "sessions" | "raw")
     }
 
     /// The same outside, with a mirror for which so many bytes of rows may wait.
@@ -231,7 +248,8 @@ impl Outside {
         let (events, rows, store) = (events.clone(), rows.clone(), store.clone());
         let (environment, holding, disorder) = (environment.clone(), *holding, *disorder);
         let (queue, deduplicates) = (queue.clone(), *deduplicates);
-        Arc::new(Self { events, rows, store, environment, holding, disorder, queue, deduplicates, mirror })
+        let grouped = self.grouped;
+        Arc::new(Self { events, rows, store, environment, holding, disorder, queue, deduplicates, mirror, grouped })
     }
 
     /// The same events as a queue, which keeps no order. Half of the seeds send the good ones twice, and have the source
@@ -256,11 +274,13 @@ impl Outside {
             queue: Some(queue),
             deduplicates,
             mirror: None,
+            grouped: false,
         })
     }
 
     pub(super) fn region(&self) -> Region {
         let mut region = region(self.disorder);
+        region.pipelines.retain(|name, _| self.has(name));
         if self.queue.is_some() {
             let source = region.sources.get_mut("orders").expect("the region has the source");
             source.connector = ConnectorOptions::Stream(Arc::new(QueueOptions));
