@@ -9,7 +9,8 @@
 //! | `setup`, `restore`, `recover`, `wiring` | from a plan and the last epoch to parts that do not move yet |
 //! | `sources`, `drivers`, `reader`, `attempts`, `schemas` | splits are found, and read chunk by chunk |
 //! | `predecessors` | what other daemons have read of them |
-//! | `lane`, `split`, `intake`, `redelivery`, `times`, `feed` | what came before, decode, lateness, panes |
+//! | `way`, `lane`, `split`, `turns` | which lane works on a chunk, and in which order chunks take effect |
+//! | `intake`, `redelivery`, `times`, `feed` | what came before, decode, lateness, panes |
 //! | `pipeline`, `gaps`, `upkeep` | windows close, rows leave, state stays small |
 //! | `outlet`, `line`, `dead_letters`, `sweeping` | rows on their way into files, and files that are looked after |
 //! | `barrier`, `cut`, `coordinator`, `acks`, `step` | an epoch ends |

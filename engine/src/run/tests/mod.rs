@@ -9,4 +9,5 @@ mod recover;
 mod redelivery;
 mod schemas;
 mod simulation;
+mod way;
 mod world;
