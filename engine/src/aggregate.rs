@@ -8,9 +8,9 @@
 //! | `percentile`, over `ddsketch` | `approx_percentile_cont`, `approx_median` |
 //! | `distinct`, over `hyperloglog` | `approx_distinct` |
 //!
-//! A [`GroupTable`] takes rows batch by batch, or the frozen state of other tables. It ends once: `freeze` turns it into
-//! an Arrow batch of keys and partial states, `finish` into keys and results. Both consume the table, so the state that
-//! DataFusion's `GroupValues` leaves behind after emitting is never used again.
+//! A [`GroupTable`] takes rows batch by batch, or the frozen state of other tables. `freeze` turns it into an Arrow batch of
+//! keys and partial states, `finish` into keys and results. Both consume the table; `take_frozen` and `take_finished` leave
+//! an empty one. The state that DataFusion's `GroupValues` and accumulators leave behind after emitting is never used.
 
 mod ddsketch;
 mod distinct;
@@ -115,6 +115,10 @@ impl AggregateSpec {
         batch(&self.state_schema, columns, 1)
     }
 
+    fn accumulators(&self) -> Result<Vec<Box<dyn GroupsAccumulator>>> {
+        self.calls.iter().map(|call| accumulator(&call.function)).collect()
+    }
+
     /// The group columns of `batch`.
     pub fn group_columns(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
         self.groups.iter().map(|expr| expr.evaluate(batch)?.into_array(batch.num_rows())).collect()
@@ -157,7 +161,7 @@ impl GroupTable {
             0 => Keys::One,
             _ => Keys::Hashed(new_group_values(spec.group_schema.clone(), &GroupOrdering::None)?),
         };
-        let accumulators = spec.calls.iter().map(|call| accumulator(&call.function)).collect::<Result<_>>()?;
+        let accumulators = spec.accumulators()?;
         Ok(Self { spec, keys, accumulators, indices: Vec::new() })
     }
 
@@ -214,6 +218,29 @@ impl GroupTable {
 
     /// Turns the table into keys and partial states, mergeable by any table of the same spec.
     pub fn freeze(mut self) -> Result<RecordBatch> {
+        self.emit_states()
+    }
+
+    /// Turns the table into keys and results.
+    pub fn finish(mut self) -> Result<RecordBatch> {
+        self.emit_results()
+    }
+
+    /// As [`Self::freeze`], but the table is empty behind it, with room for as many groups.
+    pub fn take_frozen(&mut self) -> Result<RecordBatch> {
+        let states = self.emit_states()?;
+        self.begin_again(states.num_rows())?;
+        Ok(states)
+    }
+
+    /// As [`Self::finish`], but the table is empty behind it, with room for as many groups.
+    pub fn take_finished(&mut self) -> Result<RecordBatch> {
+        let results = self.emit_results()?;
+        self.begin_again(results.num_rows())?;
+        Ok(results)
+    }
+
+    fn emit_states(&mut self) -> Result<RecordBatch> {
         let rows = self.keys.len();
         let mut columns = self.emit_keys()?;
         for accumulator in &mut self.accumulators {
@@ -222,14 +249,22 @@ impl GroupTable {
         batch(&self.spec.state_schema, columns, rows)
     }
 
-    /// Turns the table into keys and results.
-    pub fn finish(mut self) -> Result<RecordBatch> {
+    fn emit_results(&mut self) -> Result<RecordBatch> {
         let rows = self.keys.len();
         let mut columns = self.emit_keys()?;
         for accumulator in &mut self.accumulators {
             columns.push(accumulator.evaluate(EmitTo::All)?);
         }
         batch(&self.spec.result_schema, columns, rows)
+    }
+
+    /// Makes an empty table of one that has emitted everything, with room for `groups`.
+    fn begin_again(&mut self, groups: usize) -> Result<()> {
+        if let Keys::Hashed(values) = &mut self.keys {
+            values.clear_shrink(groups);
+        }
+        self.accumulators = self.spec.accumulators()?;
+        Ok(())
     }
 
     fn emit_keys(&mut self) -> Result<Vec<ArrayRef>> {

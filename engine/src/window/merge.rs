@@ -50,7 +50,7 @@ pub(super) fn finish(
             states.push(cut(spec, &block.batch()?, parts)?);
         }
         let of_part = |part: usize| Ok(states.iter().map(|batches| batches[part].clone()).collect());
-        return merge_parts(spec, parts, of_part, GroupTable::finish);
+        return merge_parts(spec, parts, of_part, GroupTable::take_finished);
     }
     let mut results = Vec::new();
     for pass in 0..passes {

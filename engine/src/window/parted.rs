@@ -47,23 +47,27 @@ pub(super) fn cut(spec: &AggregateSpec, batch: &RecordBatch, parts: usize) -> Re
     rows.into_iter().map(|rows| Ok(take_record_batch(batch, &UInt32Array::from(rows))?)).collect()
 }
 
-/// Merges each part of `states` alone: those of part `i` are what `states(i)` gives. `end` says what becomes of its table.
+/// Merges each part of `states` alone: those of part `i` are what `states(i)` gives. `end` says what becomes of a part's
+/// table, and leaves it empty: the next part need not make room for as many groups again.
 pub(super) fn merge_parts<T: Send>(
     spec: &Arc<AggregateSpec>,
     parts: usize,
     states: impl Fn(usize) -> Result<Vec<RecordBatch>> + Sync,
-    end: impl Fn(GroupTable) -> Result<T> + Sync,
+    end: impl Fn(&mut GroupTable) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
-    let merge = |part| {
-        let mut table = GroupTable::new(spec.clone())?;
+    let merge = |table: &mut Option<GroupTable>, part| {
+        let table = match table {
+            Some(table) => table,
+            None => table.insert(GroupTable::new(spec.clone())?),
+        };
         for batch in states(part)? {
             table.merge(&batch)?;
         }
         end(table)
     };
     match parts {
-        1 => Ok(vec![merge(0)?]),
-        _ => (0..parts).into_par_iter().map(merge).collect(),
+        1 => Ok(vec![merge(&mut None, 0)?]),
+        _ => (0..parts).into_par_iter().map_init(|| None, merge).collect(),
     }
 }
 

@@ -83,7 +83,7 @@ impl Sliding {
         self.next = panes.end;
         let suffix = self.suffixes.first_key_value().map(|(_, suffix)| suffix);
         let shared: Vec<&Merged> = suffix.into_iter().chain(&self.prefix).collect();
-        let mut results = self.merge_parts(own.iter(), &shared, GroupTable::finish)?;
+        let mut results = self.merge_parts(own.iter(), &shared, GroupTable::take_finished)?;
         if self.parts > 1 {
             results.retain(|batch| batch.num_rows() > 0);
         }
@@ -103,7 +103,7 @@ impl Sliding {
             _ => {}
         }
         let before: Vec<&Merged> = before.into_iter().collect();
-        let freeze = |table: GroupTable| Ok(Block::new(table.freeze()?, &self.budget));
+        let freeze = |table: &mut GroupTable| Ok(Block::new(table.take_frozen()?, &self.budget));
         self.merge_parts(states.into_iter(), &before, freeze)
     }
 
@@ -112,7 +112,7 @@ impl Sliding {
         &self,
         states: impl Iterator<Item = &'a Arc<Block>>,
         merged: &[&Merged],
-        end: impl Fn(GroupTable) -> Result<T> + Sync,
+        end: impl Fn(&mut GroupTable) -> Result<T> + Sync,
     ) -> Result<Vec<T>> {
         let states = states.map(|block| cut(&self.spec, &block.batch()?, self.parts));
         let states = states.collect::<Result<Vec<Vec<RecordBatch>>>>()?;
