@@ -6,12 +6,15 @@ question several times, and compares its rows with Watershed's. The figures in d
 services/peers.
 
     scripts/bench-peers.py [--events 10000000] [--runs 3] [--pin] [NAME...]     # such as duckdb flink
+
+`watershed-bench peers` is this, over the program that it would run itself; its options are those below.
 """
 
 import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -112,4 +115,7 @@ def as_json(result: Result) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None

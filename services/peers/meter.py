@@ -41,7 +41,11 @@ def measure(command: list[str | Path], folder: Path, environment: dict[str, str]
         ended = threading.Event()
         watch = Watch(process.pid, ended)
         watch.start()
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except KeyboardInterrupt:
+            process.kill()
+            raise
         wall = time.monotonic() - begun
     process.returncode = os.waitstatus_to_exitcode(status)
     ended.set()

@@ -14,7 +14,7 @@ use crate::schedule::{Schedule, rate};
 use crate::target::Address;
 
 const LONG_ABOUT: &str = "\
-Sends events as a schedule says, runs Watershed from end to end, and says what became slower.";
+Sends events as a schedule says, runs Watershed from end to end, says what became slower, and measures other engines beside it.";
 
 const GENERATE_HELP: &str = "\
 The schedule does not wait for the target: each event has a moment at which it is to leave, and its latency begins then, \
@@ -83,6 +83,24 @@ Exit codes:
   1  something did
   2  the command line is wrong, or a file is none of `run --out`";
 
+const PEERS_HELP: &str = "\
+Makes a file of orders once, has Watershed and each engine answer each question about it, and compares their rows: \
+docs/benchmarks.md has the questions, and how engines are set.
+
+It runs scripts/bench-peers.py of the source tree that this program was built from, or of the one that it is called in. That \
+takes Python 3.11 with venv, a JDK 17 for Flink and Spark, Maven for Flink, and the first time a network: engines are \
+installed into watershed/services in the user's cache.
+
+Examples:
+  watershed-bench peers
+  watershed-bench peers duckdb polars --events 1000000 --runs 1 --question q1
+  watershed-bench peers duckdb --pin --json peers.json
+
+Exit codes:
+  0  every engine's rows were Watershed's
+  1  some were not, or an engine failed or could not be installed
+  2  the command line is wrong, or something that is needed is not there";
+
 /// Load, and what comes of it.
 #[derive(Debug, Parser)]
 #[command(name = "watershed-bench", version, about = "Load generator and benchmarks of Watershed", long_about = LONG_ABOUT)]
@@ -106,6 +124,9 @@ pub(crate) enum Command {
     /// Says what became slower from one result to another
     #[command(after_help = COMPARE_HELP)]
     Compare(Compare),
+    /// Asks other engines the questions of the suite "w", and measures them beside Watershed
+    #[command(after_help = PEERS_HELP)]
+    Peers(Peers),
 }
 
 /// Which suite, and with what.
@@ -200,6 +221,46 @@ pub(crate) struct Compare {
     /// Medians that differ by less are the same, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 3, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(crate) threshold: u8,
+}
+
+/// Arguments of `peers`; what is left out is as the script has it.
+#[derive(Debug, Args)]
+pub(crate) struct Peers {
+    /// Engines to ask beside Watershed; all if none is named
+    #[arg(value_name = "ENGINE", value_parser = ["duckdb", "polars", "chdb", "flink", "spark"])]
+    pub(crate) engines: Vec<String>,
+
+    /// Only this question; may be given several times
+    #[arg(long = "question", value_name = "NAME", value_parser = ["q1", "q2", "q3"])]
+    pub(crate) questions: Vec<String>,
+
+    /// Asks about so many events; left out, ten million
+    #[arg(long, value_name = "N", value_parser = events)]
+    pub(crate) events: Option<u64>,
+
+    /// Asks about a file that is there, in place of one that is made
+    #[arg(long, value_name = "FILE", conflicts_with = "events")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// Asks each question so often; left out, three times
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: Option<u32>,
+
+    /// Holds each engine on one core
+    #[arg(long)]
+    pub(crate) pin: bool,
+
+    /// Keeps the figures as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Where input is kept, and runs have their folders; left out, watershed/peers in the user's cache
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
+
+    /// The program that is measured; left out, $WATERSHED, the one beside this program, or the one in $PATH
+    #[arg(long, value_name = "PATH")]
+    pub(crate) watershed: Option<PathBuf>,
 }
 
 /// Arguments of `generate`.

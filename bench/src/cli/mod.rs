@@ -4,6 +4,7 @@ mod args;
 mod compare;
 mod failure;
 mod generate;
+mod peers;
 mod run;
 mod screen;
 mod signals;
@@ -42,6 +43,7 @@ fn start(arguments: Arguments) -> Outcome {
             Command::Run(arguments) => run::run(arguments, &Arc::new(Screen::new(false))).await,
             Command::Search(arguments) => run::search(arguments, &Arc::new(Screen::new(false))).await,
             Command::Compare(arguments) => compare::compare(&arguments),
+            Command::Peers(arguments) => peers::peers(&arguments),
         }
     })
 }

@@ -34,26 +34,34 @@ pub(super) struct RunReport {
 
 /// The program, wherever it is.
 #[derive(Debug, Clone)]
-pub(super) struct Program(PathBuf);
+pub(crate) struct Program(PathBuf);
 
 impl Program {
     /// The one that is named, or `WATERSHED`, or the one beside this program, or the one that the shell would find.
-    pub(super) fn find(named: Option<&Path>) -> Self {
+    pub(crate) fn find(named: Option<&Path>) -> Self {
         let beside = || {
             let beside = std::env::current_exe().ok()?.with_file_name("watershed");
             beside.exists().then_some(beside)
         };
         let named = named.map(Path::to_path_buf).or_else(|| std::env::var_os("WATERSHED").map(PathBuf::from));
         let found = named.or_else(beside).unwrap_or_else(|| PathBuf::from("watershed"));
-        // It is started in another folder.
-        Self(if found.components().count() > 1 { std::path::absolute(&found).unwrap_or(found) } else { found })
+        // It is started in another folder, and by others.
+        let whole = match found.components().count() {
+            1 => in_path(&found),
+            _ => std::path::absolute(&found).ok(),
+        };
+        Self(whole.unwrap_or(found))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 
     /// What `--version` says.
     ///
     /// # Errors
     /// If it can't be run.
-    pub(super) fn version(&self) -> Result<String, String> {
+    pub(crate) fn version(&self) -> Result<String, String> {
         let output = Command::new(&self.0).arg("--version").output();
         let output = output.map_err(|error| format!("cannot run {}: {error}", self.0.display()))?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -77,6 +85,12 @@ impl Program {
             .map_err(told)?;
         Ok(Daemon { child, begun: Instant::now(), folder: folder.to_path_buf() })
     }
+}
+
+/// Where the shell would find a program.
+fn in_path(name: &Path) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 /// A run. Dropped, it is killed.

@@ -33,7 +33,7 @@ use watershed_connectors::{HumanDuration, Rate};
 
 use crate::numbers::{count, millis, short};
 use crate::results::{Case, Machine, Results, spread};
-use daemon::Program;
+pub(crate) use daemon::Program;
 use search::Search;
 pub(crate) use spec::Suite;
 
