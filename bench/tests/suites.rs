@@ -35,7 +35,7 @@ fn stand_in(folder: &Path, read: u64, seconds: f64) {
          grep -q 'tumble(orders' region.toml || {{ echo 'no query' >&2; exit 2; }}\n\
          path=$(sed -n 's/^path = \"\\(.*\\)\"$/\\1/p' region.toml)\n\
          [ -f \"$path\" ] || {{ echo \"no file $path\" >&2; exit 2; }}\n\
-         mkdir lake\ncat > report.json <<'END'\n{report}\nEND\n"
+         mkdir -p lake state/segments\nprintf 12345 > state/segments/one\ncat > report.json <<'END'\n{report}\nEND\n"
     );
     let path = folder.join("watershed");
     fs::write(&path, script).unwrap();
@@ -77,6 +77,8 @@ fn runs_are_kept_and_compared() {
     let metrics = results["cases"][0]["metrics"].as_array().unwrap();
     let cpu = metrics.iter().find(|metric| metric["name"] == "cpu per million events").unwrap();
     assert_eq!(cpu["runs"], serde_json::json!([1000.0, 1000.0, 1000.0]));
+    let state = metrics.iter().find(|metric| metric["name"] == "state at the end").unwrap();
+    assert_eq!((&state["runs"][0], &state["unit"]), (&serde_json::json!(0.000_005), &serde_json::json!("MB")));
     assert!(text(&before).contains("cpu per million events   1k (1k to 1k) s"), "{}", text(&before));
 
     stand_in(folder.path(), 1000, 1.5);

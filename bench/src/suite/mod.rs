@@ -6,7 +6,8 @@
 //! | `input.rs` | the file that a suite reads |
 //! | `region.rs` | the region file of a run |
 //! | `daemon.rs` | the program under test, as a process |
-//! | `replayed.rs`, `lake.rs` | one run over a file, into Parquet |
+//! | `replayed.rs` | one run over a file, into Parquet |
+//! | `lake.rs`, `state.rs` | what it left |
 //! | `live.rs` | one run under load, rows out |
 //! | `way.rs` | how events come to the program under load |
 //! | `search.rs` | the highest rate that keeps a promise; pure |
@@ -19,6 +20,7 @@ mod region;
 mod replayed;
 mod search;
 mod spec;
+mod state;
 mod way;
 
 use std::fs::File;

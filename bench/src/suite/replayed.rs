@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::Bench;
 use super::daemon::RunReport;
 use super::region::{Origin, quoted, region};
 use super::spec::Query;
+use super::{Bench, lake, state};
 use crate::results::{Better, Case, Measured};
 
 const SINK: &str = "connector = \"parquet\"\nurl = \"lake\"";
@@ -23,9 +23,9 @@ pub(super) fn run(bench: &Bench, query: &Query, input: &Path, folder: &Path, cas
     let daemon = bench.program.start(folder, &text, bench.suite.daemon.lanes)?;
     let (report, wall) = daemon.report()?;
     check(&report, bench.suite.events.count)?;
-    let visible = super::lake::rows(&folder.join("lake"))?;
-    if visible != report.rows_out {
-        return Err(format!("{} rows went out, and the lake has {visible}", report.rows_out));
+    let lake = lake::look(&folder.join("lake"))?;
+    if lake.rows != report.rows_out {
+        return Err(format!("{} rows went out, and the lake has {}", report.rows_out, lake.rows));
     }
     // These follow from the file and the query alone.
     for (name, value) in
@@ -47,6 +47,8 @@ pub(super) fn run(bench: &Bench, query: &Query, input: &Path, folder: &Path, cas
             value: report.read as f64 / report.wall_s,
         },
         less("peak memory", "MB", report.peak_rss_bytes as f64 / 1e6),
+        less("lake per million events", "MB", lake.bytes as f64 / 1e6 / millions),
+        less("state at the end", "MB", state::bytes(&folder.join("state"))? as f64 / 1e6),
     ]);
     Ok(())
 }
