@@ -91,6 +91,11 @@ impl Case {
         }
     }
 
+    /// True if a run has measured this.
+    pub(crate) fn has(&self, metric: &str) -> bool {
+        self.metrics.iter().any(|known| known.name == metric)
+    }
+
     /// Adds a fact of a run.
     ///
     /// # Errors

@@ -48,7 +48,7 @@ Exit codes:
 
 const RUN_HELP: &str = "\
 Suites that come along:
-  w          ten million orders from a file into Parquet: three queries
+  w          ten million orders from a file into Parquet: three queries, and their recovery
   latency    orders over HTTP at a rate; how long after the watermark rows are visible
 
 Examples:

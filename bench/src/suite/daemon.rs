@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
@@ -13,12 +14,28 @@ use serde::Deserialize;
 const REGION: &str = "region.toml";
 const REPORT: &str = "report.json";
 const LOG: &str = "log.txt";
+const RUN: [&str; 5] = ["run", REGION, "--quiet", "--report", REPORT];
 /// Of the log, what is shown when a run fails.
 const SHOWN: usize = 2000;
 
 /// What the daemon says of a run.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct RunReport {
+    /// Of this process.
+    #[serde(flatten)]
+    pub(super) total: Counts,
+    /// Of all processes over its state.
+    pub(super) lifetime: Counts,
+    /// True if it went on from a checkpoint.
+    pub(super) resumed: bool,
+    pub(super) wall_s: f64,
+    pub(super) cpu_s: f64,
+    pub(super) peak_rss_bytes: u64,
+}
+
+/// What it counted.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Counts {
     pub(super) read: u64,
     pub(super) bad: u64,
     pub(super) filtered: u64,
@@ -27,9 +44,6 @@ pub(super) struct RunReport {
     pub(super) windows: u64,
     pub(super) rows_out: u64,
     pub(super) bytes_in: u64,
-    pub(super) wall_s: f64,
-    pub(super) cpu_s: f64,
-    pub(super) peak_rss_bytes: u64,
 }
 
 /// The program, wherever it is.
@@ -63,7 +77,7 @@ impl Program {
     /// If it can't be run.
     pub(crate) fn version(&self) -> Result<String, String> {
         let output = Command::new(&self.0).arg("--version").output();
-        let output = output.map_err(|error| format!("cannot run {}: {error}", self.0.display()))?;
+        let output = output.map_err(|error| self.told(&error))?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
@@ -72,18 +86,30 @@ impl Program {
     /// # Errors
     /// If it can't be started.
     pub(super) fn start(&self, folder: &Path, region: &str, lanes: u32) -> Result<Daemon, String> {
-        let told = |error: io::Error| format!("cannot run {}: {error}", self.0.display());
-        fs::write(folder.join(REGION), region).map_err(told)?;
-        let log = File::create(folder.join(LOG)).map_err(told)?;
-        let child = Command::new(&self.0)
-            .args(["run", REGION, "--quiet", "--report", REPORT, "--lanes", &lanes.to_string()])
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .map_err(told)?;
-        Ok(Daemon { child, begun: Instant::now(), folder: folder.to_path_buf() })
+        fs::write(folder.join(REGION), region).map_err(|error| self.told(&error))?;
+        self.spawn(folder, Command::new(&self.0).args(RUN).args(["--lanes", &lanes.to_string()]))
+    }
+
+    /// Starts the run in `folder` once more. [`said`] finds what it logs.
+    ///
+    /// # Errors
+    /// If it can't be started.
+    pub(super) fn start_again(&self, folder: &Path, lanes: u32) -> Result<Daemon, String> {
+        let mut command = Command::new(&self.0);
+        command.args(RUN).args(["--lanes", &lanes.to_string(), "--log-format", "json"]);
+        self.spawn(folder, command.env("RUST_LOG", "watershed_engine=debug"))
+    }
+
+    fn spawn(&self, folder: &Path, command: &mut Command) -> Result<Daemon, String> {
+        let log = File::create(folder.join(LOG)).map_err(|error| self.told(&error))?;
+        command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let (begun, begun_at) = (Instant::now(), Utc::now());
+        let child = command.spawn().map_err(|error| self.told(&error))?;
+        Ok(Daemon { child, begun, begun_at, folder: folder.to_path_buf() })
+    }
+
+    fn told(&self, error: &io::Error) -> String {
+        format!("cannot run {}: {error}", self.0.display())
     }
 }
 
@@ -98,13 +124,31 @@ fn in_path(name: &Path) -> Option<PathBuf> {
 pub(super) struct Daemon {
     child: Child,
     begun: Instant,
+    begun_at: DateTime<Utc>,
     folder: PathBuf,
+}
+
+/// When a run in `folder` that was started again logged `message` first.
+pub(super) fn said(folder: &Path, message: &str) -> Option<DateTime<Utc>> {
+    #[derive(Deserialize)]
+    struct Line {
+        timestamp: String,
+        message: String,
+    }
+    let log = fs::read_to_string(folder.join(LOG)).unwrap_or_default();
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+    let line = lines.find(|line| line.message == message)?;
+    DateTime::parse_from_rfc3339(&line.timestamp).ok().map(|moment| moment.to_utc())
 }
 
 impl Daemon {
     /// Where its rows can be read, once.
     pub(super) fn rows(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
+    }
+
+    pub(super) fn begun_at(&self) -> DateTime<Utc> {
+        self.begun_at
     }
 
     /// True while it runs.
@@ -118,6 +162,11 @@ impl Daemon {
             // It may have ended, which is looked at next.
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(super) fn kill(self) {
+        drop(self);
     }
 
     /// Waits until it has ended well; gives its report, and the time from its start to its end.

@@ -85,10 +85,10 @@ pub(super) async fn run(
         less("rows visible, max", "ms", rows.max_ms),
         less("acknowledged, p50", "ms", load.latency.p50_ms),
         less("acknowledged, p99", "ms", load.latency.p99_ms),
-        less("cpu per million events", "s", daemon.cpu_s / (daemon.read as f64 / 1e6)),
+        less("cpu per million events", "s", daemon.cpu_s / (daemon.total.read as f64 / 1e6)),
         less("peak memory", "MB", daemon.peak_rss_bytes as f64 / 1e6),
         less("late to leave", "% of events", 100.0 * load.late as f64 / load.sent.max(1) as f64),
-        less("late in the daemon", "% of events", 100.0 * daemon.late as f64 / daemon.read.max(1) as f64),
+        less("late in the daemon", "% of events", 100.0 * daemon.total.late as f64 / daemon.total.read.max(1) as f64),
     ]);
     case.state("events due", load.due)
 }

@@ -7,7 +7,8 @@
 //! | `region.rs` | the region file of a run |
 //! | `daemon.rs` | the program under test, as a process |
 //! | `replayed.rs` | one run over a file, into Parquet |
-//! | `lake.rs`, `state.rs` | what it left |
+//! | `recovery.rs` | one that is killed in its middle, and one that goes on |
+//! | `lake.rs`, `state.rs` | what they left |
 //! | `live.rs` | one run under load, rows out |
 //! | `way.rs` | how events come to the program under load |
 //! | `search.rs` | the highest rate that keeps a promise; pure |
@@ -16,6 +17,7 @@ mod daemon;
 mod input;
 mod lake;
 mod live;
+mod recovery;
 mod region;
 mod replayed;
 mod search;
@@ -37,6 +39,7 @@ use crate::numbers::{count, millis, short};
 use crate::results::{Case, Machine, Results, spread};
 pub(crate) use daemon::Program;
 use search::Search;
+use spec::Query;
 pub(crate) use spec::Suite;
 
 /// Of a rate that is kept, as many events may leave late: what the machine does beside has to be allowed something.
@@ -134,10 +137,9 @@ impl Bench {
         };
         for number in 1..=self.suite.runs {
             for (case, query) in cases.iter_mut().zip(self.suite.queries.values()) {
-                let folder = self.folder()?;
                 let ran = match &input {
-                    Some(input) => replayed::run(self, query, input, folder.path(), case),
-                    None => live::run(self, query, folder.path(), case, stop.clone()).await,
+                    Some(input) => self.replay(query, input, case, &stop, &say),
+                    None => live::run(self, query, self.folder()?.path(), case, stop.clone()).await,
                 };
                 if *stop.borrow() {
                     return Err("stopped".to_owned());
@@ -153,6 +155,31 @@ impl Bench {
             program: self.version.clone(),
             cases,
         })
+    }
+
+    /// One run over a file, and what the suite wants beside it.
+    fn replay(
+        &self,
+        query: &Query,
+        input: &Path,
+        case: &mut Case,
+        stop: &watch::Receiver<bool>,
+        say: &impl Fn(&str),
+    ) -> Result<(), String> {
+        let first = case.metrics.is_empty();
+        let took = replayed::run(self, query, input, self.folder()?.path(), case)?;
+        if !self.suite.recovery || *stop.borrow() {
+            return Ok(());
+        }
+        // The first run decides for all, so that each metric has as many numbers.
+        if first && took < recovery::SHORTEST {
+            let took = millis(took.as_secs_f64() * 1000.0);
+            say(&format!("{}: no recovery time, as a run is over within {took}: read more events\n", case.name));
+        } else if first || case.has(recovery::TIME) {
+            let recovered = recovery::run(self, query, input, took, case, stop);
+            recovered.map_err(|why| format!("killed and started again: {why}"))?;
+        }
+        Ok(())
     }
 
     /// Finds the highest rate at which the first query keeps a promise.
@@ -184,9 +211,9 @@ impl Bench {
                     let kept = outcome.rows.rows > 0
                         && p99 <= promise.p99.as_secs_f64() * 1000.0
                         && late <= LATE_AT_MOST
-                        && outcome.daemon.late == 0;
+                        && outcome.daemon.total.late == 0;
                     let late = short(late * 100.0);
-                    let dropped = count(outcome.daemon.late);
+                    let dropped = count(outcome.daemon.total.late);
                     (
                         kept,
                         format!("rows visible p99 {}, {late} % left late, {dropped} late in the daemon", millis(p99)),

@@ -5,6 +5,9 @@ use watershed_connectors::{HumanDuration, profile_schema};
 use super::spec::{Query, Suite};
 use crate::generate::name_of;
 
+/// The folder of state, beside the region file.
+pub(super) const STATE: &str = "state";
+
 /// Where events come from, as keys of the source.
 pub(super) struct Origin {
     /// `connector = …` and what it needs.
@@ -21,7 +24,7 @@ pub(super) fn region(suite: &Suite, query: &Query, origin: &Origin, sink: &str) 
     let fields: Vec<String> = schema.fields.iter().map(field).collect();
     let HumanDuration(interval) = suite.daemon.checkpoint;
     format!(
-        "region = \"bench\"\nlinger = \"{}\"\n\n{}\n[checkpoint]\ninterval = \"{}ms\"\nurl = \"state\"\n\n[sources.{name}]\n{}\n\
+        "region = \"bench\"\nlinger = \"{}\"\n\n{}\n[checkpoint]\ninterval = \"{}ms\"\nurl = \"{STATE}\"\n\n[sources.{name}]\n{}\n\
          schema = {{ {} }}\nevent_time = {}\nmax_delay = \"{}ms\"\n\n[sinks.out]\n{sink}\n\n\
          [pipelines.measured]\nsink = \"out\"\nsql = '''\n{}\n'''\n",
         suite.daemon.linger,

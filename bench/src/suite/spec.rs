@@ -28,6 +28,9 @@ pub(crate) struct Suite {
     /// Events are sent while the daemon runs; left out, it reads them from a file.
     #[serde(default)]
     pub(crate) load: Option<LoadSpec>,
+    /// Each run over a file is followed by one that is killed and goes on.
+    #[serde(default)]
+    pub(crate) recovery: bool,
     pub(crate) queries: BTreeMap<String, Query>,
 }
 
@@ -168,6 +171,7 @@ impl Suite {
             None if self.events.count == 0 => {
                 Err("`events.count` is missing: how many events the file holds".to_owned())
             }
+            Some(_) if self.recovery => Err("`recovery` is for suites that read a file".to_owned()),
             Some(load) if load.length.0 <= load.warm_up.0 => {
                 Err("`load.for` must be longer than `load.warm_up`".to_owned())
             }

@@ -21,3 +21,10 @@ fn sum(folder: &Path) -> io::Result<u64> {
     }
     Ok(bytes)
 }
+
+/// The newest checkpoint below `folder`; zero while there is none.
+pub(super) fn epoch(folder: &Path) -> u64 {
+    let manifests = fs::read_dir(folder.join("checkpoints")).into_iter().flatten().flatten();
+    let epochs = manifests.filter_map(|manifest| manifest.path().file_stem()?.to_str()?.parse().ok());
+    epochs.max().unwrap_or(0)
+}
