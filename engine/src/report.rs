@@ -119,6 +119,23 @@ pub struct RunReport {
     pub peak_rss_bytes: u64,
     /// Counts by pipeline.
     pub pipelines: BTreeMap<String, PipelineReport>,
+    /// By source, of those whose event times are compared with the clock.
+    pub event_delays: BTreeMap<String, DelayReport>,
+}
+
+/// How long it took from events until they were in their panes, or on their way to a sink; right to one percent.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct DelayReport {
+    /// How many events there were.
+    pub events: u64,
+    /// Half of them took so many milliseconds at most.
+    pub p50_ms: f64,
+    /// 99 in 100 did.
+    pub p99_ms: f64,
+    /// 999 in 1000 did.
+    pub p999_ms: f64,
+    /// All did; a day is the most that is told.
+    pub max_ms: f64,
 }
 
 /// One pipeline's part of the run report.
@@ -140,9 +157,11 @@ impl RunReport {
         epoch: Option<u64>,
         wall: Duration,
         pipelines: BTreeMap<String, PipelineReport>,
+        event_delays: BTreeMap<String, DelayReport>,
     ) -> Self {
         let (cpu_s, peak_rss_bytes) = usage();
-        Self { total, lifetime, resumed, epoch, wall_s: wall.as_secs_f64(), cpu_s, peak_rss_bytes, pipelines }
+        let wall_s = wall.as_secs_f64();
+        Self { total, lifetime, resumed, epoch, wall_s, cpu_s, peak_rss_bytes, pipelines, event_delays }
     }
 }
 

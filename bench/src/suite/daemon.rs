@@ -1,5 +1,6 @@
 //! The program under test, as a process.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,16 @@ pub(super) struct RunReport {
     pub(super) wall_s: f64,
     pub(super) cpu_s: f64,
     pub(super) peak_rss_bytes: u64,
+    /// By source.
+    #[serde(default)]
+    pub(super) event_delays: BTreeMap<String, Delay>,
+}
+
+/// How long it took from events until they were in their panes.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct Delay {
+    pub(super) p50_ms: f64,
+    pub(super) p99_ms: f64,
 }
 
 /// What it counted.

@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 
 use super::connection::Connections;
 use crate::report::Counts;
-use crate::run::{Board, SweptView, View};
+use crate::run::{Board, DelayView, SweptView, View};
 
 /// What is shown to Prometheus.
 #[derive(Debug)]
@@ -137,6 +137,7 @@ impl Page<'_> {
         self.gauges("spilled_bytes", "Rows that wait for a sink which was down", spilled)?;
         self.gauge("state_spilled_bytes", "State on the local disk", Some(view.spilled as f64))?;
         self.gauge("uptime_seconds", "Time since the start", Some(view.up.as_secs_f64()))?;
+        self.delays(&view.delays)?;
         self.splits(view)
     }
 
@@ -159,6 +160,16 @@ impl Page<'_> {
         self.gauges("lag_seconds", "Time between the last record read and the end of the split", behind)?;
         let ages = view.splits.iter().map(|split| (labels(split), split.since_moved.as_secs_f64()));
         self.gauges("position_age_seconds", "Time since a record of the split was read", ages)
+    }
+
+    fn delays(&mut self, delays: &[DelayView]) -> fmt::Result {
+        let help = "Time from an event until it is in its window, or on its way to a sink";
+        let mut metric = self.0.encode_descriptor("event_delay_seconds", help, None, MetricType::Histogram)?;
+        for DelayView { source, sum, count, buckets } in delays {
+            let labels = [("source", source.as_str())];
+            metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)?;
+        }
+        Ok(())
     }
 
     fn counters(&mut self, name: &str, help: &str, rows: impl Iterator<Item = (Labels, u64)>) -> fmt::Result {

@@ -12,6 +12,7 @@ use watershed_connectors::Inlet;
 use watershed_connectors::{Lag, SplitId};
 use watershed_sinks::Swept;
 
+use super::delays::{DelayView, Delays};
 use super::tally::Tallies;
 use crate::checkpoint::Budget;
 use crate::report::Counts;
@@ -41,6 +42,7 @@ pub(super) struct Shown {
     pub(super) pipelines: Vec<Arc<str>>,
     pub(super) tallies: Arc<Tallies>,
     pub(super) watermarks: Vec<(Arc<str>, watch::Receiver<i64>)>,
+    pub(super) delays: Vec<(Arc<str>, Arc<Delays>)>,
     pub(super) memory: Arc<Budget>,
     pub(super) interval: Duration,
 }
@@ -98,6 +100,8 @@ pub struct View {
     pub spilled: u64,
     /// The splits that are being read.
     pub splits: Vec<SplitView>,
+    /// How long events take until they are in their panes, by source.
+    pub delays: Vec<DelayView>,
     /// What was done with files beside the flow.
     pub swept: Vec<SweptView>,
     /// Sinks that may be down while the others go on: pipeline, sink, and how it stands.
@@ -180,6 +184,7 @@ impl Board {
             pipelines: Vec::new(),
             tallies: Arc::new(Tallies::new(0)),
             watermarks: Vec::new(),
+            delays: Vec::new(),
             memory: Arc::new(Budget::new(1, None)),
             interval: Duration::from_secs(10),
         });
@@ -291,6 +296,7 @@ impl Board {
             memory_limit: shown.memory.limit().map(|limit| limit as u64),
             spilled: shown.memory.spilled(),
             splits: splits.iter().map(split).collect(),
+            delays: shown.delays.iter().map(|(source, delays)| delays.view(source)).collect(),
             swept: lock(&self.swept).values().cloned().collect(),
             sinks: lock(&self.sinks)
                 .iter()

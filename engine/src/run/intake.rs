@@ -11,6 +11,7 @@ use datafusion::common::DataFusionError;
 use watershed_connectors::Records;
 
 use super::dead_letters::{DeadLetter, DeadLetters};
+use super::delays::Delays;
 use super::error::RunError;
 use super::lane::{Stopped, Tap};
 use super::redelivery::Redelivery;
@@ -38,6 +39,8 @@ pub(crate) struct LaneSource {
     /// What came before, where records that come twice are taken once.
     pub(crate) deduplicate: Option<LaneKeys>,
     pub(crate) dead_letters: DeadLetters,
+    /// How long its events take, where that is looked at.
+    pub(crate) delays: Option<Arc<Delays>>,
     /// True if somebody waits until what was read is durable.
     pub(crate) awaited: bool,
     pub(crate) taps: Arc<Vec<Tap>>,

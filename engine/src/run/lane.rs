@@ -385,8 +385,11 @@ impl Lane {
                 }
             }
         }
-        if decoded.times.is_some() {
+        if let Some(times) = &decoded.times {
             split.clock.publish(after);
+            if let Some(delays) = &source.delays {
+                delays.record(times, self.world.now_us());
+            }
         }
         if source.awaited {
             let awaited = CoordinatorMessage::Awaited { round: self.ended + 1 };

@@ -14,7 +14,7 @@
 //! | `pipeline`, `gaps`, `upkeep` | windows close, rows leave, state stays small |
 //! | `outlet`, `line`, `dead_letters`, `sweeping` | rows on their way into files, and files that are looked after |
 //! | `barrier`, `cut`, `coordinator`, `acks`, `step` | an epoch ends |
-//! | `clock`, `tally`, `ledger`, `board` | watermarks and counts, and who may look at them |
+//! | `clock`, `tally`, `ledger`, `delays`, `board` | watermarks, counts and times, and who may look at them |
 
 mod acks;
 mod attempts;
@@ -24,6 +24,7 @@ mod clock;
 mod coordinator;
 mod cut;
 mod dead_letters;
+mod delays;
 mod drivers;
 mod error;
 mod feed;
@@ -69,6 +70,7 @@ use watershed_connectors::Source;
 
 pub use board::{Board, EpochView, PipelineView, SinkView, SplitView, SweptView, View};
 pub(crate) use dead_letters::sink_of as dead_letter_sink;
+pub use delays::DelayView;
 pub use error::RunError;
 pub use reader::CHUNK_BYTES;
 pub use step::Step;
@@ -147,6 +149,7 @@ pub async fn run(planned: PlannedRegion, options: RunOptions) -> Result<RunRepor
     let assembly = setup::assemble(planned, setup).await?;
     let (tallies, watermarks) = (assembly.tallies.clone(), assembly.watermarks.clone());
     let (names, sources) = (assembly.names.clone(), assembly.sources.clone());
+    let delays = assembly.delays.clone();
     let (base, resumed) = (assembly.coordinator.base.clone(), assembly.resumed);
     let telling = options.progress.map(|sender| tokio::spawn(tell(sender, tallies.clone(), watermarks, begun)));
     let ended = tokio::select! {
@@ -174,7 +177,8 @@ pub async fn run(planned: PlannedRegion, options: RunOptions) -> Result<RunRepor
         tracing::info!(windows = open, "stopped with windows open; the checkpoint keeps them for the next run");
     }
     let epoch = last.map(|last| last.epoch);
-    Ok(RunReport::new(totals.total, lifetime, resumed, epoch, begun.elapsed(), pipelines))
+    let delays = delays.iter().map(|(source, delays)| (source.to_string(), delays.report())).collect();
+    Ok(RunReport::new(totals.total, lifetime, resumed, epoch, begun.elapsed(), pipelines, delays))
 }
 
 /// Lets every source let go of what others wait for, within bounds: whoever waits has a time-out of its own.

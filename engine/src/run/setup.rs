@@ -13,6 +13,7 @@ use watershed_sinks::{ParquetOptions, SinkContext, WriterBudget};
 use super::board::Board;
 use super::coordinator::Coordinator;
 use super::dead_letters::{self, LetterTask};
+use super::delays::Delays;
 use super::drivers::Drivers;
 use super::error::RunError;
 use super::lane::{Lane, PipelineMessage};
@@ -65,6 +66,8 @@ pub(super) struct Assembly {
     pub(super) reading: mpsc::Receiver<()>,
     pub(super) senders: Vec<mpsc::Sender<PipelineMessage>>,
     pub(super) tallies: Arc<Tallies>,
+    /// By source, of those whose event times are compared with the clock.
+    pub(super) delays: Vec<(Arc<str>, Arc<Delays>)>,
     /// By pipeline, of those with windows.
     pub(super) watermarks: Vec<(Arc<str>, watch::Receiver<i64>)>,
     pub(super) tables: Vec<Tables>,

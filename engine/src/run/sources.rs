@@ -10,6 +10,7 @@ use watershed_connectors::{Known, Source, SourceError, SplitId};
 use super::attempts::Attempts;
 use super::clock::SourceClock;
 use super::dead_letters::DeadLetters;
+use super::delays::Delays;
 use super::error::RunError;
 use super::intake::{LaneKeys, LaneSource};
 use super::lane::{Tap, TapKind};
@@ -44,6 +45,8 @@ pub(super) struct LiveSource {
     /// Whether the chunks of a split may take effect on several lanes: rows become groups of panes and nothing else, in
     /// whichever order, and nothing is told from what came before.
     pub(super) spreads: bool,
+    /// How long its events take, where they are compared with the clock as they come.
+    pub(super) delays: Option<Arc<Delays>>,
     projection: Vec<usize>,
     event_time: Option<usize>,
 }
@@ -112,6 +115,7 @@ impl LiveSource {
         let redelivery = redelivery::describe(source.as_ref(), config, beside, SEEN_SHARDS)?;
         let event_time = time_column.and_then(|column| projection.iter().position(|wanted| *wanted == column));
         let endless = !drain && source.discovers() && !source.bounded();
+        let compared = event_time.is_some() && config.max_future.is_some() && !source.bounded();
         Ok(Self {
             name: name.clone(),
             config: config.clone(),
@@ -121,6 +125,7 @@ impl LiveSource {
             taps: Arc::new(taps(name, plans, &projection)),
             seen: config.deduplicate.as_ref().map(|d| Arc::new(SeenKeys::new(micros(d.within), SEEN_SHARDS))),
             spreads: grouped && redelivery.is_none() && config.deduplicate.is_none(),
+            delays: compared.then(Arc::default),
             redelivery: redelivery.map(Arc::new),
             schemas,
             projection,
@@ -196,6 +201,7 @@ impl LiveSource {
             redelivery: self.redelivery.clone(),
             deduplicate: self.keys(schema),
             dead_letters: dead_letters.clone(),
+            delays: self.delays.clone(),
             awaited: self.source.awaited(),
             taps: self.taps.clone(),
         })

@@ -111,10 +111,12 @@ pub(super) fn connect(
         done: 0,
         board: setup.board.clone(),
     };
+    let delays: Vec<_> = live.iter().filter_map(|source| Some((source.name.clone(), source.delays.clone()?))).collect();
     setup.board.begin(Shown {
         pipelines: names.clone(),
         tallies: tallies.clone(),
         watermarks: pipelines.watermarks.clone(),
+        delays: delays.clone(),
         memory: coordinator.budget.clone(),
         interval: region.checkpoint.interval,
     });
@@ -131,6 +133,7 @@ pub(super) fn connect(
         reading: reading_ends,
         senders,
         tallies,
+        delays,
         watermarks: pipelines.watermarks,
         tables: pipelines.tables,
         sweeping,

@@ -75,6 +75,7 @@ fn report(open_windows: u64) -> RunReport {
         wall_s: 0.5,
         cpu_s: 0.9,
         peak_rss_bytes: 104_857_600,
+        event_delays: BTreeMap::new(),
         pipelines,
     }
 }
