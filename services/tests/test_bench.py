@@ -101,3 +101,4 @@ def test_a_suite_under_load_measures_rows(tmp_path):
     measured = {metric["name"]: metric["runs"][0] for metric in case["metrics"]}
     assert case["facts"] == [{"name": "events due", "value": 16_000}]
     assert 0 < measured["rows visible, p50"] <= measured["rows visible, p99"] <= measured["rows visible, max"]
+    assert 0 < measured["in its pane, p50"] <= measured["in its pane, p99"]

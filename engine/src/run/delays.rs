@@ -80,7 +80,7 @@ impl Delays {
     /// A look, for those who watch.
     pub(super) fn view(&self, source: &str) -> DelayView {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let bounds = BOUNDS.iter().map(|bound| *bound as f64 / 1e6).chain([f64::MAX]);
+        let bounds = BOUNDS.iter().map(|bound| *bound as f64 / 1e6).chain([f64::INFINITY]);
         let mut buckets: Vec<(f64, u64)> = bounds.map(|bound| (bound, 0)).collect();
         for step in seen.histogram.iter_recorded() {
             let bucket =
@@ -124,7 +124,7 @@ mod tests {
         delays.record(&times, now);
         let view = delays.view("orders");
         let not_empty: Vec<_> = view.buckets.iter().filter(|(_, count)| *count > 0).copied().collect();
-        assert_eq!(not_empty, [(0.001, 1), (0.01, 97), (1.0, 1), (f64::MAX, 1)]);
+        assert_eq!(not_empty, [(0.001, 1), (0.01, 97), (1.0, 1), (f64::INFINITY, 1)]);
         assert_eq!(view.count, 100);
         assert!((view.sum - (97.0 * 0.007 + 1.0 + 86_400.0)).abs() < 1e-6, "{}", view.sum);
         let report = delays.report();

@@ -75,6 +75,15 @@ async fn metrics_say_what_the_report_says() {
     assert!(samples[&format!("watershed_position_age_seconds{split}")] >= 0.0);
     assert!(samples["watershed_watermark_seconds{pipeline=\"by_second\"}"] > 0.0);
     assert!(samples["watershed_checkpoints_total"] >= 1.0 && samples["watershed_epoch"] >= 1.0);
+    // Of five different events one is twenty seconds old, and one has yet to come.
+    let delays = |end: &str| samples[&format!("watershed_event_delay_seconds_{end}")];
+    assert_eq!(delays("count{source=\"orders\"}"), 5.0);
+    let up_to = |bound: &str| delays(&format!("bucket{{le=\"{bound}\",source=\"orders\"}}"));
+    assert!(up_to("0.001") >= 1.0, "{text}");
+    assert_eq!((up_to("10.0"), up_to("30.0"), up_to("+Inf")), (4.0, 5.0, 5.0), "{text}");
+    assert!(delays("sum{source=\"orders\"}") >= 20.0, "{text}");
+    let delay = &ended.report["event_delays"]["orders"];
+    assert!(delay["events"] == json!(5) && delay["max_ms"].as_f64().unwrap() >= 19_800.0, "{delay}");
     assert_eq!(samples["watershed_http_requests_total{source=\"orders\",status=\"200\"}"], 2.0);
 }
 
