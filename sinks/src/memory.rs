@@ -3,11 +3,15 @@
 //! The one idea: [`MemoryRows`] is the place, [`MemorySink`] a process that writes there. A second sink on the same place
 //! is a restart. It is strict: what a careless engine would get away with elsewhere, is an error here.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SinkError;
@@ -65,6 +69,10 @@ pub struct MemorySink {
     written: VecDeque<(u64, RecordBatch)>,
     /// How many batches are handed over together.
     group: usize,
+    /// Whether batches that are held are encoded, but for the last.
+    encodes: bool,
+    /// Those that are.
+    encoded: BTreeSet<u64>,
     numbers: Numbers,
     /// Rows of the batches that come again, in their order.
     again: VecDeque<usize>,
@@ -82,6 +90,8 @@ impl MemorySink {
             rows,
             written: VecDeque::new(),
             group: 1,
+            encodes: false,
+            encoded: BTreeSet::new(),
             numbers: Numbers::default(),
             again: VecDeque::new(),
             held: None,
@@ -93,16 +103,31 @@ impl MemorySink {
         Self { group: batches.max(1), ..self }
     }
 
+    /// Encodes what it holds back, as sinks do that write large files; the last batch waits in a buffer.
+    pub fn encoding(self) -> Self {
+        Self { encodes: true, ..self }
+    }
+
     fn failed(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SinkError {
         SinkError::fatal(format!("memory sink of {:?}", self.pipeline), error)
     }
 
-    fn hold(&self) -> Result<Option<Held>, SinkError> {
-        let needed = || self.written.iter().skip_while(|(_, batch)| batch.num_rows() == 0);
-        let Some((first, _)) = needed().next() else { return Ok(None) };
-        let cursor: Cursor = needed().map(|(_, batch)| batch.num_rows()).collect();
+    fn hold(&mut self) -> Result<Option<Held>, SinkError> {
+        let mut needed: Vec<_> = self.written.iter().skip_while(|(_, batch)| batch.num_rows() == 0).collect();
+        let waiting = match (self.encodes, needed.len().checked_sub(1)) {
+            (true, Some(last)) => needed.split_off(last),
+            _ => std::mem::take(&mut needed),
+        };
+        let Some((first, _)) = waiting.first() else { return Ok(None) };
+        let cursor: Cursor = waiting.iter().map(|(_, batch)| batch.num_rows()).collect();
         let cursor = serde_json::to_value(cursor).map_err(|error| self.failed(error))?;
-        Ok(Some(Held { first: *first, cursor }))
+        let fresh = needed.iter().filter(|(number, _)| !self.encoded.contains(number));
+        let bytes = fresh.map(|(number, batch)| Ok((*number, encode(batch)?)));
+        let bytes = bytes.collect::<Result<BTreeMap<_, _>, ArrowError>>().map_err(|error| self.failed(error))?;
+        let encoded: BTreeSet<u64> = needed.iter().map(|(number, _)| *number).collect();
+        let held = Held { first: *first, cursor, encoded: encoded.clone(), bytes };
+        self.encoded = encoded;
+        Ok(Some(held))
     }
 
     fn stage(&self, epoch: u64, batches: Vec<RecordBatch>) -> Result<Prepared, SinkError> {
@@ -115,6 +140,17 @@ impl MemorySink {
         places.staged.insert(part, batches);
         Ok(Prepared(prepared))
     }
+}
+
+fn encode(batch: &RecordBatch) -> Result<Bytes, ArrowError> {
+    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema())?;
+    writer.write(batch)?;
+    Ok(writer.into_inner()?.into())
+}
+
+fn decode(bytes: &[u8]) -> Result<RecordBatch, ArrowError> {
+    let missing = || Err(ArrowError::IpcError("no batch".to_owned()));
+    StreamReader::try_new(bytes, None)?.next().unwrap_or_else(missing)
 }
 
 #[async_trait]
@@ -161,9 +197,16 @@ impl Sink for MemorySink {
 
     async fn resume(&mut self, held: &Held) -> Result<(), SinkError> {
         let again = Cursor::deserialize(&held.cursor).map_err(|error| self.failed(error))?;
+        if !held.encoded.iter().eq(held.bytes.keys()) {
+            return Err(self.failed(format!("of {:?} it gets {:?} back", held.encoded, held.bytes.keys())));
+        }
+        for (number, bytes) in &held.bytes {
+            self.written.push_back((*number, decode(bytes).map_err(|error| self.failed(error))?));
+        }
+        self.encoded = held.encoded.clone();
         self.numbers.resume(held.first, held.first.saturating_add(again.len() as u64));
         self.again = again;
-        self.held = Some(held.clone());
+        self.held = Some(Held { bytes: BTreeMap::new(), ..held.clone() });
         Ok(())
     }
 

@@ -9,15 +9,17 @@
 //! | rows at the crash | come to readers by |
 //! |---|---|
 //! | in a file that a durable epoch prepared | `commit` of what it prepared, once more |
-//! | written before that epoch, in no finished file | `resume`, then `write` under the old number |
+//! | written before that epoch, in no finished file | `resume`, then `write` under the old number, but for those that the sink had encoded |
 //! | written after it | the engine, which reads their source again; the numbers may then hold other rows |
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SinkError;
@@ -73,12 +75,19 @@ impl Prepared {
 }
 
 /// Rows that were written but are in nothing that was prepared. It travels in the checkpoint manifest.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Held {
-    /// Number of the first batch of which some row is in no finished file.
+    /// Number of the first batch of which some row is neither in a finished file nor encoded.
     pub first: u64,
-    /// Which parts of the batches from `first` on are finished already; only the sink that wrote it reads it.
+    /// Which parts of the batches from `first` on are finished or encoded already; only the sink that wrote it reads it.
     pub cursor: serde_json::Value,
+    /// Rows that have the form already in which they will be handed over, by numbers of the sink's own. In place of the rows,
+    /// which it needs no more, the engine keeps these bytes until it is told otherwise.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub encoded: BTreeSet<u64>,
+    /// The bytes of those that came since the last `prepare`; in `resume`, of all.
+    #[serde(skip)]
+    pub bytes: BTreeMap<u64, Bytes>,
 }
 
 /// What a commit made visible.
@@ -133,7 +142,8 @@ pub trait Sink: Send + fmt::Debug {
     }
 
     /// Takes up what a dead process held. The engine then writes the batches from `held.first` on, all that there were at
-    /// that epoch, before it prepares the next; of these the sink takes just the rows that were in no finished file.
+    /// that epoch, before it prepares the next; of these the sink takes just the rows that were neither in a finished file nor
+    /// encoded.
     async fn resume(&mut self, held: &Held) -> Result<(), SinkError>;
 
     /// What looks after the files of this sink, beside the flow, where that is asked for. It is given once.

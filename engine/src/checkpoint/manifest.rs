@@ -19,9 +19,10 @@ use crate::report::Counts;
 /// | 1 | nothing below is | |
 /// | 2 | a sink is behind, or its standby takes turns | would go on as if nothing waited for the sink |
 /// | 3 | a pipeline keeps sketches | would take them for DataFusion's |
+/// | 4 | a sink has encoded rows | would go on without them |
 ///
 /// So an older build refuses just what it does not understand, and reads the rest.
-pub const MANIFEST_VERSION: u32 = 3;
+pub const MANIFEST_VERSION: u32 = 4;
 
 /// One epoch of a region.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -185,6 +186,9 @@ pub struct OutletState {
     /// Batches that some sink still needs, by number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rows: BTreeMap<u64, Piece>,
+    /// By sink: rows that it has encoded and not put into a finished file, by its own numbers. Of version 4.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub encoded: BTreeMap<String, BTreeMap<u64, Piece>>,
 }
 
 /// How far a sink is behind.
@@ -206,6 +210,16 @@ impl OutletState {
     pub fn is_empty(&self) -> bool {
         self == &Self::default()
     }
+
+    /// True if some rows are in no file that is finished.
+    pub fn holds_rows(&self) -> bool {
+        self.pieces().next().is_some()
+    }
+
+    /// Its pieces of state.
+    pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        self.rows.values().chain(self.encoded.values().flat_map(BTreeMap::values))
+    }
 }
 
 impl Manifest {
@@ -213,6 +227,9 @@ impl Manifest {
     pub(super) fn needed_version(&self) -> u32 {
         let pipelines = self.pipelines.values().flat_map(|pipeline| [&pipeline.out, &pipeline.late]);
         let mut outlets = pipelines.chain(self.sources.values().map(|source| &source.dead_letters));
+        if outlets.clone().any(|outlet| !outlet.encoded.is_empty()) {
+            return 4;
+        }
         if self.pipelines.values().any(|pipeline| pipeline.sketches > 0) {
             return 3;
         }
@@ -224,10 +241,10 @@ impl Manifest {
         let sources = self
             .sources
             .values()
-            .flat_map(|source| source.seen.iter().chain(&source.delivered).chain(source.dead_letters.rows.values()));
+            .flat_map(|source| source.seen.iter().chain(&source.delivered).chain(source.dead_letters.pieces()));
         let pipelines = self.pipelines.values().flat_map(|pipeline| {
             let cuts = pipeline.cuts.iter().flat_map(CutState::pieces);
-            cuts.chain(pipeline.out.rows.values()).chain(pipeline.late.rows.values())
+            cuts.chain(pipeline.out.pieces()).chain(pipeline.late.pieces())
         });
         sources.chain(pipelines)
     }

@@ -11,6 +11,7 @@
 //! | [`block`](Block) | rows of state in memory or spilled, and where they are stored |
 //! | [`budget`](Budget) | what state may take of memory, and takes |
 //! | `spill` | blocks that did not fit, on local disk |
+//! | `opaque` | bytes as rows of state |
 //! | [`manifest`](Manifest) | the epoch as readable JSON |
 //! | [`place`](Place) | the store that a checkpoint url names |
 //! | [`store`](StateStore) | the store, asked with time-outs and patience |
@@ -31,6 +32,7 @@ pub mod faulty;
 mod fetch;
 mod manifest;
 mod names;
+mod opaque;
 mod place;
 mod segment;
 mod spill;
@@ -51,6 +53,7 @@ pub use error::{Rival, StateError};
 pub use manifest::{
     Behind, CutState, MANIFEST_VERSION, Manifest, OutletState, PaneState, PipelineState, SourceState, SplitState,
 };
+pub(crate) use opaque::{bytes_of, of_bytes};
 pub use place::Place;
 pub use segment::{SegmentWriter, read_piece};
 pub(crate) use spill::is_out_of_room;

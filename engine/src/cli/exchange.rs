@@ -74,7 +74,7 @@ impl Exchange {
             let error = Diagnostic::new(format!("pipeline `{name}`: {why}"));
             Failure::wrong(error.help(help.to_string()))
         };
-        let held = state.and_then(|state| state.pipelines.get(name)).is_some_and(|state| !state.out.rows.is_empty());
+        let held = state.and_then(|state| state.pipelines.get(name)).is_some_and(|state| state.out.holds_rows());
         if held {
             let help = "stop the daemon, which closes all files, and replay then";
             return Err(refused("the state holds rows that are in no file yet".to_string(), help));

@@ -138,6 +138,12 @@ fn about_outlet(text: &mut String, what: &str, outlet: &OutletState) {
         let pieces: Vec<Piece> = outlet.rows.values().cloned().collect();
         let _ = writeln!(text, "  {what} in no finished file yet: up to {} ({})", count(rows(&pieces)), size(&pieces));
     }
+    for (sink, encoded) in &outlet.encoded {
+        let pieces: Vec<Piece> = encoded.values().cloned().collect();
+        let (groups, size) = (count(pieces.len() as u64), size(&pieces));
+        let _ =
+            writeln!(text, "  {what} encoded for sink {sink}, in no finished file yet: {groups} row groups ({size})");
+    }
     for sink in outlet.prepared.keys() {
         let _ = writeln!(text, "  {what} shown by this epoch in sink {sink}");
     }

@@ -9,6 +9,7 @@
 //! | behind | answers, and takes one batch after the other | wait |
 //! | down | none; one is tried beside the flow, at most once for each epoch that is stored | wait |
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
@@ -24,9 +25,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use watershed_sinks::{Flush, Held, Prepared, Sink, SinkError, Upkeep};
 
-use super::outlet::{FIRST_PAUSE, GIVE_UP_AFTER, LONGEST_PAUSE};
+use super::outlet::{FIRST_PAUSE, GIVE_UP_AFTER, Kept, LONGEST_PAUSE};
 use super::world::World;
-use crate::checkpoint::{Behind, Block, Budget, Hold};
+use crate::checkpoint::{Behind, Block, Budget, Hold, bytes_of, of_bytes};
 use crate::config::{Spill, Standby};
 
 /// Makes a sink; each is a new process to its place.
@@ -62,6 +63,8 @@ pub(super) struct Line {
     from: u64,
     /// What it held then.
     pub(super) held: Option<Held>,
+    /// What of that it had encoded, by its own numbers.
+    pub(super) encoded: BTreeMap<u64, Kept>,
     /// What the epoch that is being stored will make visible.
     prepared: Option<Prepared>,
     /// What an epoch has prepared that is stored, if it may not be visible yet.
@@ -150,6 +153,7 @@ impl Line {
             next: 0,
             from: 0,
             held: None,
+            encoded: BTreeMap::new(),
             prepared: None,
             owed: None,
             bytes: 0,
@@ -234,18 +238,26 @@ impl Line {
     }
 
     /// Stands where a dead process stood, if there was one.
-    pub(super) fn restore(&mut self, end: u64, held: Option<&Held>, behind: Option<&Behind>) {
+    pub(super) fn restore(
+        &mut self,
+        end: u64,
+        held: Option<&Held>,
+        behind: Option<&Behind>,
+        encoded: BTreeMap<u64, Arc<Block>>,
+    ) {
         self.from = behind.map_or(end, |behind| behind.from);
         // It may have gone down since this run began.
         self.attempts += behind.map_or(0, |behind| behind.attempts);
         self.held = held.cloned();
+        self.encoded = encoded.into_iter().map(|(number, block)| (number, Kept::Block(block))).collect();
         self.next = self.from;
     }
 
     /// Takes up what a dead process held.
     pub(super) async fn resume(&mut self, rows: Vec<Again>) -> Result<(), SinkError> {
+        let encoded = self.at_hand();
         let (Some(held), Some(sink)) = (&self.held, &mut self.sink) else { return Ok(()) };
-        let resumed = within(self.spill, &self.world, resume(&mut **sink, &self.schema, held, rows)).await;
+        let resumed = within(self.spill, &self.world, resume(&mut **sink, &self.schema, held, encoded, rows)).await;
         match resumed {
             Ok(()) => Ok(()),
             Err(Failed { error, for_good: true, .. }) => Err(error),
@@ -283,17 +295,41 @@ impl Line {
     }
 
     /// Makes durable what is due.
-    pub(super) async fn prepare(&mut self, epoch: u64, flush: Flush) -> Result<(), SinkError> {
+    pub(super) async fn prepare(&mut self, epoch: u64, flush: Flush, budget: &Arc<Budget>) -> Result<(), SinkError> {
         let Some(sink) = &mut self.sink else { return Ok(()) };
         match within(self.spill, &self.world, sink.prepare(epoch, flush)).await {
             Ok(prepared) => {
                 self.held = sink.held();
+                self.keep_encoded(budget)?;
                 self.from = self.next;
                 self.prepared = Some(prepared).filter(|prepared| !prepared.is_nothing());
                 Ok(())
             }
             Err(error) => self.lose(error),
         }
+    }
+
+    /// Keeps what it has encoded since, and lets go of what it needs no more.
+    fn keep_encoded(&mut self, budget: &Arc<Budget>) -> Result<(), SinkError> {
+        let Some(held) = &mut self.held else {
+            self.encoded.clear();
+            return Ok(());
+        };
+        self.encoded.retain(|number, _| held.encoded.contains(number));
+        for (number, bytes) in std::mem::take(&mut held.bytes) {
+            let batch = of_bytes(bytes).map_err(|error| SinkError::fatal("encoded rows", error))?;
+            self.encoded.insert(number, Kept::Block(Block::new(batch, budget)));
+        }
+        Ok(())
+    }
+
+    /// What it had encoded, where that can be read back.
+    fn at_hand(&self) -> Vec<(u64, Arc<Block>)> {
+        let at_hand = self.encoded.iter().filter_map(|(number, kept)| match kept {
+            Kept::Block(block) => Some((*number, block.clone())),
+            Kept::Piece(_) => None,
+        });
+        at_hand.collect()
     }
 
     /// Has it show once more what the last epoch prepared.
@@ -375,12 +411,12 @@ impl Line {
     /// Begins to try whether it is back.
     pub(super) fn try_again(&mut self, rows: Vec<Again>) {
         let (make, owed, state, from) = (self.make.clone(), self.owed.clone(), self.held.clone(), self.from);
-        let (schema, world) = (self.schema.clone(), self.world.clone());
+        let (schema, world, encoded) = (self.schema.clone(), self.world.clone(), self.at_hand());
         self.attempt.spawn(async move {
             let attempt = async {
                 let (mut sink, epoch, shown) = reopen(&make, owed).await?;
                 if let Some(held) = &state {
-                    resume(&mut *sink, &schema, held, rows).await?;
+                    resume(&mut *sink, &schema, held, encoded, rows).await?;
                 }
                 Ok::<_, Failed>(Back { sink, epoch, next: from, shown })
             };
@@ -518,10 +554,24 @@ async fn reopen(make: &MakeSink, owed: Option<Prepared>) -> Result<(Box<dyn Sink
 }
 
 /// Gives a new sink what the one before it held.
-async fn resume(sink: &mut dyn Sink, schema: &SchemaRef, held: &Held, rows: Vec<Again>) -> Result<(), Failed> {
-    sink.resume(held).await.map_err(|error| Failed { error, for_good: true, begun: false })?;
+async fn resume(
+    sink: &mut dyn Sink,
+    schema: &SchemaRef,
+    held: &Held,
+    encoded: Vec<(u64, Arc<Block>)>,
+    rows: Vec<Again>,
+) -> Result<(), Failed> {
+    let unread = |error| Failed { error: SinkError::fatal("rows of state", error), for_good: true, begun: true };
+    let mut held = held.clone();
+    for (number, block) in encoded {
+        held.bytes.extend(bytes_of(&block.batch().map_err(unread)?).map(|bytes| (number, bytes)));
+    }
+    let refused = |error: SinkError| {
+        let for_good = !matches!(error, SinkError::Retry { .. });
+        Failed { error, for_good, begun: true }
+    };
+    sink.resume(&held).await.map_err(refused)?;
     for (number, block) in rows {
-        let unread = |error| Failed { error: SinkError::fatal("rows of state", error), for_good: true, begun: true };
         let batch = match block {
             Some(block) => block.batch().map_err(unread)?,
             None => RecordBatch::new_empty(schema.clone()),

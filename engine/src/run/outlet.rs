@@ -95,6 +95,8 @@ pub(crate) struct OutletCut {
     pub(crate) behind: BTreeMap<String, Behind>,
     pub(crate) turns: BTreeMap<String, Vec<u64>>,
     pub(crate) rows: BTreeMap<u64, Kept>,
+    /// By sink.
+    pub(crate) encoded: BTreeMap<String, BTreeMap<u64, Kept>>,
 }
 
 /// What the places of sinks say when they are opened.
@@ -187,12 +189,14 @@ impl Outlet {
         self.publish_what(|error| matches!(error, SinkError::Retry { .. })).await
     }
 
-    /// Takes the rows up again that no finished file held, as of the end of `epoch`.
+    /// Takes the rows up again that no finished file held, as of the end of `epoch`; `encoded` are those that sinks had
+    /// encoded, by their names.
     pub(crate) async fn restore(
         &mut self,
         epoch: u64,
         state: &OutletState,
         mut rows: BTreeMap<u64, Arc<Block>>,
+        mut encoded: BTreeMap<String, BTreeMap<u64, Arc<Block>>>,
     ) -> Result<(), RunError> {
         (self.epoch, self.next) = (epoch, state.next);
         for pair in &mut self.pairs {
@@ -201,7 +205,7 @@ impl Outlet {
         for index in 0..self.lines.len() {
             let line = &mut self.lines[index];
             let (held, behind) = (state.held.get(&line.name), state.behind.get(&line.name));
-            line.restore(state.next, held, behind);
+            line.restore(state.next, held, behind, encoded.remove(&line.name).unwrap_or_default());
             let Some(held) = held else { continue };
             let end = behind.map_or(state.next, |behind| behind.from);
             let again = again(&self.pairs, index, held.first..end, |number| rows.get(&number))?;
@@ -425,7 +429,7 @@ impl Outlet {
                 self.finish(index).await?;
             }
             let line = &mut self.lines[index];
-            line.prepare(epoch, flush).await.map_err(|error| broken(&self.pipeline, error))?;
+            line.prepare(epoch, flush, &self.budget).await.map_err(|error| broken(&self.pipeline, error))?;
             line.count(&self.budget);
             needed = needed.min(line.needs());
             cut.held.extend(line.held.clone().map(|held| (line.name.clone(), held)));
@@ -437,6 +441,8 @@ impl Outlet {
         self.let_go()?;
         self.weigh();
         cut.rows = self.rows.clone();
+        let encoded = self.lines.iter().filter(|line| !line.encoded.is_empty());
+        cut.encoded = encoded.map(|line| (line.name.clone(), line.encoded.clone())).collect();
         Ok(cut)
     }
 
@@ -446,7 +452,8 @@ impl Outlet {
         let spills = self.spills();
         let mut no_room = None;
         let mut freed = 0;
-        for kept in self.rows.values_mut() {
+        let encoded = self.lines.iter_mut().flat_map(|line| line.encoded.values_mut());
+        for kept in self.rows.values_mut().chain(encoded) {
             let Kept::Block(block) = kept else { continue };
             let Some(piece) = block.stored() else { continue };
             if !spills {

@@ -81,7 +81,7 @@ pub(super) fn first_epoch(
 /// What the state holds for a sink must still have one.
 fn check_outlets(manifest: &Manifest, planned: &PlannedRegion) -> Result<(), RunError> {
     let region = &planned.region;
-    let unwanted = |outlet: &OutletState| !outlet.rows.is_empty() || !outlet.prepared.is_empty();
+    let unwanted = |outlet: &OutletState| outlet.holds_rows() || !outlet.prepared.is_empty();
     for (name, state) in &manifest.pipelines {
         let config = region.pipelines.get(name);
         let late = config.and_then(|config| config.late.as_ref());
@@ -260,7 +260,7 @@ fn holds_nothing(state: &PipelineState) -> bool {
         CutState::Panes { panes, .. } => panes.is_empty(),
         CutState::Sessions { rows, .. } => rows.is_empty() || state.open_windows == 0,
     });
-    no_panes && state.out.rows.is_empty() && state.late.rows.is_empty()
+    no_panes && !state.out.holds_rows() && !state.late.holds_rows()
 }
 
 /// True if nothing at all would be lost with it.

@@ -108,10 +108,14 @@ impl Recovered {
     }
 
     async fn rows(&self, state: &OutletState, outlet: &mut Outlet) -> Result<(), RunError> {
-        let rows = state.rows.iter().map(|(number, piece)| Ok((*number, self.block(piece)?)));
-        outlet
-            .restore(self.manifest.epoch + self.manifest.files_before, state, rows.collect::<Result<_, RunError>>()?)
-            .await
+        let blocks = |pieces: &BTreeMap<u64, Piece>| {
+            let blocks = pieces.iter().map(|(number, piece)| Ok((*number, self.block(piece)?)));
+            blocks.collect::<Result<BTreeMap<_, _>, RunError>>()
+        };
+        let encoded = state.encoded.iter().map(|(sink, pieces)| Ok((sink.clone(), blocks(pieces)?)));
+        let encoded = encoded.collect::<Result<BTreeMap<_, _>, RunError>>()?;
+        let epoch = self.manifest.epoch + self.manifest.files_before;
+        outlet.restore(epoch, state, blocks(&state.rows)?, encoded).await
     }
 
     /// Says what has come back.

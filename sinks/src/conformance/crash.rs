@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::task::Poll;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::error::SinkError;
 use crate::sink::Held;
@@ -57,6 +59,8 @@ struct Durable {
     next: u64,
     /// The batches that the sink needs.
     kept: BTreeMap<u64, RecordBatch>,
+    /// The rows that it has encoded.
+    encoded: BTreeMap<u64, Bytes>,
     /// How many rows of the source were read.
     read: usize,
 }
@@ -87,8 +91,8 @@ impl<'a, F: Fixture> Story<'a, F> {
         for i in (1..source.len()).rev() {
             source.swap(i, random.below(i as u64 + 1) as usize);
         }
-        let (kept, prepared) = (BTreeMap::new(), Prepared::nothing());
-        let durable = Durable { epoch: 0, prepared, held: None, next: 0, kept, read: 0 };
+        let (kept, encoded, prepared) = (BTreeMap::new(), BTreeMap::new(), Prepared::nothing());
+        let durable = Durable { epoch: 0, prepared, held: None, next: 0, kept, encoded, read: 0 };
         Self { place, random, source, durable, zombies: Vec::new(), mortal: true }
     }
 
@@ -135,7 +139,8 @@ impl<'a, F: Fixture> Story<'a, F> {
             self.step(commit(sink, &state.prepared)).await?;
         }
         if let Some(held) = &state.held {
-            sink.resume(held).await.unwrap();
+            let whole = Held { bytes: state.encoded.clone(), ..held.clone() };
+            self.step(sink.resume(&whole)).await?.unwrap();
             assert_eq!(sink.held().as_ref(), Some(held), "resumed, and nothing prepared yet");
             for (number, batch) in &state.kept {
                 self.step(sink.write(*number, batch.clone())).await?.unwrap();
@@ -171,6 +176,11 @@ impl<'a, F: Fixture> Story<'a, F> {
         let flush = if at_end || self.one_in(6) { Flush::All } else { Flush::Due };
         state.prepared = self.step(sink.prepare(state.epoch, flush)).await?.unwrap();
         state.held = sink.held();
+        let (needs, bytes) =
+            state.held.as_mut().map(|held| (held.encoded.clone(), std::mem::take(&mut held.bytes))).unwrap_or_default();
+        state.encoded.retain(|number, _| needs.contains(number));
+        state.encoded.extend(bytes);
+        assert!(state.encoded.keys().eq(&needs), "{needs:?} are to be kept of {:?}", state.encoded.keys());
         let needed = state.held.as_ref().map_or(state.next, |held| held.first);
         assert!(state.kept.contains_key(&needed) || needed == state.next, "batch {needed} is not there any more");
         assert!(flush == Flush::Due || state.held.is_none(), "everything was handed over");

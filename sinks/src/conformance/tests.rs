@@ -1,13 +1,14 @@
 use super::*;
 use crate::{MemoryRows, MemorySink, NullSink};
 
-/// Hands batches over in groups of so many.
+/// Hands batches over in groups of so many, and encodes what it holds if that is even.
 struct Memory(MemoryRows, usize);
 
 #[async_trait]
 impl Fixture for Memory {
     fn sink(&self, pipeline: &str) -> Box<dyn Sink> {
-        Box::new(MemorySink::new(pipeline, self.0.clone()).holding(self.1))
+        let sink = MemorySink::new(pipeline, self.0.clone()).holding(self.1);
+        Box::new(if self.1.is_multiple_of(2) { sink.encoding() } else { sink })
     }
 
     async fn visible(&self, pipeline: &str) -> Option<Vec<i64>> {

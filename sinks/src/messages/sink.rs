@@ -181,7 +181,7 @@ impl<P: Publisher> Sink for MessageSink<P> {
         self.watch_waiting();
         let cursor = Cursor { through: self.numbers.next() };
         let cursor = serde_json::to_value(cursor).map_err(|error| self.unreadable(error))?;
-        self.held = self.waiting.front().map(|next| Held { first: next.number, cursor });
+        self.held = self.waiting.front().map(|next| Held { first: next.number, cursor, ..Held::default() });
         if messages.is_empty() {
             self.publisher.keep_record();
             return Ok(Prepared::nothing());

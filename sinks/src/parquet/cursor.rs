@@ -1,18 +1,19 @@
 //! What a parquet sink has to get again after a crash, exact to the row.
 //!
 //! The one idea: the rows of a folder go into its files in the order in which they came, and there is one open file for
-//! a folder at a time. So all rows before the one that began the open file are in finished files, all from it on are
-//! not; and how a batch splits into folders depends on nothing but the batch, so a row is named by its batch, its folder
-//! and its place among the batch's rows for that folder.
+//! a folder at a time, of which the first row groups may be encoded. So all rows before the first that waits in a buffer are in
+//! finished files or in those row groups, which are kept as bytes; all from it on are not. How a batch splits into folders
+//! depends on nothing but the batch, so a row is named by its batch, its folder and its place among the batch's rows for that
+//! folder.
 //!
 //! Batches from `through` on were written after the cursor, and are new. Before that:
 //!
 //! | a row of batch `n` for folder `f`, where the cursor | is |
 //! |---|---|
 //! | does not name `f` | finished |
-//! | names `f` with a number `> n` | finished |
-//! | names `f` with the number `n` and `rows` | finished if its place is less than `rows` |
-//! | names `f` with a number `< n` | in the open file: to be taken again |
+//! | names `f` with a number `> n` | finished or encoded |
+//! | names `f` with the number `n` and `rows` | finished or encoded if its place is less than `rows` |
+//! | names `f` with a number `< n` | to be taken again |
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -66,9 +67,12 @@ pub(super) struct Came {
 /// An open file, as it travels in the manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct OpenState {
-    /// The row that began it.
+    /// The first of its rows that is not encoded; where all are, the place behind them.
     #[serde(flatten)]
     pub(super) begin: RowPlace,
+    /// Its row groups, by their numbers, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) encoded: Vec<u64>,
     /// Milliseconds since that row came: a restart must not make a file young again, or it might never be due.
     pub(super) age_ms: u64,
     /// Milliseconds since its last row came.
@@ -76,12 +80,17 @@ pub(super) struct OpenState {
 }
 
 impl OpenState {
-    pub(super) fn new(begin: RowPlace, first_row: Moment, last_row: Moment, now: Instant) -> Self {
-        Self { begin, age_ms: first_row.age_millis(now), idle_ms: last_row.age_millis(now) }
+    pub(super) fn new(begin: RowPlace, encoded: Vec<u64>, first_row: Moment, last_row: Moment, now: Instant) -> Self {
+        Self { begin, encoded, age_ms: first_row.age_millis(now), idle_ms: last_row.age_millis(now) }
+    }
+
+    /// When its rows came, as of `at`.
+    pub(super) fn came(&self, at: Instant) -> Came {
+        Came { first: Moment::before(at, self.age_ms), last: Moment::before(at, self.idle_ms) }
     }
 }
 
-/// Which rows are in no finished file.
+/// Which rows are neither in a finished file nor encoded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Cursor {
     /// The folder levels; with others, a folder's name would say nothing about its rows.
@@ -93,7 +102,7 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    /// The first batch of which some row is in no finished file.
+    /// The first batch of which some row is neither in a finished file nor encoded.
     pub(super) fn first(&self) -> Option<u64> {
         self.open.values().map(|file| file.begin.number).min()
     }
@@ -111,7 +120,8 @@ impl Resumed {
         Self { cursor, at }
     }
 
-    /// How many of the rows that batch `number`, which comes again, has for `folder` are finished; `u64::MAX` for all.
+    /// How many of the rows that batch `number`, which comes again, has for `folder` are finished or encoded; `u64::MAX` for
+    /// all.
     pub(super) fn finished(&self, folder: &str, number: u64) -> u64 {
         match self.cursor.open.get(folder) {
             Some(file) if file.begin.number < number => 0,
@@ -122,7 +132,6 @@ impl Resumed {
 
     /// When the rows of the folder's file came.
     pub(super) fn came(&self, folder: &str) -> Option<Came> {
-        let file = self.cursor.open.get(folder)?;
-        Some(Came { first: Moment::before(self.at, file.age_ms), last: Moment::before(self.at, file.idle_ms) })
+        Some(self.cursor.open.get(folder)?.came(self.at))
     }
 }

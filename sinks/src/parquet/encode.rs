@@ -1,5 +1,8 @@
 //! From rows to the bytes of a file, row group by row group.
 //!
+//! A row group of a file that is not finished is made as a file of its own, so that it can be kept and put into another file
+//! after a crash.
+//!
 //! The one idea: the columns of a row group have nothing to do with each other once the order of the rows is known. So each is
 //! gathered and encoded alone, by as many threads as there are cores, and its memory is free again before the next.
 
@@ -11,8 +14,12 @@ use bytes::Bytes;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriter, compute_leaves,
 };
+use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, ParquetMetaData};
+use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::properties::ReaderProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::serialized_reader::ReadOptionsBuilder;
 use parquet::file::writer::SerializedFileWriter;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
@@ -77,11 +84,51 @@ impl Encoder {
         Ok(())
     }
 
+    /// Writes the row groups of `file`, which has the same columns, as they are.
+    pub(super) fn append(&mut self, file: &Bytes) -> Result<(), ParquetError> {
+        let blooms = ReaderProperties::builder().set_read_bloom_filter(true).build();
+        let options = ReadOptionsBuilder::new().with_page_index().with_reader_properties(blooms).build();
+        let reader = SerializedFileReader::new_with_options(file.clone(), options)?;
+        let metadata = reader.metadata();
+        for (number, group) in metadata.row_groups().iter().enumerate() {
+            let from = reader.get_row_group(number)?;
+            let mut row_group = self.file.next_row_group()?;
+            for (place, column) in group.columns().iter().enumerate() {
+                let closed = ColumnCloseResult {
+                    bytes_written: u64::try_from(column.compressed_size()).unwrap_or(0),
+                    rows_written: u64::try_from(group.num_rows()).unwrap_or(0),
+                    metadata: column.clone(),
+                    bloom_filter: from.get_column_bloom_filter(place).cloned(),
+                    column_index: metadata.column_index().map(|index| index[number][place].clone()),
+                    offset_index: metadata.offset_index().map(|index| index[number][place].clone()),
+                };
+                row_group.append_column(file, closed)?;
+            }
+            row_group.close()?;
+            self.row_groups += 1;
+        }
+        Ok(())
+    }
+
     /// Ends the file. `epoch` goes into its metadata.
     pub(super) fn finish(&mut self, epoch: u64) -> Result<ParquetMetaData, ParquetError> {
         self.file.append_key_value_metadata(KeyValue::new("watershed.epoch".to_owned(), epoch.to_string()));
         self.file.finish()
     }
+}
+
+/// A file that has `rows` as its one row group, and is for [`Encoder::append`].
+pub(super) fn row_group(plan: &Plan, rows: &[RecordBatch]) -> Result<Bytes, ParquetError> {
+    let mut alone = Encoder::new(plan)?;
+    alone.write_row_group(plan, rows)?;
+    alone.file.finish()?;
+    Ok(alone.take_bytes())
+}
+
+/// How many rows a file has.
+pub(super) fn rows(file: &Bytes) -> Result<u64, ParquetError> {
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(file)?;
+    Ok(u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0))
 }
 
 /// Encodes one column, in order if there is one.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parquet::errors::ParquetError;
 
 use super::cursor::{Came, Moment, RowPlace};
-use super::encode::Encoder;
+use super::encode::{self, Encoder};
 use super::place::{Claim, FileWriter, Place, Written};
 use super::plan::Plan;
 use crate::delta;
@@ -57,12 +57,17 @@ pub(super) struct OpenFile {
     encoder: Option<Box<Encoder>>,
     buffer: Vec<RecordBatch>,
     buffered_bytes: usize,
+    /// The place of the first row in the buffer.
+    waits_from: Option<RowPlace>,
+    /// Numbers of the row groups that are encoded.
+    groups: Vec<u64>,
+    /// The bytes of those that nobody has taken to keep.
+    fresh: Vec<(u64, Bytes)>,
     rows: u64,
     encoded_bytes: u64,
     stats: Option<String>,
     /// How many batches at the end of the buffer have few rows.
     small: usize,
-    begin: RowPlace,
     first_row: Moment,
     last_row: Moment,
     /// Counts up over the sink's files: which was used last.
@@ -70,8 +75,8 @@ pub(super) struct OpenFile {
 }
 
 impl OpenFile {
-    /// A file whose first row will be the one at `begin`.
-    pub(super) fn new(shape: &Arc<Shape>, claim: Claim, begin: RowPlace, came: Came) -> Result<Self, SinkError> {
+    /// A file whose rows came or will have come by `came`.
+    pub(super) fn new(shape: &Arc<Shape>, claim: Claim, came: Came) -> Result<Self, SinkError> {
         Ok(Self {
             folder: claim.folder.clone(),
             writer: shape.place.begin(claim)?,
@@ -79,19 +84,22 @@ impl OpenFile {
             encoder: None,
             buffer: Vec::new(),
             buffered_bytes: 0,
+            waits_from: None,
+            groups: Vec::new(),
+            fresh: Vec::new(),
             rows: 0,
             encoded_bytes: 0,
             stats: None,
             small: 0,
-            begin,
             first_row: came.first,
             last_row: came.last,
             used: 0,
         })
     }
 
-    /// Takes rows up to a full row group, and gives back what is left over.
-    pub(super) fn push(&mut self, rows: RecordBatch, came: Moment) -> Option<RecordBatch> {
+    /// Takes rows up to a full row group, and gives back what is left over; `begin` is the place of the first.
+    pub(super) fn push(&mut self, rows: RecordBatch, begin: RowPlace, came: Moment) -> Option<RecordBatch> {
+        self.waits_from.get_or_insert(begin);
         let bytes = memory_size(&rows);
         let room = self.shape.row_group_bytes.saturating_sub(self.buffered_bytes);
         self.last_row = came;
@@ -156,9 +164,19 @@ impl OpenFile {
         self.encoded_bytes + (self.buffered_bytes as f64 * ratio) as u64
     }
 
-    /// The place of its first row.
-    pub(super) fn begin(&self) -> RowPlace {
-        self.begin
+    /// The place of the first row that is not encoded.
+    pub(super) fn waits_from(&self) -> Option<RowPlace> {
+        self.waits_from
+    }
+
+    /// Numbers of its row groups, in their order.
+    pub(super) fn groups(&self) -> &[u64] {
+        &self.groups
+    }
+
+    /// The row groups that were encoded since the last call.
+    pub(super) fn take_fresh(&mut self) -> Vec<(u64, Bytes)> {
+        std::mem::take(&mut self.fresh)
     }
 
     pub(super) fn first_row(&self) -> Moment {
@@ -169,66 +187,114 @@ impl OpenFile {
         self.last_row
     }
 
-    /// Encodes what waits as one row group and sends it.
-    pub(super) async fn flush(&mut self) -> Result<(), SinkError> {
+    /// Encodes what waits, and sends it. Nothing is kept, so only who begins anew after a crash can do with that.
+    pub(super) async fn flush_unkept(&mut self) -> Result<(), SinkError> {
+        let rows = self.take_buffer();
+        let bytes = self.encode(Work::Rows(rows)).await?;
+        self.writer.put(bytes).await
+    }
+
+    /// Encodes what waits as row group `number`, and sends it.
+    pub(super) async fn flush(&mut self, number: u64) -> Result<(), SinkError> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let bytes = self.encode(None).await?;
+        let rows = self.take_buffer();
+        let shape = Arc::clone(&self.shape);
+        let group = self.work(move || encode::row_group(&shape.plan, &rows)).await?;
+        self.fresh.push((number, group.clone()));
+        self.append(number, group).await
+    }
+
+    /// Takes a row group of a file that a dead process had begun, and sends it.
+    pub(super) async fn resume(&mut self, number: u64, group: Bytes) -> Result<(), SinkError> {
+        let rows = self.work({
+            let group = group.clone();
+            move || encode::rows(&group)
+        });
+        self.rows += rows.await?;
+        self.append(number, group).await
+    }
+
+    async fn append(&mut self, number: u64, group: Bytes) -> Result<(), SinkError> {
+        self.groups.push(number);
+        let bytes = self.encode(Work::Append(group)).await?;
         self.writer.put(bytes).await
     }
 
     /// Ends the file. `epoch` goes into its metadata.
     pub(super) async fn finish(mut self, epoch: u64) -> Result<Finished, SinkError> {
-        let bytes = self.encode(Some(epoch)).await?;
+        let rows = self.take_buffer();
+        let bytes = self.encode(Work::End(rows, epoch)).await?;
         self.writer.put(bytes).await?;
         let written = self.writer.finish(epoch).await?;
         Ok(Finished { folder: self.folder, written, rows: self.rows, bytes: self.encoded_bytes, stats: self.stats })
     }
 
-    /// Encodes the buffer, and the footer if this is the end; returns the bytes to send.
-    async fn encode(&mut self, end: Option<u64>) -> Result<Bytes, SinkError> {
-        let rows = std::mem::take(&mut self.buffer);
+    fn take_buffer(&mut self) -> Vec<RecordBatch> {
         self.small = 0;
         self.buffered_bytes = 0;
+        self.waits_from = None;
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// Puts more into the file; returns the bytes to send.
+    async fn encode(&mut self, work: Work) -> Result<Bytes, SinkError> {
         let encoder = self.encoder.take();
         let shape = Arc::clone(&self.shape);
-        let work = tokio::task::spawn_blocking(move || encode(&shape, encoder, &rows, end));
-        let (encoder, bytes, stats) = match work.await {
-            Ok(Ok(done)) => done,
-            Ok(Err(error)) => return Err(SinkError::fatal(self.cannot_encode(), error)),
-            Err(error) => return Err(SinkError::fatal(self.cannot_encode(), error)),
-        };
+        let (encoder, bytes, stats) = self.work(move || encode_more(&shape, encoder, work)).await?;
         self.encoded_bytes = encoder.bytes_written();
         self.encoder = Some(encoder);
         self.stats = stats;
         Ok(bytes)
     }
 
-    fn cannot_encode(&self) -> String {
-        format!("cannot encode rows for {}", self.shape.place.shown(&self.folder))
+    /// Does what works the CPU on a thread where nothing else waits.
+    async fn work<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> Result<T, ParquetError> + Send + 'static,
+    ) -> Result<T, SinkError> {
+        let failed = || format!("cannot encode rows for {}", self.shape.place.shown(&self.folder));
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(SinkError::fatal(failed(), error)),
+            Err(error) => Err(SinkError::fatal(failed(), error)),
+        }
     }
 }
 
+/// What is put into a file.
+enum Work {
+    /// Rows as a row group.
+    Rows(Vec<RecordBatch>),
+    /// A row group that is encoded already.
+    Append(Bytes),
+    /// The last rows, and the footer with this epoch.
+    End(Vec<RecordBatch>, u64),
+}
+
 /// The part that works the CPU.
-fn encode(
+fn encode_more(
     shape: &Shape,
     encoder: Option<Box<Encoder>>,
-    rows: &[RecordBatch],
-    end: Option<u64>,
+    work: Work,
 ) -> Result<(Box<Encoder>, Bytes, Option<String>), ParquetError> {
     let mut encoder = match encoder {
         Some(encoder) => encoder,
         None => Box::new(Encoder::new(&shape.plan)?),
     };
-    if !rows.is_empty() {
-        encoder.write_row_group(&shape.plan, rows)?;
-    }
     let mut stats = None;
-    if let Some(epoch) = end {
-        let metadata = encoder.finish(epoch)?;
-        if shape.stats {
-            stats = Some(delta::stats::of_file(&shape.plan.file, &metadata)?);
+    match work {
+        Work::Rows(rows) => encoder.write_row_group(&shape.plan, &rows)?,
+        Work::Append(group) => encoder.append(&group)?,
+        Work::End(rows, epoch) => {
+            if !rows.is_empty() {
+                encoder.write_row_group(&shape.plan, &rows)?;
+            }
+            let metadata = encoder.finish(epoch)?;
+            if shape.stats {
+                stats = Some(delta::stats::of_file(&shape.plan.file, &metadata)?);
+            }
         }
     }
     let bytes = encoder.take_bytes();

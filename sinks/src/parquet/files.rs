@@ -4,12 +4,12 @@
 //! or if more are half written than may be. What may be is up to all sinks of the process together (`budget.rs`).
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::budget::Share;
@@ -47,6 +47,8 @@ pub(super) struct OpenFiles {
     /// Finished before they were asked for, by size or by the limit of open uploads.
     finished_early: Vec<Finished>,
     begun: u64,
+    /// Number of the row group that is encoded next.
+    next_group: u64,
     /// Bytes of rows and of the row groups they became, to estimate what the next will shrink to.
     memory_bytes: u64,
     encoded_bytes: u64,
@@ -69,6 +71,7 @@ impl OpenFiles {
             buffered_bytes: 0,
             finished_early: Vec::new(),
             begun: 0,
+            next_group: 0,
             memory_bytes: 0,
             encoded_bytes: 0,
             warned_of_many: false,
@@ -89,20 +92,9 @@ impl OpenFiles {
     ) -> Result<(), SinkError> {
         let mut left = Some(rows);
         while let Some(rows) = left.take() {
-            let file = match self.open.entry(folder.clone()) {
-                Entry::Occupied(file) => file.into_mut(),
-                Entry::Vacant(place) => {
-                    self.begun += 1;
-                    let claim = Claim {
-                        pipeline: Arc::clone(&self.pipeline),
-                        staging: Arc::clone(&self.staging),
-                        folder: folder.clone(),
-                        epoch: self.epoch,
-                        number: self.begun,
-                        process: self.process,
-                    };
-                    place.insert(OpenFile::new(&self.shape, claim, begin, came)?)
-                }
+            let mut file = match self.open.remove(&folder) {
+                Some(file) => file,
+                None => self.begin(folder.clone(), came)?,
             };
             let used = self.share.now();
             if let Some(folder) = self.half_written.remove(&file.used) {
@@ -110,10 +102,12 @@ impl OpenFiles {
             }
             file.used = used;
             let (count, before) = (rows.num_rows(), file.buffered_bytes());
-            left = file.push(rows, came.last);
+            left = file.push(rows, begin, came.last);
             begin.rows += (count - left.as_ref().map_or(0, RecordBatch::num_rows)) as u64;
             self.buffered_bytes = self.buffered_bytes + file.buffered_bytes() - before;
-            if file.row_group_is_full() {
+            let row_group_is_full = file.row_group_is_full();
+            self.open.insert(folder.clone(), file);
+            if row_group_is_full {
                 self.flush(&folder).await?;
             }
             let full =
@@ -133,7 +127,8 @@ impl OpenFiles {
         }
         if let Some(file) = self.open.get_mut(folder) {
             let (memory, before) = (file.buffered_bytes(), file.encoded_bytes());
-            file.flush().await?;
+            file.flush(self.next_group).await?;
+            self.next_group += 1;
             let encoded = file.encoded_bytes() - before;
             if file.has_started() {
                 self.half_written.insert(file.used, folder.to_owned());
@@ -247,9 +242,52 @@ impl OpenFiles {
         Ok(finished)
     }
 
-    /// The open files as they travel in the manifest. True of what was handed over only right behind [`Self::finish`].
-    pub(super) fn state(&self, now: Instant) -> BTreeMap<String, OpenState> {
-        let state = |file: &OpenFile| OpenState::new(file.begin(), file.first_row(), file.last_row(), now);
+    /// The open files as they travel in the manifest; `next` is the number of the batch that comes next. True of what was handed
+    /// over only right behind [`Self::finish`].
+    pub(super) fn state(&self, next: u64, now: Instant) -> BTreeMap<String, OpenState> {
+        let behind = RowPlace { number: next, rows: 0 };
+        let state = |file: &OpenFile| {
+            let begin = file.waits_from().unwrap_or(behind);
+            OpenState::new(begin, file.groups().to_vec(), file.first_row(), file.last_row(), now)
+        };
         self.open.iter().map(|(folder, file)| (folder.clone(), state(file))).collect()
+    }
+
+    /// The row groups of open files that were encoded since the last call, by their numbers.
+    pub(super) fn take_fresh(&mut self) -> BTreeMap<u64, Bytes> {
+        self.open.values_mut().flat_map(OpenFile::take_fresh).collect()
+    }
+
+    /// Goes on with a file of a dead process, of which these row groups were encoded.
+    pub(super) async fn resume(
+        &mut self,
+        folder: &str,
+        groups: Vec<(u64, Bytes)>,
+        came: Came,
+    ) -> Result<(), SinkError> {
+        self.make_room().await?;
+        let mut file = self.begin(folder.to_owned(), came)?;
+        file.used = self.share.now();
+        for (number, group) in groups {
+            self.next_group = self.next_group.max(number + 1);
+            file.resume(number, group).await?;
+        }
+        self.half_written.insert(file.used, folder.to_owned());
+        self.open.insert(folder.to_owned(), file);
+        self.tell();
+        Ok(())
+    }
+
+    fn begin(&mut self, folder: String, came: Came) -> Result<OpenFile, SinkError> {
+        self.begun += 1;
+        let claim = Claim {
+            pipeline: Arc::clone(&self.pipeline),
+            staging: Arc::clone(&self.staging),
+            folder,
+            epoch: self.epoch,
+            number: self.begun,
+            process: self.process,
+        };
+        OpenFile::new(&self.shape, claim, came)
     }
 }

@@ -170,7 +170,7 @@ impl Merger {
         let expected: u64 = sources.iter().map(Source::rows).sum();
         let (epoch, number) = (claim.epoch, names::uploaded(claim.process, claim.number));
         let (begin, now) = (RowPlace { number: 0, rows: 0 }, Moment::now(Instant::now()));
-        let mut file = OpenFile::new(&shape, claim, begin, Came { first: now, last: now })?;
+        let mut file = OpenFile::new(&shape, claim, Came { first: now, last: now })?;
         let (sender, mut merged) = mpsc::channel(WAITING);
         let (schema, sort) = (Arc::clone(&shape.plan.file), shape.plan.sort.clone());
         // It ends with the receiver, if this is dropped.
@@ -178,9 +178,9 @@ impl Merger {
         while let Some(rows) = merged.recv().await {
             let mut left = Some(rows);
             while let Some(rows) = left {
-                left = file.push(rows, now);
+                left = file.push(rows, begin, now);
                 if file.row_group_is_full() {
-                    file.flush().await?;
+                    file.flush_unkept().await?;
                 }
             }
         }

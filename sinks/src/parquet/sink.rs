@@ -1,6 +1,6 @@
 //! The sink itself: from batches to the files of an epoch, and from those to visible ones.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -229,12 +229,13 @@ impl ParquetSink {
         Ok(prepared)
     }
 
-    fn hold(&self, now: Instant) -> Result<Option<Held>, SinkError> {
-        let open = self.files.state(now);
-        let cursor = Cursor { partition_by: self.partition_by.clone(), through: self.numbers.next(), open };
+    fn hold(&mut self, now: Instant) -> Result<Option<Held>, SinkError> {
+        let through = self.numbers.next();
+        let cursor = Cursor { partition_by: self.partition_by.clone(), through, open: self.files.state(through, now) };
         let Some(first) = cursor.first() else { return Ok(None) };
+        let encoded = cursor.open.values().flat_map(|file| file.encoded.iter().copied()).collect();
         let cursor = serde_json::to_value(cursor).map_err(|error| SinkError::fatal("parquet sink", error))?;
-        Ok(Some(Held { first, cursor }))
+        Ok(Some(Held { first, cursor, encoded, bytes: self.files.take_fresh() }))
     }
 
     async fn publish(&mut self, files: &[PreparedFile]) -> Result<(), SinkError> {
@@ -340,7 +341,7 @@ impl Sink for ParquetSink {
     async fn resume(&mut self, held: &Held) -> Result<(), SinkError> {
         let what = || format!("what the parquet sink of {:?} held cannot be read", self.pipeline);
         let cursor = Cursor::deserialize(&held.cursor).map_err(|error| SinkError::fatal(what(), error))?;
-        if cursor.first() != Some(held.first) || cursor.through <= held.first {
+        if cursor.first() != Some(held.first) || cursor.through < held.first {
             return Err(SinkError::fatal(what(), "its numbers contradict each other"));
         }
         if cursor.partition_by != self.partition_by {
@@ -350,9 +351,16 @@ impl Sink for ParquetSink {
                 cursor.partition_by, self.partition_by, self.pipeline
             )));
         }
+        let now = (self.clock)();
+        for (folder, file) in cursor.open.iter().filter(|(_, file)| !file.encoded.is_empty()) {
+            let group = |number: &u64| Some((*number, held.bytes.get(number)?.clone()));
+            let groups: Option<Vec<_>> = file.encoded.iter().map(group).collect();
+            let groups = groups.ok_or_else(|| SinkError::fatal(what(), "some of its row groups are missing"))?;
+            self.files.resume(folder, groups, file.came(now)).await?;
+        }
         self.numbers.resume(held.first, cursor.through);
-        self.resumed = Some(Resumed::new(cursor, (self.clock)()));
-        self.held = Some(held.clone());
+        self.resumed = self.numbers.is_again().then(|| Resumed::new(cursor, now));
+        self.held = Some(Held { bytes: BTreeMap::new(), ..held.clone() });
         Ok(())
     }
 

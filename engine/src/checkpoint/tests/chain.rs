@@ -159,7 +159,7 @@ fn a_manifest_of_another_version_is_refused() {
         let file = super::super::document::encode(&newer).unwrap();
         rig.memory.put(&Path::from("root/checkpoints/0000000001.json"), file.into()).await.unwrap();
         let error = rig.chain().newest().await.unwrap_err();
-        assert!(matches!(error, StateError::Incompatible { found: 4, .. }));
+        assert!(matches!(error, StateError::Incompatible { found: 5, .. }));
         assert!(error.to_string().ends_with("run the newer watershed that wrote it"), "{error}");
     });
 }
@@ -170,12 +170,18 @@ fn a_manifest_is_of_the_version_that_its_contents_need() {
     fn behind() -> BTreeMap<String, Behind> {
         [("mirror".into(), Behind { from: 1, attempts: 1 })].into()
     }
-    let changes: [(Change, u64); 6] = [
+    fn encoded() -> BTreeMap<String, BTreeMap<u64, Piece>> {
+        let piece = Piece { segment: "1-1".into(), offset: 0, length: 1, rows: 1, crc32: 0 };
+        [("lake".into(), [(7, piece)].into())].into()
+    }
+    let changes: [(Change, u64); 8] = [
         (|_| {}, 1),
         (|manifest| pipeline(manifest).out.behind = behind(), 2),
         (|manifest| pipeline(manifest).out.turns = [("mirror".into(), vec![1])].into(), 2),
         (|manifest| pipeline(manifest).late.behind = behind(), 2),
         (|manifest| pipeline(manifest).sketches = 1, 3),
+        (|manifest| pipeline(manifest).out.encoded = encoded(), 4),
+        (|manifest| (pipeline(manifest).late.encoded, pipeline(manifest).sketches) = (encoded(), 1), 4),
         (|_| {}, 1),
     ];
     let rig = Rig::new(1);

@@ -165,7 +165,8 @@ fn spill(budget: &Budget, source: &str, blocks: &[Arc<Block>]) -> Result<(), Run
 fn blocks(collected: &Collected) -> impl Iterator<Item = &Arc<Block>> {
     let outlets = collected.pipelines.iter().flat_map(|cut| [&cut.out, &cut.late]);
     let outlets = outlets.chain(collected.letters.iter().map(|cut| &cut.out));
-    let rows = outlets.flat_map(|out| out.rows.values()).filter_map(|kept| match kept {
+    let kept = outlets.flat_map(|out| out.rows.values().chain(out.encoded.values().flat_map(BTreeMap::values)));
+    let rows = kept.filter_map(|kept| match kept {
         Kept::Block(block) => Some(block),
         Kept::Piece(_) => None,
     });
@@ -201,14 +202,15 @@ fn cut_state(cut: CutBlocks) -> Result<CutState, RunError> {
 }
 
 fn outlet_state(cut: OutletCut) -> Result<OutletState, RunError> {
-    let rows = cut.rows.into_iter().map(|(number, kept)| {
-        let piece = match kept {
-            Kept::Block(block) => piece(&block)?,
-            Kept::Piece(piece) => piece,
-        };
-        Ok((number, piece))
-    });
-    let rows = rows.collect::<Result<BTreeMap<_, _>, RunError>>()?;
-    let OutletCut { next, prepared, held, behind, turns, .. } = cut;
-    Ok(OutletState { next, prepared, held, behind, turns, rows })
+    let stored = |kept: BTreeMap<u64, Kept>| {
+        let stored = kept.into_iter().map(|(number, kept)| match kept {
+            Kept::Block(block) => Ok((number, piece(&block)?)),
+            Kept::Piece(piece) => Ok((number, piece)),
+        });
+        stored.collect::<Result<BTreeMap<_, _>, RunError>>()
+    };
+    let OutletCut { next, prepared, held, behind, turns, rows, encoded } = cut;
+    let encoded = encoded.into_iter().map(|(sink, kept)| Ok((sink, stored(kept)?)));
+    let encoded = encoded.collect::<Result<BTreeMap<_, _>, RunError>>()?;
+    Ok(OutletState { next, prepared, held, behind, turns, rows: stored(rows)?, encoded })
 }

@@ -311,6 +311,12 @@ impl Outside {
         format!("{{\"ts\":{},\"id\":{},\"user\":{}}}", event.time, event.id, event.user)
     }
 
+    /// A sink to `rows`; every other that holds rows back encodes them.
+    fn memory(&self, context: &SinkContext, rows: &MemoryRows) -> MemorySink {
+        let sink = MemorySink::new(context.pipeline.to_string(), rows.clone()).holding(self.holding);
+        if self.holding.is_multiple_of(2) { sink.encoding() } else { sink }
+    }
+
     pub(super) fn world(self: &Arc<Self>) -> World {
         World { environment: self.environment.clone(), connect: self.clone(), watch: Arc::new(|_| {}) }
     }
@@ -327,14 +333,12 @@ impl Connect for Outside {
 
     fn sink(&self, config: &SinkConfig, context: SinkContext) -> Result<Box<dyn Sink>, SinkError> {
         if let Some(mirror) = self.mirror.as_ref().filter(|_| config.name == "mirror") {
-            let sink = MemorySink::new(context.pipeline.to_string(), mirror.rows.clone()).holding(self.holding);
-            return Ok(Box::new(MirrorSink::new(mirror.clone(), sink)));
+            return Ok(Box::new(MirrorSink::new(mirror.clone(), self.memory(&context, &mirror.rows))));
         }
         if let Some(mirror) = self.mirror.as_ref().filter(|_| config.name == "backup") {
-            let sink = MemorySink::new(context.pipeline.to_string(), mirror.backup.clone()).holding(self.holding);
-            return Ok(Box::new(sink));
+            return Ok(Box::new(self.memory(&context, &mirror.backup)));
         }
-        Ok(Box::new(MemorySink::new(context.pipeline.to_string(), self.rows.clone()).holding(self.holding)))
+        Ok(Box::new(self.memory(&context, &self.rows)))
     }
 
     fn dead_letters(&self, _options: ParquetOptions, context: SinkContext) -> Result<Box<dyn Sink>, SinkError> {

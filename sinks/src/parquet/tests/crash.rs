@@ -83,6 +83,87 @@ async fn files_that_close_because_too_many_are_half_written() {
     crashes(place, 0..6).await;
 }
 
+/// Small row groups in one large file, with all that a file can have.
+fn small_groups(lake: &Lake) -> ParquetOptions {
+    let roll = Roll { every: seconds(1000), idle: seconds(1000), ..Roll::default() };
+    let bloom_filters = vec!["name".to_owned()];
+    ParquetOptions { roll, row_group_size: ByteSize(3_000), bloom_filters, partition_by: Vec::new(), ..lake.options() }
+}
+
+fn batches() -> Vec<RecordBatch> {
+    // Not in order, so that there is something to sort.
+    (0..8).map(|n| batch(&(0..100).map(|row| n * 100 + (row * 37) % 100).collect::<Vec<_>>())).collect()
+}
+
+fn sorted_by_name() -> SinkContext {
+    SinkContext { sort_by: vec!["name".to_owned()], ..context("orders") }
+}
+
+/// Writes six of the batches in two epochs; gives what is held, with all bytes, as an engine keeps it.
+async fn encoded(sink: &mut ParquetSink) -> Held {
+    for (number, batch) in (0..).zip(batches()).take(4) {
+        sink.write(number, batch).await.unwrap();
+    }
+    assert!(sink.prepare(1, Flush::Due).await.unwrap().is_nothing());
+    let before = sink.held().unwrap();
+    for (number, batch) in (0..).zip(batches()).take(6).skip(4) {
+        sink.write(number, batch).await.unwrap();
+    }
+    assert!(sink.prepare(2, Flush::Due).await.unwrap().is_nothing());
+    let mut held = sink.held().unwrap();
+    assert!(before.encoded.len() > 1 && before.encoded.is_subset(&held.encoded), "{before:?} {held:?}");
+    assert!(before.bytes.keys().all(|number| !held.bytes.contains_key(number)), "bytes are given once");
+    assert!(held.first > before.first, "rows that are encoded need not be kept");
+    held.bytes.extend(before.bytes);
+    held
+}
+
+#[tokio::test]
+async fn a_file_whose_first_row_groups_were_encoded_before_a_crash_is_the_same() {
+    let (whole, resumed) = (Lake::new(), Lake::new());
+    let mut sink = whole.sink(small_groups(&whole), sorted_by_name());
+    encoded(&mut sink).await;
+    for (number, batch) in (0..).zip(batches()).skip(6) {
+        sink.write(number, batch).await.unwrap();
+    }
+    let prepared = sink.prepare(3, Flush::All).await.unwrap();
+    sink.commit(&prepared).await.unwrap();
+
+    let held = encoded(&mut resumed.sink(small_groups(&resumed), sorted_by_name())).await;
+    let mut sink = resumed.sink(small_groups(&resumed), sorted_by_name());
+    sink.resume(&held).await.unwrap();
+    for (number, batch) in (0..).zip(batches()).skip(usize::try_from(held.first).unwrap()) {
+        sink.write(number, batch).await.unwrap();
+    }
+    let prepared = sink.prepare(3, Flush::All).await.unwrap();
+    assert_eq!(prepared_rows(&prepared), 800);
+    sink.commit(&prepared).await.unwrap();
+
+    let name = whole.files().await;
+    assert_eq!((name.len(), &name), (1, &resumed.files().await));
+    assert!(fs::read(whole.path(&name[0])).unwrap() == fs::read(resumed.path(&name[0])).unwrap(), "byte by byte");
+    let metadata = resumed.metadata(&name[0]);
+    assert!(metadata.num_row_groups() > 5, "{}", metadata.num_row_groups());
+    for group in metadata.row_groups() {
+        let column = group.column(2);
+        assert!(column.bloom_filter_offset().is_some() && column.statistics().is_some(), "{column:?}");
+        assert!(group.sorting_columns().is_some());
+    }
+    assert_eq!(sorted(ids(&resumed.read(&name[0]))), (0..800).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn without_the_bytes_of_a_row_group_nothing_goes_on() {
+    let lake = Lake::new();
+    let mut held = encoded(&mut lake.sink(small_groups(&lake), sorted_by_name())).await;
+    held.bytes.pop_first();
+    let refused = lake.sink(small_groups(&lake), sorted_by_name()).resume(&held).await.unwrap_err();
+    assert!(
+        matches!(&refused, SinkError::Fatal { .. }) && refused.to_string().contains("row groups are missing"),
+        "{refused}"
+    );
+}
+
 /// Rows that are in one folder by the hour, though two days lie between them.
 fn days(ids: &[i64]) -> RecordBatch {
     batch(&ids.iter().map(|id| if id % 2 == 0 { id + 2 * 8640 } else { *id }).collect::<Vec<_>>())
@@ -235,7 +316,7 @@ async fn an_age_beyond_all_bounds_is_due_at_once() {
     let mut sink = lake.sink(options, context("orders"));
     let file = serde_json::json!({ "number": 0, "rows": 0, "age_ms": u64::MAX, "idle_ms": u64::MAX });
     let cursor = serde_json::json!({ "partition_by": [], "through": 1, "open": { "": file } });
-    sink.resume(&Held { first: 0, cursor }).await.unwrap();
+    sink.resume(&Held { first: 0, cursor, ..Held::default() }).await.unwrap();
     sink.write(0, batch(&[1])).await.unwrap();
     assert_eq!(prepared_rows(&sink.prepare(1, Flush::Due).await.unwrap()), 1);
 }
