@@ -217,14 +217,15 @@ def pipelines(bench: Bench) -> None:
 
 
 def lanes(bench: Bench) -> None:
-    """A core and a file for each lane."""
-    cases = [(name, count) for name in QUERIES for count in LANES]
+    """A core for each lane; over one file, which is spread over them, and over a file for each."""
+    cases = [(name, count, files) for name in QUERIES for count in LANES for files in sorted({1, count})]
 
-    def row(case: tuple[str, int]) -> list[str]:
-        name, count = case
-        return [name, str(count), *bench.run(bench.dealt(count), [QUERIES[name]], count, count).cells()]
+    def row(case: tuple[str, int, int]) -> list[str]:
+        name, count, files = case
+        runs = bench.run(bench.dealt(files), [QUERIES[name]], count, count)
+        return [name, str(count), str(files), *runs.cells()]
 
-    table(["query", "lanes and cores", *COST], map(row, cases))
+    table(["query", "lanes and cores", "files", *COST], map(row, cases))
 
 
 TABLES = {"sizes": sizes, "keys": keys, "hops": hops, "pipelines": pipelines, "lanes": lanes}
