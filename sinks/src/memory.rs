@@ -73,6 +73,8 @@ pub struct MemorySink {
     encodes: bool,
     /// Those that are.
     encoded: BTreeSet<u64>,
+    /// Those that have not come back yet.
+    missing: BTreeSet<u64>,
     numbers: Numbers,
     /// Rows of the batches that come again, in their order.
     again: VecDeque<usize>,
@@ -92,6 +94,7 @@ impl MemorySink {
             group: 1,
             encodes: false,
             encoded: BTreeSet::new(),
+            missing: BTreeSet::new(),
             numbers: Numbers::default(),
             again: VecDeque::new(),
             held: None,
@@ -164,6 +167,9 @@ impl Sink for MemorySink {
 
     async fn write(&mut self, number: u64, batch: RecordBatch) -> Result<(), SinkError> {
         self.numbers.check(number)?;
+        if !self.missing.is_empty() {
+            return Err(self.failed(format!("encoded rows {:?} did not come", self.missing)));
+        }
         let rows = batch.num_rows();
         match self.again.pop_front() {
             Some(held) if held != rows => {
@@ -177,6 +183,9 @@ impl Sink for MemorySink {
 
     async fn prepare(&mut self, epoch: u64, flush: Flush) -> Result<Prepared, SinkError> {
         self.numbers.check_whole()?;
+        if !self.missing.is_empty() {
+            return Err(self.failed(format!("encoded rows {:?} did not come", self.missing)));
+        }
         let due = match flush {
             Flush::All => self.written.len(),
             Flush::Due => self.written.len() / self.group * self.group,
@@ -197,16 +206,19 @@ impl Sink for MemorySink {
 
     async fn resume(&mut self, held: &Held) -> Result<(), SinkError> {
         let again = Cursor::deserialize(&held.cursor).map_err(|error| self.failed(error))?;
-        if !held.encoded.iter().eq(held.bytes.keys()) {
-            return Err(self.failed(format!("of {:?} it gets {:?} back", held.encoded, held.bytes.keys())));
-        }
-        for (number, bytes) in &held.bytes {
-            self.written.push_back((*number, decode(bytes).map_err(|error| self.failed(error))?));
-        }
-        self.encoded = held.encoded.clone();
+        (self.encoded, self.missing) = (held.encoded.clone(), held.encoded.clone());
         self.numbers.resume(held.first, held.first.saturating_add(again.len() as u64));
         self.again = again;
         self.held = Some(Held { bytes: BTreeMap::new(), ..held.clone() });
+        Ok(())
+    }
+
+    async fn resume_encoded(&mut self, number: u64, bytes: Bytes) -> Result<(), SinkError> {
+        match self.missing.pop_first() {
+            Some(missing) if missing == number => {}
+            other => return Err(self.failed(format!("encoded rows {number} came where {other:?} were expected"))),
+        }
+        self.written.push_back((number, decode(&bytes).map_err(|error| self.failed(error))?));
         Ok(())
     }
 

@@ -85,7 +85,7 @@ pub struct Held {
     /// which it needs no more, the engine keeps these bytes until it is told otherwise.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub encoded: BTreeSet<u64>,
-    /// The bytes of those that came since the last `prepare`; in `resume`, of all.
+    /// The bytes of those that came since the last `prepare`.
     #[serde(skip)]
     pub bytes: BTreeMap<u64, Bytes>,
 }
@@ -101,8 +101,8 @@ pub struct Committed {
 
 /// Takes the rows of one pipeline.
 ///
-/// Contract, in the order of calls: `open` once; `resume` if the last durable epoch says that rows are held, then `write` of
-/// those; then `write` any number of times; at each epoch `prepare`, then `held`, then (after the engine has made both
+/// Contract, in the order of calls: `open` once; `resume` if the last durable epoch says that rows are held, then
+/// `resume_encoded` and `write` of those; then `write` any number of times; at each epoch `prepare`, then `held`, then (after the engine has made both
 /// durable) `commit` with exactly what `prepare` returned, possibly more than once.
 /// After a crash, what the last durable epoch prepared is committed first, before or after `open`, but before anything that
 /// this process prepared: then it owns the place, and may remove what is left of the dead one.
@@ -145,6 +145,12 @@ pub trait Sink: Send + fmt::Debug {
     /// that epoch, before it prepares the next; of these the sink takes just the rows that were neither in a finished file nor
     /// encoded.
     async fn resume(&mut self, held: &Held) -> Result<(), SinkError>;
+
+    /// Takes up rows that a dead process had encoded: behind `resume` and before any `write`, once for each number of
+    /// `held.encoded`, ascending. An error loses nothing, since the engine has them still: another sink may be made and resumed.
+    async fn resume_encoded(&mut self, number: u64, _bytes: Bytes) -> Result<(), SinkError> {
+        Err(SinkError::fatal(format!("rows that were encoded, number {number}"), "this sink encodes none"))
+    }
 
     /// What looks after the files of this sink, beside the flow, where that is asked for. It is given once.
     fn upkeep(&mut self) -> Option<Box<dyn Upkeep>> {

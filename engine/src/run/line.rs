@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::common::DataFusionError;
 use futures::future::{Either, select};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
@@ -562,15 +563,13 @@ async fn resume(
     rows: Vec<Again>,
 ) -> Result<(), Failed> {
     let unread = |error| Failed { error: SinkError::fatal("rows of state", error), for_good: true, begun: true };
-    let mut held = held.clone();
+    sink.resume(held).await.map_err(|error| Failed { error, for_good: true, begun: false })?;
     for (number, block) in encoded {
-        held.bytes.extend(bytes_of(&block.batch().map_err(unread)?).map(|bytes| (number, bytes)));
+        let bytes = bytes_of(&block.batch().map_err(unread)?);
+        let bytes =
+            bytes.ok_or_else(|| unread(DataFusionError::Internal("other rows than were stored".to_string())))?;
+        sink.resume_encoded(number, bytes).await?;
     }
-    let refused = |error: SinkError| {
-        let for_good = !matches!(error, SinkError::Retry { .. });
-        Failed { error, for_good, begun: true }
-    };
-    sink.resume(&held).await.map_err(refused)?;
     for (number, block) in rows {
         let batch = match block {
             Some(block) => block.batch().map_err(unread)?,

@@ -213,6 +213,10 @@ impl Outlet {
             line.count(&self.budget);
         }
         let spills = self.spills();
+        for line in self.lines.iter_mut().filter(|_| !spills) {
+            let pieces = state.encoded.get(&line.name).into_iter().flatten();
+            line.encoded = pieces.map(|(number, piece)| (*number, Kept::Piece(piece.clone()))).collect();
+        }
         for (&number, piece) in &state.rows {
             if let Some(block) = rows.remove(&number) {
                 self.rows.insert(number, if spills { Kept::Block(block) } else { Kept::Piece(piece.clone()) });

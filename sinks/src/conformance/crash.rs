@@ -139,9 +139,11 @@ impl<'a, F: Fixture> Story<'a, F> {
             self.step(commit(sink, &state.prepared)).await?;
         }
         if let Some(held) = &state.held {
-            let whole = Held { bytes: state.encoded.clone(), ..held.clone() };
-            self.step(sink.resume(&whole)).await?.unwrap();
+            sink.resume(held).await.unwrap();
             assert_eq!(sink.held().as_ref(), Some(held), "resumed, and nothing prepared yet");
+            for (number, bytes) in &state.encoded {
+                self.step(sink.resume_encoded(*number, bytes.clone())).await?.unwrap();
+            }
             for (number, batch) in &state.kept {
                 self.step(sink.write(*number, batch.clone())).await?.unwrap();
             }

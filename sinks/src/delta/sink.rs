@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
+use bytes::Bytes;
 use deltalake_core::kernel::Add;
 use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
@@ -127,6 +128,10 @@ impl Sink for DeltaSink {
 
     async fn resume(&mut self, held: &Held) -> Result<(), SinkError> {
         self.files.resume(held).await
+    }
+
+    async fn resume_encoded(&mut self, number: u64, bytes: Bytes) -> Result<(), SinkError> {
+        self.files.resume_encoded(number, bytes).await
     }
 
     fn upkeep(&mut self) -> Option<Box<dyn Upkeep>> {

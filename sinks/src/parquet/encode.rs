@@ -6,8 +6,8 @@
 //! The one idea: the columns of a row group have nothing to do with each other once the order of the rows is known. So each is
 //! gathered and encoded alone, by as many threads as there are cores, and its memory is free again before the next.
 
-use arrow::array::{Array, ArrayRef, RecordBatch, new_empty_array};
-use arrow::compute::{SortColumn, SortOptions, concat, interleave, lexsort_to_indices};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_empty_array};
+use arrow::compute::{SortColumn, SortOptions, concat, lexsort_to_indices, take};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use bytes::Bytes;
@@ -30,9 +30,6 @@ const WORTH_A_THREAD: usize = 65_536;
 
 /// So many rows of a column are put in order at a time: what they take stays in a core's cache until it is encoded.
 const PIECE_ROWS: usize = 8_192;
-
-/// Where a row lies: its batch, and its place there.
-type Place = (usize, usize);
 
 /// A file in the making.
 #[derive(Debug)]
@@ -70,7 +67,7 @@ impl Encoder {
             let leaves = compute_leaves(field, &new_empty_array(field.data_type()))?.len();
             columns.push((place, writers.by_ref().take(leaves).collect()));
         }
-        let encode = |(place, writers)| encode(&fields[place], place, writers, rows, order.as_deref());
+        let encode = |(place, writers)| encode(&fields[place], place, writers, rows, order.as_ref());
         let encoded: Vec<Vec<ArrowColumnChunk>> = match count < WORTH_A_THREAD {
             true => columns.into_iter().map(encode).collect::<Result<_, ParquetError>>(),
             false => columns.into_par_iter().map(encode).collect(),
@@ -137,7 +134,7 @@ fn encode(
     place: usize,
     mut writers: Vec<ArrowColumnWriter>,
     rows: &[RecordBatch],
-    order: Option<&[Place]>,
+    order: Option<&UInt32Array>,
 ) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
     let mut write = |array: &ArrayRef| {
         let leaves = compute_leaves(field, array)?;
@@ -145,8 +142,11 @@ fn encode(
     };
     match order {
         Some(order) => {
-            let pieces = column(rows, place);
-            order.chunks(PIECE_ROWS).try_for_each(|places| write(&interleave(&pieces, places)?))?;
+            let whole = concat(&column(rows, place))?;
+            for first in (0..order.len()).step_by(PIECE_ROWS) {
+                let piece = order.slice(first, PIECE_ROWS.min(order.len() - first));
+                write(&take(&whole, &piece, None)?)?;
+            }
         }
         None => rows.iter().try_for_each(|batch| write(batch.column(place)))?,
     }
@@ -158,15 +158,10 @@ fn column(rows: &[RecordBatch], place: usize) -> Vec<&dyn Array> {
     rows.iter().map(|batch| &**batch.column(place)).collect()
 }
 
-/// The rows of all batches, in order.
-fn order(plan: &Plan, rows: &[RecordBatch]) -> Result<Vec<Place>, ArrowError> {
+/// The numbers of the rows of all batches, in order.
+fn order(plan: &Plan, rows: &[RecordBatch]) -> Result<UInt32Array, ArrowError> {
     let options = Some(SortOptions { descending: false, nulls_first: false });
     let by = |place: &usize| Ok(SortColumn { values: concat(&column(rows, *place))?, options });
     let by = plan.sort.iter().map(by).collect::<Result<Vec<_>, ArrowError>>()?;
-    let numbers = lexsort_to_indices(&by, None)?;
-    let mut places = Vec::with_capacity(numbers.len());
-    for (batch, rows) in rows.iter().enumerate() {
-        places.extend((0..rows.num_rows()).map(|row| (batch, row)));
-    }
-    Ok(numbers.values().iter().map(|number| places[*number as usize]).collect())
+    lexsort_to_indices(&by, None)
 }

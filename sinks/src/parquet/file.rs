@@ -72,6 +72,8 @@ pub(super) struct OpenFile {
     last_row: Moment,
     /// Counts up over the sink's files: which was used last.
     pub(super) used: u64,
+    /// What of rows had come to the sink, in bytes, when the first came that waits in the buffer.
+    pub(super) waits_since: u64,
 }
 
 impl OpenFile {
@@ -94,6 +96,7 @@ impl OpenFile {
             first_row: came.first,
             last_row: came.last,
             used: 0,
+            waits_since: 0,
         })
     }
 

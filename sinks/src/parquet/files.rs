@@ -25,6 +25,10 @@ use crate::sink::{Flush, SinkContext};
 /// encoded do not add up.
 const AT_A_TIME: usize = 4;
 
+/// Rows that wait in a buffer are encoded when so many row groups' worth of rows has come behind them. All batches from theirs on
+/// are kept in the state; and files whose row groups are small are slower to read.
+const FAR_BEHIND: u64 = 8;
+
 /// The files of a sink that are not handed over yet.
 pub(super) struct OpenFiles {
     pipeline: Arc<str>,
@@ -44,6 +48,8 @@ pub(super) struct OpenFiles {
     half_written: BTreeMap<u64, String>,
     /// Memory of the rows in their buffers.
     buffered_bytes: usize,
+    /// Memory of all rows that have come.
+    came_bytes: u64,
     /// Finished before they were asked for, by size or by the limit of open uploads.
     finished_early: Vec<Finished>,
     begun: u64,
@@ -69,6 +75,7 @@ impl OpenFiles {
             open: BTreeMap::new(),
             half_written: BTreeMap::new(),
             buffered_bytes: 0,
+            came_bytes: 0,
             finished_early: Vec::new(),
             begun: 0,
             next_group: 0,
@@ -102,9 +109,13 @@ impl OpenFiles {
             }
             file.used = used;
             let (count, before) = (rows.num_rows(), file.buffered_bytes());
+            if file.buffered_bytes() == 0 {
+                file.waits_since = self.came_bytes;
+            }
             left = file.push(rows, begin, came.last);
             begin.rows += (count - left.as_ref().map_or(0, RecordBatch::num_rows)) as u64;
             self.buffered_bytes = self.buffered_bytes + file.buffered_bytes() - before;
+            self.came_bytes += file.buffered_bytes().saturating_sub(before) as u64;
             let row_group_is_full = file.row_group_is_full();
             self.open.insert(folder.clone(), file);
             if row_group_is_full {
@@ -196,6 +207,18 @@ impl OpenFiles {
         Ok(())
     }
 
+    /// Encodes rows for which too much else is kept: those of folders that get few, or no more.
+    async fn encode_far_behind(&mut self) -> Result<(), SinkError> {
+        let far = FAR_BEHIND * self.shape.row_group_bytes as u64;
+        let behind = |file: &OpenFile| self.came_bytes - file.waits_since > far;
+        let waiting = self.open.iter().filter(|(_, file)| file.buffered_bytes() > 0 && behind(file));
+        let folders: Vec<String> = waiting.map(|(folder, _)| folder.clone()).collect();
+        for folder in folders {
+            self.flush(&folder).await?;
+        }
+        Ok(())
+    }
+
     async fn finish_early(&mut self, folder: &str) -> Result<(), SinkError> {
         if let Some(file) = self.open.remove(folder) {
             self.half_written.remove(&file.used);
@@ -236,6 +259,7 @@ impl OpenFiles {
         let ended = ending.try_collect::<Vec<_>>().await?;
         self.tell();
         self.let_go().await?;
+        self.encode_far_behind().await?;
         let mut finished = std::mem::take(&mut self.finished_early);
         finished.extend(ended);
         self.shape.place.make_durable(&finished).await?;
@@ -258,22 +282,27 @@ impl OpenFiles {
         self.open.values_mut().flat_map(OpenFile::take_fresh).collect()
     }
 
-    /// Goes on with a file of a dead process, of which these row groups were encoded.
+    /// Takes a row group of a dead process's file, which is begun anew with the first of them.
     pub(super) async fn resume(
         &mut self,
-        folder: &str,
-        groups: Vec<(u64, Bytes)>,
+        folder: String,
+        number: u64,
+        group: Bytes,
         came: Came,
     ) -> Result<(), SinkError> {
-        self.make_room().await?;
-        let mut file = self.begin(folder.to_owned(), came)?;
-        file.used = self.share.now();
-        for (number, group) in groups {
-            self.next_group = self.next_group.max(number + 1);
-            file.resume(number, group).await?;
-        }
-        self.half_written.insert(file.used, folder.to_owned());
-        self.open.insert(folder.to_owned(), file);
+        self.next_group = self.next_group.max(number + 1);
+        let mut file = match self.open.remove(&folder) {
+            Some(file) => file,
+            None => {
+                self.make_room().await?;
+                let mut file = self.begin(folder.clone(), came)?;
+                file.used = self.share.now();
+                self.half_written.insert(file.used, folder.clone());
+                file
+            }
+        };
+        file.resume(number, group).await?;
+        self.open.insert(folder, file);
         self.tell();
         Ok(())
     }

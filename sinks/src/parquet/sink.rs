@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -53,6 +54,8 @@ pub struct ParquetSink {
     numbers: Numbers,
     /// Of a dead process, until its batches have come again.
     resumed: Option<Resumed>,
+    /// Its row groups that have not come yet: the folders they are of, and when the rows came.
+    awaited: BTreeMap<u64, (String, Came)>,
     /// As of the last `prepare`.
     held: Option<Held>,
     /// The epoch that was prepared last, and how many files it has.
@@ -138,6 +141,7 @@ impl ParquetSink {
             clock,
             numbers: Numbers::default(),
             resumed: None,
+            awaited: BTreeMap::new(),
             held: None,
             numbered: (0, 0),
             leftovers: Vec::new(),
@@ -170,6 +174,10 @@ impl ParquetSink {
     }
 
     fn check_whole(&self) -> Result<(), SinkError> {
+        if let Some(number) = self.awaited.keys().next() {
+            let what = format!("row group {number} of pipeline {:?} was not given back", self.pipeline);
+            return Err(SinkError::fatal(what, "going on would lose its rows"));
+        }
         match &self.broken {
             Some(why) => Err(SinkError::fatal(
                 format!(
@@ -352,16 +360,24 @@ impl Sink for ParquetSink {
             )));
         }
         let now = (self.clock)();
-        for (folder, file) in cursor.open.iter().filter(|(_, file)| !file.encoded.is_empty()) {
-            let group = |number: &u64| Some((*number, held.bytes.get(number)?.clone()));
-            let groups: Option<Vec<_>> = file.encoded.iter().map(group).collect();
-            let groups = groups.ok_or_else(|| SinkError::fatal(what(), "some of its row groups are missing"))?;
-            self.files.resume(folder, groups, file.came(now)).await?;
+        for (folder, file) in &cursor.open {
+            let group = |number: &u64| (*number, (folder.clone(), file.came(now)));
+            self.awaited.extend(file.encoded.iter().map(group));
         }
         self.numbers.resume(held.first, cursor.through);
         self.resumed = self.numbers.is_again().then(|| Resumed::new(cursor, now));
-        self.held = Some(Held { bytes: BTreeMap::new(), ..held.clone() });
+        self.held = Some(held.clone());
         Ok(())
+    }
+
+    async fn resume_encoded(&mut self, number: u64, bytes: Bytes) -> Result<(), SinkError> {
+        match self.awaited.pop_first() {
+            Some((next, (folder, came))) if next == number => self.files.resume(folder, number, bytes, came).await,
+            _ => {
+                let what = format!("row group {number} came to pipeline {:?}", self.pipeline);
+                Err(SinkError::fatal(what, "it was not expected then"))
+            }
+        }
     }
 
     fn upkeep(&mut self) -> Option<Box<dyn Upkeep>> {

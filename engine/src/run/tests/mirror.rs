@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
+use bytes::Bytes;
 use watershed_sinks::{Committed, Flush, Held, MemoryRows, MemorySink, Prepared, Sink, SinkError};
 
 use crate::environment::{Environment, Simulated};
@@ -112,6 +113,11 @@ impl Sink for MirrorSink {
 
     async fn resume(&mut self, held: &Held) -> Result<(), SinkError> {
         self.sink.resume(held).await
+    }
+
+    async fn resume_encoded(&mut self, number: u64, bytes: Bytes) -> Result<(), SinkError> {
+        self.place.pass_or_wait().await?;
+        self.sink.resume_encoded(number, bytes).await
     }
 
     async fn commit(&mut self, prepared: &Prepared) -> Result<Committed, SinkError> {

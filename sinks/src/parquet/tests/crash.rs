@@ -1,8 +1,10 @@
 //! What is held across a crash: exact to the row, whatever closed a file.
 
+use bytes::Bytes;
+
 use super::trouble::Bucket;
 use super::*;
-use crate::conformance::crashes;
+use crate::conformance::{crashes, resume};
 use crate::sink::Held;
 
 fn seconds(n: u64) -> Period {
@@ -131,7 +133,7 @@ async fn a_file_whose_first_row_groups_were_encoded_before_a_crash_is_the_same()
 
     let held = encoded(&mut resumed.sink(small_groups(&resumed), sorted_by_name())).await;
     let mut sink = resumed.sink(small_groups(&resumed), sorted_by_name());
-    sink.resume(&held).await.unwrap();
+    resume(&mut sink, &held).await;
     for (number, batch) in (0..).zip(batches()).skip(usize::try_from(held.first).unwrap()) {
         sink.write(number, batch).await.unwrap();
     }
@@ -153,15 +155,35 @@ async fn a_file_whose_first_row_groups_were_encoded_before_a_crash_is_the_same()
 }
 
 #[tokio::test]
+async fn a_folder_that_gets_no_more_rows_does_not_hold_all_others_back() {
+    let lake = Lake::new();
+    let options = ParquetOptions { partition_by: vec!["hour".to_owned()], ..small_groups(&lake) };
+    let mut sink = lake.sink(options, sorted_by_name());
+    // One row of another hour, and row groups full of rows behind it.
+    sink.write(0, batch(&[360])).await.unwrap();
+    for number in 1..20 {
+        sink.write(number, batches()[0].clone()).await.unwrap();
+        assert!(sink.prepare(number, Flush::Due).await.unwrap().is_nothing());
+        let held = sink.held().unwrap();
+        let waits = held.cursor["open"]["hour=01"]["encoded"].is_null();
+        assert_eq!(held.first == 0, waits, "{held:?}");
+        assert_eq!(waits, number < 7, "after eight row groups' worth of rows it is encoded: {number}");
+    }
+}
+
+#[tokio::test]
 async fn without_the_bytes_of_a_row_group_nothing_goes_on() {
     let lake = Lake::new();
     let mut held = encoded(&mut lake.sink(small_groups(&lake), sorted_by_name())).await;
-    held.bytes.pop_first();
-    let refused = lake.sink(small_groups(&lake), sorted_by_name()).resume(&held).await.unwrap_err();
-    assert!(
-        matches!(&refused, SinkError::Fatal { .. }) && refused.to_string().contains("row groups are missing"),
-        "{refused}"
-    );
+    let (last, _) = held.bytes.pop_last().unwrap();
+    let mut sink = lake.sink(small_groups(&lake), sorted_by_name());
+    resume(&mut sink, &held).await;
+    let refused = sink.write(held.first, batch(&[1])).await.unwrap_err();
+    let expected = format!("row group {last} of pipeline \"orders\" was not given back");
+    assert!(matches!(&refused, SinkError::Fatal { .. }) && refused.to_string().contains(&expected), "{refused}");
+    let (first, bytes) = held.bytes.pop_first().unwrap();
+    let refused = sink.resume_encoded(first, bytes).await.unwrap_err();
+    assert!(refused.to_string().contains("was not expected"), "{refused}");
 }
 
 /// Rows that are in one folder by the hour, though two days lie between them.
@@ -190,6 +212,15 @@ fn small_files(lake: &Lake, partition_by: &[&str]) -> ParquetOptions {
     }
 }
 
+/// Rows of the row groups whose bytes are kept.
+fn kept_rows(held: &Held) -> u64 {
+    let rows = |bytes: &Bytes| {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap();
+        u64::try_from(reader.metadata().file_metadata().num_rows()).unwrap()
+    };
+    held.bytes.values().map(rows).sum()
+}
+
 fn prepared_rows(prepared: &Prepared) -> u64 {
     prepared.0.as_array().unwrap().iter().map(|file| file["rows"].as_u64().unwrap()).sum()
 }
@@ -204,16 +235,18 @@ async fn a_file_that_began_in_the_middle_of_a_batch_goes_on_from_there() {
     assert_eq!((held.first, open["number"].as_u64()), (1, Some(1)));
     let skipped = open["rows"].as_u64().unwrap();
     assert!(skipped > 50, "past the first portion: {held:?}");
-    assert_eq!(prepared_rows(&prepared), 100 + skipped);
+    let encoded = kept_rows(&held);
+    assert!(encoded > 0, "{held:?}");
+    assert_eq!(prepared_rows(&prepared) + encoded, 100 + skipped);
 
     let mut sink = lake.sink(options, context("orders"));
     let epoch = sink.open().await.unwrap();
     sink.commit(&prepared).await.unwrap();
-    sink.resume(&held).await.unwrap();
+    resume(&mut sink, &held).await;
     sink.write(1, days(&(100..200).collect::<Vec<_>>())).await.unwrap();
     sink.write(2, days(&(200..300).collect::<Vec<_>>())).await.unwrap();
     let rest = sink.prepare(epoch, Flush::All).await.unwrap();
-    assert_eq!(prepared_rows(&rest), 200 - skipped, "only what is missing");
+    assert_eq!(prepared_rows(&rest), 200 - skipped + encoded, "only what is missing");
     sink.commit(&rest).await.unwrap();
     let expected = ids(&days(&(0..300).collect::<Vec<_>>()));
     assert_eq!(sorted(lake.ids().await.into_values().flatten()), sorted(expected));
@@ -337,7 +370,7 @@ async fn batches_out_of_order_are_refused() {
         assert!(error.contains(&format!("batch {number} came where batch 6 was expected")), "{error}");
     }
     let mut sink = lake.sink(options, context("orders"));
-    sink.resume(&held).await.unwrap();
+    resume(&mut sink, &held).await;
     let error = fatal(sink.prepare(3, Flush::All).await.unwrap_err());
     assert!(error.contains("batches 1 to 1 were not written again"), "{error}");
     fatal(sink.write(2, batch(&[1])).await.unwrap_err());
@@ -362,7 +395,7 @@ async fn a_cursor_that_says_nothing_about_these_folders_is_refused() {
     };
     for held in [
         broken(|held| held.first = 0),
-        broken(|held| held.cursor["through"] = 1.into()),
+        broken(|held| held.cursor["through"] = 0.into()),
         broken(|held| held.cursor["open"] = serde_json::json!({})),
         broken(|held| held.cursor = serde_json::json!([1])),
         broken(|held| held.cursor = serde_json::Value::Null),
