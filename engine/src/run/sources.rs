@@ -86,7 +86,7 @@ impl LiveSource {
         for plan in plans {
             for (cut, branch) in plan.branches().filter(|(_, branch)| branch.rows.source == *name) {
                 wanted.extend(&branch.rows.columns);
-                grouped &= groups(plan, cut);
+                grouped &= groups(plan, cut) && !late_wanted(plan);
                 windowed |= matches!(plan.stage, Stage::Windows { .. });
                 if late_wanted(plan) {
                     wanted.extend(0..schema.fields.len());

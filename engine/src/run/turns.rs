@@ -143,8 +143,101 @@ impl Order {
         self.live.as_mut().and_then(LiveSplit::cut)
     }
 
-    /// True if more may come, or something is still to be said in an epoch.
+    /// True if more may come, or something is still to be said in an epoch, or waits for its turn.
     pub(super) fn is_here(&self) -> bool {
-        self.live.as_ref().is_none_or(LiveSplit::is_here)
+        self.next < self.given || self.live.as_ref().is_none_or(LiveSplit::is_here)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use watershed_connectors::SplitId;
+
+    use super::super::clock::SourceClock;
+    use super::*;
+    use crate::watermark::BEGINNING;
+
+    fn opened() -> Arc<LaneSplit> {
+        let clock = SourceClock::new(true).add(BEGINNING);
+        let turns = Arc::<Turns>::default();
+        Arc::new(LaneSplit { number: 0, source: 0, id: SplitId::new("hot"), clock, restored: None, turns })
+    }
+
+    /// Says something in the next turn.
+    fn say(split: &Arc<LaneSplit>, news: News) {
+        let turn = split.turns.give();
+        split.turns.lock().wait(turn, split, Said::News(news));
+    }
+
+    /// What a lane does that has ended round `ended`; an error says that it has to end another first.
+    fn takes(split: &Arc<LaneSplit>, ended: u64) -> Result<Option<News>, ()> {
+        let mut order = split.turns.lock();
+        let Next::Do(split, Said::News(news)) = (match order.next(ended) {
+            Next::Nothing => return Ok(None),
+            Next::EndEpoch => return Err(()),
+            next => next,
+        }) else {
+            unreachable!("only news are said here")
+        };
+        match news.clone() {
+            News::Opened(position) => order.opened(&split, 0, position),
+            News::Moved(position) => order.live(&split, 0).moved_to(position),
+            News::Gone(gone) => order.live(&split, 0).end(gone),
+            News::Idle => {}
+        }
+        Ok(Some(news))
+    }
+
+    fn to(position: u64) -> Position {
+        Position(json!(position))
+    }
+
+    #[test]
+    fn what_comes_too_early_waits_for_what_comes_before_it() {
+        let split = opened();
+        let (first, second) = (split.turns.give(), split.turns.give());
+        split.turns.lock().wait(second, &split, Said::News(News::Idle));
+        assert_eq!(takes(&split, 0), Ok(None));
+        split.turns.lock().wait(first, &split, Said::News(News::Moved(to(1))));
+        assert_eq!(takes(&split, 0), Ok(Some(News::Moved(to(1)))));
+        assert_eq!(takes(&split, 0), Ok(Some(News::Idle)));
+        assert_eq!(takes(&split, 0), Ok(None));
+    }
+
+    #[test]
+    fn an_epoch_has_what_came_before_the_first_lane_behind_the_barrier() {
+        let split = opened();
+        say(&split, News::Moved(to(1)));
+        say(&split, News::Moved(to(2)));
+        assert_eq!(takes(&split, 0), Ok(Some(News::Moved(to(1)))));
+        // Another lane has passed the barrier of round 1 and takes the next turn.
+        assert_eq!(takes(&split, 1), Ok(Some(News::Moved(to(2)))));
+        say(&split, News::Moved(to(3)));
+        assert_eq!(takes(&split, 0), Err(()), "a lane that has not passed it has to, first");
+        let state = split.turns.lock().end(1);
+        assert_eq!(state.and_then(|state| state.to), Some(to(1)));
+        assert_eq!(takes(&split, 1), Ok(Some(News::Moved(to(3)))));
+        let state = split.turns.lock().end(2);
+        assert_eq!(state.map(|state| (state.from, state.to)), Some((Some(to(1)), Some(to(3)))));
+        assert_eq!(split.turns.lock().end(3), None, "it has not moved since");
+    }
+
+    #[test]
+    fn a_split_that_has_left_is_here_as_long_as_its_return_waits() {
+        let split = opened();
+        say(&split, News::Moved(to(1)));
+        say(&split, News::Gone(Gone::Left));
+        say(&split, News::Opened(to(5)));
+        assert_eq!(takes(&split, 0), Ok(Some(News::Moved(to(1)))));
+        assert_eq!(takes(&split, 0), Ok(Some(News::Gone(Gone::Left))));
+        assert!(split.turns.lock().end(1).is_some_and(|state| state.left));
+        assert!(split.turns.lock().is_here(), "it comes back");
+        assert_eq!(takes(&split, 1), Ok(Some(News::Opened(to(5)))));
+        say(&split, News::Gone(Gone::Ended));
+        assert_eq!(takes(&split, 1), Ok(Some(News::Gone(Gone::Ended))));
+        assert!(split.turns.lock().is_here(), "the epoch lacks its end");
+        assert!(split.turns.lock().end(2).is_some_and(|state| state.ended));
+        assert!(!split.turns.lock().is_here());
     }
 }
