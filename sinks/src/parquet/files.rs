@@ -212,9 +212,12 @@ impl OpenFiles {
         let far = FAR_BEHIND * self.shape.row_group_bytes as u64;
         let behind = |file: &OpenFile| self.came_bytes - file.waits_since > far;
         let waiting = self.open.iter().filter(|(_, file)| file.buffered_bytes() > 0 && behind(file));
-        let folders: Vec<String> = waiting.map(|(folder, _)| folder.clone()).collect();
-        for folder in folders {
-            self.flush(&folder).await?;
+        let waiting: Vec<_> = waiting.map(|(folder, file)| (folder.clone(), file.has_started())).collect();
+        for (folder, has_started) in waiting {
+            // No other file is ended for it: rows in the state cost less than small files.
+            if has_started || !self.share.is_full() {
+                self.flush(&folder).await?;
+            }
         }
         Ok(())
     }
