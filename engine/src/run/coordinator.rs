@@ -38,7 +38,7 @@ pub(crate) enum CoordinatorMessage {
     /// A lane has passed the barrier.
     Lane(LaneCut),
     /// A pipeline has.
-    Pipeline(PipelineCut),
+    Pipeline(Box<PipelineCut>),
     /// A writer of dead letters has.
     Letters(LettersCut),
     /// One of them has shown its files.
@@ -183,7 +183,7 @@ impl Coordinator {
                 collected.missing -= 1;
             }
             (CoordinatorMessage::Pipeline(cut), Phase::Collecting(collected)) => {
-                collected.pipelines.push(cut);
+                collected.pipelines.push(*cut);
                 collected.missing -= 1;
             }
             (CoordinatorMessage::Letters(cut), Phase::Collecting(collected)) => {

@@ -298,7 +298,7 @@ impl PipelineTask {
         };
         self.parts.tally = self.parts.tallies.of(barrier.round + 1);
         self.parts.world.reach(Step::Prepared);
-        self.tell(CoordinatorMessage::Pipeline(PipelineCut {
+        let cut = PipelineCut {
             pipeline: self.parts.number,
             closed_through: self.closed_through(),
             last_window: self.windows.as_ref().and_then(|windows| windows.gaps.as_ref()?.last()),
@@ -306,7 +306,8 @@ impl PipelineTask {
             cuts,
             out,
             late,
-        }))
+        };
+        self.tell(CoordinatorMessage::Pipeline(Box::new(cut)))
     }
 
     /// Up to where windows have closed: what a restored pipeline goes on from. At the end of all splits that is not the end
