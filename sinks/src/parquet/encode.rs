@@ -16,7 +16,7 @@ use parquet::arrow::arrow_writer::{
 };
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::ReaderProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::serialized_reader::ReadOptionsBuilder;
@@ -120,12 +120,6 @@ pub(super) fn row_group(plan: &Plan, rows: &[RecordBatch]) -> Result<Bytes, Parq
     alone.write_row_group(plan, rows)?;
     alone.file.finish()?;
     Ok(alone.take_bytes())
-}
-
-/// How many rows a file has.
-pub(super) fn rows(file: &Bytes) -> Result<u64, ParquetError> {
-    let metadata = ParquetMetaDataReader::new().parse_and_finish(file)?;
-    Ok(u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0))
 }
 
 /// Encodes one column, in order if there is one.

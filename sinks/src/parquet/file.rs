@@ -63,9 +63,7 @@ pub(super) struct OpenFile {
     groups: Vec<u64>,
     /// The bytes of those that nobody has taken to keep.
     fresh: Vec<(u64, Bytes)>,
-    rows: u64,
     encoded_bytes: u64,
-    stats: Option<String>,
     /// How many batches at the end of the buffer have few rows.
     small: usize,
     first_row: Moment,
@@ -89,9 +87,7 @@ impl OpenFile {
             waits_from: None,
             groups: Vec::new(),
             fresh: Vec::new(),
-            rows: 0,
             encoded_bytes: 0,
-            stats: None,
             small: 0,
             first_row: came.first,
             last_row: came.last,
@@ -119,7 +115,6 @@ impl OpenFile {
     }
 
     fn take(&mut self, rows: RecordBatch, bytes: usize) {
-        self.rows += rows.num_rows() as u64;
         self.buffered_bytes += bytes;
         self.small = if rows.num_rows() < FEW_ROWS { self.small + 1 } else { 0 };
         self.buffer.push(rows);
@@ -193,7 +188,7 @@ impl OpenFile {
     /// Encodes what waits, and sends it. Nothing is kept, so only who begins anew after a crash can do with that.
     pub(super) async fn flush_unkept(&mut self) -> Result<(), SinkError> {
         let rows = self.take_buffer();
-        let bytes = self.encode(Work::Rows(rows)).await?;
+        let (bytes, ()) = self.encode(move |encoder, shape| encoder.write_row_group(&shape.plan, &rows)).await?;
         self.writer.put(bytes).await
     }
 
@@ -203,35 +198,40 @@ impl OpenFile {
             return Ok(());
         }
         let rows = self.take_buffer();
-        let shape = Arc::clone(&self.shape);
-        let group = self.work(move || encode::row_group(&shape.plan, &rows)).await?;
-        self.fresh.push((number, group.clone()));
-        self.append(number, group).await
+        let encode = move |encoder: &mut Encoder, shape: &Shape| {
+            let group = encode::row_group(&shape.plan, &rows)?;
+            encoder.append(&group)?;
+            Ok(group)
+        };
+        let (bytes, group) = self.encode(encode).await?;
+        self.groups.push(number);
+        self.fresh.push((number, group));
+        self.writer.put(bytes).await
     }
 
     /// Takes a row group of a file that a dead process had begun, and sends it.
     pub(super) async fn resume(&mut self, number: u64, group: Bytes) -> Result<(), SinkError> {
-        let rows = self.work({
-            let group = group.clone();
-            move || encode::rows(&group)
-        });
-        self.rows += rows.await?;
-        self.append(number, group).await
-    }
-
-    async fn append(&mut self, number: u64, group: Bytes) -> Result<(), SinkError> {
+        let (bytes, ()) = self.encode(move |encoder, _| encoder.append(&group)).await?;
         self.groups.push(number);
-        let bytes = self.encode(Work::Append(group)).await?;
         self.writer.put(bytes).await
     }
 
     /// Ends the file. `epoch` goes into its metadata.
     pub(super) async fn finish(mut self, epoch: u64) -> Result<Finished, SinkError> {
         let rows = self.take_buffer();
-        let bytes = self.encode(Work::End(rows, epoch)).await?;
+        let end = move |encoder: &mut Encoder, shape: &Shape| {
+            if !rows.is_empty() {
+                encoder.write_row_group(&shape.plan, &rows)?;
+            }
+            let metadata = encoder.finish(epoch)?;
+            let rows = u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
+            let stats = shape.stats.then(|| delta::stats::of_file(&shape.plan.file, &metadata)).transpose()?;
+            Ok((rows, stats))
+        };
+        let (bytes, (rows, stats)) = self.encode(end).await?;
         self.writer.put(bytes).await?;
         let written = self.writer.finish(epoch).await?;
-        Ok(Finished { folder: self.folder, written, rows: self.rows, bytes: self.encoded_bytes, stats: self.stats })
+        Ok(Finished { folder: self.folder, written, rows, bytes: self.encoded_bytes, stats })
     }
 
     fn take_buffer(&mut self) -> Vec<RecordBatch> {
@@ -241,67 +241,32 @@ impl OpenFile {
         std::mem::take(&mut self.buffer)
     }
 
-    /// Puts more into the file; returns the bytes to send.
-    async fn encode(&mut self, work: Work) -> Result<Bytes, SinkError> {
+    /// Has `more` put something into the file, on a thread where nothing else waits. Gives the bytes to send, and what it gives.
+    async fn encode<T: Send + 'static>(
+        &mut self,
+        more: impl FnOnce(&mut Encoder, &Shape) -> Result<T, ParquetError> + Send + 'static,
+    ) -> Result<(Bytes, T), SinkError> {
         let encoder = self.encoder.take();
         let shape = Arc::clone(&self.shape);
-        let (encoder, bytes, stats) = self.work(move || encode_more(&shape, encoder, work)).await?;
+        let work = tokio::task::spawn_blocking(move || {
+            let mut encoder = match encoder {
+                Some(encoder) => encoder,
+                None => Box::new(Encoder::new(&shape.plan)?),
+            };
+            let given = more(&mut encoder, &shape)?;
+            let bytes = encoder.take_bytes();
+            Ok::<_, ParquetError>((encoder, bytes, given))
+        });
+        let failed = || format!("cannot encode rows for {}", self.shape.place.shown(&self.folder));
+        let (encoder, bytes, given) = match work.await {
+            Ok(Ok(done)) => done,
+            Ok(Err(error)) => return Err(SinkError::fatal(failed(), error)),
+            Err(error) => return Err(SinkError::fatal(failed(), error)),
+        };
         self.encoded_bytes = encoder.bytes_written();
         self.encoder = Some(encoder);
-        self.stats = stats;
-        Ok(bytes)
+        Ok((bytes, given))
     }
-
-    /// Does what works the CPU on a thread where nothing else waits.
-    async fn work<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce() -> Result<T, ParquetError> + Send + 'static,
-    ) -> Result<T, SinkError> {
-        let failed = || format!("cannot encode rows for {}", self.shape.place.shown(&self.folder));
-        match tokio::task::spawn_blocking(work).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) => Err(SinkError::fatal(failed(), error)),
-            Err(error) => Err(SinkError::fatal(failed(), error)),
-        }
-    }
-}
-
-/// What is put into a file.
-enum Work {
-    /// Rows as a row group.
-    Rows(Vec<RecordBatch>),
-    /// A row group that is encoded already.
-    Append(Bytes),
-    /// The last rows, and the footer with this epoch.
-    End(Vec<RecordBatch>, u64),
-}
-
-/// The part that works the CPU.
-fn encode_more(
-    shape: &Shape,
-    encoder: Option<Box<Encoder>>,
-    work: Work,
-) -> Result<(Box<Encoder>, Bytes, Option<String>), ParquetError> {
-    let mut encoder = match encoder {
-        Some(encoder) => encoder,
-        None => Box::new(Encoder::new(&shape.plan)?),
-    };
-    let mut stats = None;
-    match work {
-        Work::Rows(rows) => encoder.write_row_group(&shape.plan, &rows)?,
-        Work::Append(group) => encoder.append(&group)?,
-        Work::End(rows, epoch) => {
-            if !rows.is_empty() {
-                encoder.write_row_group(&shape.plan, &rows)?;
-            }
-            let metadata = encoder.finish(epoch)?;
-            if shape.stats {
-                stats = Some(delta::stats::of_file(&shape.plan.file, &metadata)?);
-            }
-        }
-    }
-    let bytes = encoder.take_bytes();
-    Ok((encoder, bytes, stats))
 }
 
 /// Memory that the rows of a batch take, not the buffers that a slice shares with others.
