@@ -115,6 +115,14 @@ impl MemorySink {
         SinkError::fatal(format!("memory sink of {:?}", self.pipeline), error)
     }
 
+    /// Refuses to go on before everything that was encoded has come.
+    fn check_encoded(&self) -> Result<(), SinkError> {
+        match self.missing.is_empty() {
+            true => Ok(()),
+            false => Err(self.failed(format!("encoded rows {:?} did not come", self.missing))),
+        }
+    }
+
     fn hold(&mut self) -> Result<Option<Held>, SinkError> {
         let mut needed: Vec<_> = self.written.iter().skip_while(|(_, batch)| batch.num_rows() == 0).collect();
         let waiting = match (self.encodes, needed.len().checked_sub(1)) {
@@ -167,9 +175,7 @@ impl Sink for MemorySink {
 
     async fn write(&mut self, number: u64, batch: RecordBatch) -> Result<(), SinkError> {
         self.numbers.check(number)?;
-        if !self.missing.is_empty() {
-            return Err(self.failed(format!("encoded rows {:?} did not come", self.missing)));
-        }
+        self.check_encoded()?;
         let rows = batch.num_rows();
         match self.again.pop_front() {
             Some(held) if held != rows => {
@@ -183,9 +189,7 @@ impl Sink for MemorySink {
 
     async fn prepare(&mut self, epoch: u64, flush: Flush) -> Result<Prepared, SinkError> {
         self.numbers.check_whole()?;
-        if !self.missing.is_empty() {
-            return Err(self.failed(format!("encoded rows {:?} did not come", self.missing)));
-        }
+        self.check_encoded()?;
         let due = match flush {
             Flush::All => self.written.len(),
             Flush::Due => self.written.len() / self.group * self.group,
@@ -209,7 +213,7 @@ impl Sink for MemorySink {
         (self.encoded, self.missing) = (held.encoded.clone(), held.encoded.clone());
         self.numbers.resume(held.first, held.first.saturating_add(again.len() as u64));
         self.again = again;
-        self.held = Some(Held { bytes: BTreeMap::new(), ..held.clone() });
+        self.held = Some(held.clone());
         Ok(())
     }
 

@@ -102,8 +102,8 @@ pub struct Committed {
 /// Takes the rows of one pipeline.
 ///
 /// Contract, in the order of calls: `open` once; `resume` if the last durable epoch says that rows are held, then
-/// `resume_encoded` and `write` of those; then `write` any number of times; at each epoch `prepare`, then `held`, then (after the engine has made both
-/// durable) `commit` with exactly what `prepare` returned, possibly more than once.
+/// `resume_encoded` and `write` of those; then `write` any number of times; at each epoch `prepare`, then `held`, then (after
+/// the engine has made both durable) `commit` with exactly what `prepare` returned, possibly more than once.
 /// After a crash, what the last durable epoch prepared is committed first, before or after `open`, but before anything that
 /// this process prepared: then it owns the place, and may remove what is left of the dead one.
 /// - Rows that were written but not handed over by `prepare` stay with the sink.
