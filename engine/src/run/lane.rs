@@ -317,38 +317,18 @@ impl Lane {
                     self.end_epoch(wanted)?;
                 }
                 Next::Do(split, Said::News(news)) => {
-                    let max_delay = self.sources[split.source].max_delay;
-                    match news {
-                        News::Opened(position) => order.opened(&split, max_delay, position),
-                        News::Moved(position) => order.live(&split, max_delay).moved_to(position),
-                        News::Idle => {
-                            split.clock.set_idle();
-                            drop(order);
-                            self.progress(split.source)?;
-                        }
-                        News::Gone(gone) => {
-                            order.live(&split, max_delay).end(gone);
-                            split.clock.end();
-                            drop(order);
-                            self.progress(split.source)?;
-                        }
+                    let moves = order.hear(&split, self.sources[split.source].max_delay, news);
+                    drop(order);
+                    if moves {
+                        self.progress(split.source)?;
                     }
                 }
                 Next::Do(split, Said::Rows(chunk)) => {
-                    let live = order.live(&split, self.sources[split.source].max_delay);
-                    let before = live.watermark.clone();
-                    if let Some(times) = &chunk.decoded.times {
-                        live.watermark.advance(times);
-                        split.clock.set_busy();
-                    }
-                    if let Some(promise) = chunk.promise {
-                        live.watermark.promise(promise);
-                    }
-                    let after = live.watermark.now();
-                    live.moved_to(chunk.position.clone());
+                    let source = &self.sources[split.source];
+                    let (before, after) = order.advance(&split, source.max_delay, &chunk);
                     // Asked in the chunk's turn: later ones may show their watermark before this one's rows are in.
-                    let taps = self.sources[split.source].taps.iter();
-                    let besides = taps.map(|tap| self.pipelines[tap.pipeline].clock.besides(&split.clock)).collect();
+                    let besides = |tap: &Tap| self.pipelines[tap.pipeline].clock.besides(&split.clock);
+                    let besides = source.taps.iter().map(besides).collect();
                     drop(order);
                     self.feed(&split, *chunk, before, after, besides)?;
                 }

@@ -22,6 +22,7 @@ use watershed_connectors::Position;
 use super::intake::Decoded;
 use super::split::{Gone, LaneSplit, LiveSplit};
 use crate::checkpoint::SplitState;
+use crate::watermark::SplitWatermark;
 
 /// What is said of a split.
 pub(super) enum Said {
@@ -117,17 +118,50 @@ impl Order {
     }
 
     /// Where the split stands, as `split` was opened.
-    pub(super) fn live(&mut self, split: &LaneSplit, max_delay: i64) -> &mut LiveSplit {
+    fn live(&mut self, split: &LaneSplit, max_delay: i64) -> &mut LiveSplit {
         self.live.get_or_insert_with(|| LiveSplit::new(split, max_delay))
     }
 
-    /// The split was opened at `position`.
-    pub(super) fn opened(&mut self, split: &LaneSplit, max_delay: i64, position: Position) {
-        if self.live.as_ref().is_some_and(|live| !live.is_of(split)) {
-            // It was elsewhere since.
-            self.live = None;
+    /// Takes news that have their turn. True if watermarks may have moved by them.
+    pub(super) fn hear(&mut self, split: &LaneSplit, max_delay: i64, news: News) -> bool {
+        match news {
+            News::Opened(position) => {
+                if self.live.as_ref().is_some_and(|live| !live.is_of(split)) {
+                    // It was elsewhere since.
+                    self.live = None;
+                }
+                self.live(split, max_delay).opened(position);
+                false
+            }
+            News::Moved(position) => {
+                self.live(split, max_delay).moved_to(position);
+                false
+            }
+            News::Idle => {
+                split.clock.set_idle();
+                true
+            }
+            News::Gone(gone) => {
+                self.live(split, max_delay).end(gone);
+                split.clock.end();
+                true
+            }
         }
-        self.live(split, max_delay).opened(position);
+    }
+
+    /// Takes a chunk that has its turn: gives the split's watermark before it, and behind it.
+    pub(super) fn advance(&mut self, split: &LaneSplit, max_delay: i64, chunk: &DecodedChunk) -> (SplitWatermark, i64) {
+        let live = self.live(split, max_delay);
+        let before = live.watermark.clone();
+        if let Some(times) = &chunk.decoded.times {
+            live.watermark.advance(times);
+            split.clock.set_busy();
+        }
+        if let Some(promise) = chunk.promise {
+            live.watermark.promise(promise);
+        }
+        live.moved_to(chunk.position.clone());
+        (before, live.watermark.now())
     }
 
     /// The split's own lane ends `round`: what it adds to the epoch, if it has moved.
@@ -180,12 +214,7 @@ mod tests {
         }) else {
             unreachable!("only news are said here")
         };
-        match news.clone() {
-            News::Opened(position) => order.opened(&split, 0, position),
-            News::Moved(position) => order.live(&split, 0).moved_to(position),
-            News::Gone(gone) => order.live(&split, 0).end(gone),
-            News::Idle => {}
-        }
+        order.hear(&split, 0, news.clone());
         Ok(Some(news))
     }
 
