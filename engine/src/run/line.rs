@@ -326,11 +326,7 @@ impl Line {
 
     /// What it had encoded, where that can be read back.
     fn at_hand(&self) -> Vec<(u64, Arc<Block>)> {
-        let at_hand = self.encoded.iter().filter_map(|(number, kept)| match kept {
-            Kept::Block(block) => Some((*number, block.clone())),
-            Kept::Piece(_) => None,
-        });
-        at_hand.collect()
+        self.encoded.iter().filter_map(|(number, kept)| Some((*number, kept.block()?.clone()))).collect()
     }
 
     /// Has it show once more what the last epoch prepared.

@@ -291,10 +291,7 @@ impl Outlet {
 
     fn try_again(&mut self, index: usize) -> Result<(), RunError> {
         let Some(range) = self.lines[index].due() else { return Ok(()) };
-        let at_hand = |number| match self.rows.get(&number)? {
-            Kept::Block(block) => Some(block),
-            Kept::Piece(_) => None,
-        };
+        let at_hand = |number| self.rows.get(&number)?.block();
         let again = again(&self.pairs, index, range, at_hand)?;
         self.lines[index].try_again(again);
         Ok(())
@@ -331,7 +328,7 @@ impl Outlet {
                 line.write(nothing).await.map_err(|error| broken(&self.pipeline, error))?;
                 continue;
             }
-            let Some(Kept::Block(block)) = self.rows.get(&number) else { return Err(RunError::Lost("spilled rows")) };
+            let block = self.rows.get(&number).and_then(Kept::block).ok_or(RunError::Lost("spilled rows"))?;
             let batch = block.batch().map_err(|error| RunError::query(&self.pipeline, &error))?;
             line.write(batch).await.map_err(|error| broken(&self.pipeline, error))?;
             given += block.bytes();
@@ -553,6 +550,14 @@ pub(super) async fn in_order<T, E>(
 }
 
 impl Kept {
+    /// The rows, if they are at hand.
+    pub(super) fn block(&self) -> Option<&Arc<Block>> {
+        match self {
+            Self::Block(block) => Some(block),
+            Self::Piece(_) => None,
+        }
+    }
+
     fn bytes(&self) -> u64 {
         match self {
             Self::Block(block) => block.bytes() as u64,

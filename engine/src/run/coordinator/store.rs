@@ -166,10 +166,7 @@ fn blocks(collected: &Collected) -> impl Iterator<Item = &Arc<Block>> {
     let outlets = collected.pipelines.iter().flat_map(|cut| [&cut.out, &cut.late]);
     let outlets = outlets.chain(collected.letters.iter().map(|cut| &cut.out));
     let kept = outlets.flat_map(|out| out.rows.values().chain(out.encoded.values().flat_map(BTreeMap::values)));
-    let rows = kept.filter_map(|kept| match kept {
-        Kept::Block(block) => Some(block),
-        Kept::Piece(_) => None,
-    });
+    let rows = kept.filter_map(Kept::block);
     let cuts = collected.pipelines.iter().flat_map(|cut| &cut.cuts);
     rows.chain(cuts.flat_map(|cut| -> Box<dyn Iterator<Item = &Arc<Block>>> {
         match cut {
