@@ -159,6 +159,7 @@ pub(super) fn seen(rows: &MemoryRows, pipeline: &str) -> Rows {
 }
 
 /// The outside of every life of one simulation.
+#[derive(Clone)]
 pub(super) struct Outside {
     pub(super) events: Vec<Vec<Event>>,
     pub(super) rows: MemoryRows,
@@ -228,11 +229,7 @@ impl Outside {
 
     /// The same outside without pipelines that keep rows or sessions.
     pub(super) fn grouped(self: Arc<Self>) -> Arc<Self> {
-        let Self { events, rows, store, environment, holding, disorder, .. } = &*self;
-        let (events, rows, store) = (events.clone(), rows.clone(), store.clone());
-        let (environment, holding, disorder) = (environment.clone(), *holding, *disorder);
-        let (queue, deduplicates, mirror, grouped) = (None, false, None, true);
-        Arc::new(Self { events, rows, store, environment, holding, disorder, queue, deduplicates, mirror, grouped })
+        Arc::new(Self { grouped: true, ..Self::clone(&self) })
     }
 
     /// True if the region has this pipeline, or writes these dead letters.
@@ -243,13 +240,8 @@ impl Outside {
     /// The same outside, with a mirror for which so many bytes of rows may wait.
     /// If it has a standby, that takes over after so long.
     pub(super) fn mirrored(self: Arc<Self>, limit: u64, standby: Option<Duration>) -> Arc<Self> {
-        let Self { events, rows, store, environment, holding, disorder, queue, deduplicates, .. } = &*self;
-        let mirror = Some(Mirror::new(environment.clone(), limit, standby));
-        let (events, rows, store) = (events.clone(), rows.clone(), store.clone());
-        let (environment, holding, disorder) = (environment.clone(), *holding, *disorder);
-        let (queue, deduplicates) = (queue.clone(), *deduplicates);
-        let grouped = self.grouped;
-        Arc::new(Self { events, rows, store, environment, holding, disorder, queue, deduplicates, mirror, grouped })
+        let mirror = Some(Mirror::new(self.environment.clone(), limit, standby));
+        Arc::new(Self { mirror, ..Self::clone(&self) })
     }
 
     /// The same events as a queue, which keeps no order. Half of the seeds send the good ones twice, and have the source
@@ -260,22 +252,7 @@ impl Outside {
         sent.extend(twice.unwrap_or_else(Vec::new));
         let queue = MemoryQueue::new(sent.iter().map(Self::record).collect());
         let outside = Self::new(seed, events, faulty, holding, ANY_ORDER);
-        let Self { events, rows, store, environment, holding, disorder, .. } = &*outside;
-        let (events, rows, store) = (events.clone(), rows.clone(), store.clone());
-        let (environment, holding, disorder) = (environment.clone(), *holding, *disorder);
-        let deduplicates = sends_twice(seed);
-        Arc::new(Self {
-            events,
-            rows,
-            store,
-            environment,
-            holding,
-            disorder,
-            queue: Some(queue),
-            deduplicates,
-            mirror: None,
-            grouped: false,
-        })
+        Arc::new(Self { queue: Some(queue), deduplicates: sends_twice(seed), ..Self::clone(&outside) })
     }
 
     pub(super) fn region(&self) -> Region {
